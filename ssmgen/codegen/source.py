@@ -1,0 +1,63 @@
+"""A rendered kernel: its text, its name and the hash that identifies it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssmgen import settings
+
+__all__ = ["Source", "write_atomically"]
+
+_SUFFIX = {"triton": ".py", "c": ".c"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Generated source code.
+
+    Attributes:
+        language: `triton` or `c`.
+        name: Readable stem of the file's name, e.g. `selective_scan_forward_sequential`.
+        text: The whole file, header included.
+        hash: First 16 hexadecimal digits of the SHA-256 of the text below the header.
+    """
+
+    language: str
+    name: str
+    text: str
+    hash: str
+
+    @staticmethod
+    def digest(body: str) -> str:
+        """The hash of a rendered body."""
+        return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+    def path(self) -> Path:
+        """Where the source lies in the cache; written if it is not there or not the same."""
+        folder = settings.cache_dir() / "sources"
+        path = folder / f"{self.name}_{self.hash}{_SUFFIX[self.language]}"
+        if not path.exists() or path.read_text() != self.text:
+            write_atomically(path, self.text)
+        return path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, meets the old text or the new one and nothing between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

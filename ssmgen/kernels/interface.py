@@ -1,0 +1,60 @@
+"""What every kernel of an op is handed: its operands and sizes, by name, whatever the language."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from ssmgen.problem import Option, Problem
+
+__all__ = ["Interface", "Operand"]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor that kernels read or write.
+
+    Attributes:
+        name: Argument name, from the literature (`u`, `delta`, `A`).
+        dtype: Short name of its dtype; complex operands reach kernels as interleaved pairs of reals.
+        shape: Sizes, outermost first, of the tensor as kernels see it.
+        strides: (scalar, axis) pairs: the names of the scalars that carry its strides, in elements of its dtype (a
+            complex number is one element), for the axes that the layout leaves free; empty where it is contiguous.
+        output: Whether kernels write it.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[tuple[str, int], ...] = ()
+    output: bool = False
+
+
+class Interface(ABC):
+    """The dims, options and operands of an op. One instance per op; see `ssmgen.kernels.interfaces`."""
+
+    op: ClassVar[str]
+    formula: ClassVar[tuple[str, ...]]  # for the header of the generated source
+    dims: ClassVar[Mapping[str, int]]  # name -> the default that the command line tunes for
+    dtypes: ClassVar[tuple[str, ...]]
+    options: ClassVar[Mapping[str, tuple[Option, ...]]]  # name -> values, the default first
+
+    @abstractmethod
+    def operands(self, problem: Problem) -> tuple[Operand, ...]:
+        """The operands that exist in this problem, inputs first, in the order in which runners take them."""
+
+    def scalars(self, problem: Problem) -> tuple[str, ...]:
+        """The names of all sizes and strides that a kernel may ask for."""
+        strides = [scalar for operand in self.operands(problem) for scalar, _ in operand.strides]
+        return (*(name for name, _ in problem.dims), *strides)
+
+    def bindings(self, problem: Problem, tensors: Sequence[torch.Tensor]) -> dict[str, int]:
+        """The value of every scalar, for these operands."""
+        values = dict(problem.dims)
+        for operand, tensor in zip(self.operands(problem), tensors, strict=True):
+            values |= {scalar: tensor.stride(axis) for scalar, axis in operand.strides}
+        return values

@@ -1,0 +1,45 @@
+"""A loop over time whose memory for gradients grows with the square root of its length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isqrt
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+__all__ = ["scan_in_segments"]
+
+# One segment: (state, *inputs of the segment, time first) -> (state, outputs of the segment, time first).
+Segment = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+
+
+def scan_in_segments(
+    segment: Segment,
+    state: torch.Tensor,
+    inputs: tuple[torch.Tensor, ...],
+    parameters: tuple[torch.Tensor, ...] = (),
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run `segment` over consecutive pieces of time, each a checkpoint when gradients are wanted.
+
+    Autograd through T steps would keep every step's state: B D N floats, T times. Checkpointing pieces of sqrt(T)
+    steps keeps one state per piece and the steps of one piece, at the price of a second forward.
+
+    Args:
+        segment: The recurrence over a piece of time; it must be pure.
+        state: State before the first step.
+        inputs: Tensors whose dim 0 is time.
+        parameters: Tensors that are the same at every step and that `segment` closes over.
+
+    Returns:
+        The state after the last step and the outputs, time first.
+    """
+    length = inputs[0].shape[0]
+    if not (torch.is_grad_enabled() and any(x.requires_grad for x in (state, *inputs, *parameters))):
+        return segment(state, *inputs)
+    size = max(1, isqrt(length))
+    outputs = []
+    for pieces in zip(*(x.split(size) for x in inputs), strict=True):
+        state, output = checkpoint(segment, state, *pieces, use_reentrant=False, preserve_rng_state=False)
+        outputs.append(output)
+    return state, torch.cat(outputs)

@@ -1,0 +1,79 @@
+"""The selective scan of Mamba (arXiv 2312.00752) as its recurrence, one step of time after another."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from ssmgen.reference.checkpointed import scan_in_segments
+
+__all__ = ["selective_scan"]
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
+    """h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t, y_t = C_t . h_t + D u_t, out = y * silu(z).
+
+    Shapes as in `ssmgen.selective_scan`. Differentiable, twice too.
+
+    Args:
+        u, delta, A, B, C, D, z, delta_bias, delta_softplus: As in `ssmgen.selective_scan`.
+        dtype: What everything is computed in.
+
+    Returns:
+        out (batch, dim, seqlen) and the last state (batch, dim, d_state), both in `dtype`.
+    """
+    u, delta, A = u.to(dtype), delta.to(dtype), A.to(dtype)
+    batch, dim, _ = u.shape
+    if delta_bias is not None:
+        delta = delta + delta_bias.to(dtype)[:, None]
+    if delta_softplus:
+        delta = F.softplus(delta)
+    B_t = _over_time(B.to(dtype), dim)
+    C_t = _over_time(C.to(dtype), dim)
+    # A and constant B and C are the same at every step: the segment closes over them.
+    varying = [x for x in (B_t, C_t) if x.ndim == 4]
+
+    def segment(h: Tensor, delta: Tensor, delta_u: Tensor, *rows: Tensor) -> tuple[Tensor, Tensor]:
+        steps, rest = delta.shape[0], iter(rows)
+        Bs = next(rest).unbind(0) if B_t.ndim == 4 else (B_t,) * steps
+        Cs = next(rest).unbind(0) if C_t.ndim == 4 else (C_t,) * steps
+        ys = []
+        for delta_i, delta_u_i, B_i, C_i in zip(delta.unbind(0), delta_u.unbind(0), Bs, Cs, strict=True):
+            h = torch.exp(delta_i[..., None] * A) * h + delta_u_i[..., None] * B_i
+            ys.append((h * C_i).sum(-1))
+        return h, torch.stack(ys)
+
+    state = u.new_zeros(batch, dim, A.shape[1])
+    delta_t, delta_u_t = delta.movedim(-1, 0), (delta * u).movedim(-1, 0)
+    last_state, y = scan_in_segments(segment, state, (delta_t, delta_u_t, *varying), (A, B_t, C_t))
+    y = y.movedim(0, -1)
+    if D is not None:
+        y = y + D.to(dtype)[:, None] * u
+    if z is not None:
+        y = y * F.silu(z.to(dtype))
+    return y, last_state
+
+
+def _over_time(rows: Tensor, dim: int) -> Tensor:
+    """Constant (dim, N) as it is; (batch, N, L) or (batch, G, N, L) as (L, batch, dim or 1, N)."""
+    if rows.ndim == 2:
+        return rows
+    if rows.ndim == 3:
+        rows = rows[:, None]
+    groups = rows.shape[1]
+    if groups > 1:
+        rows = rows.repeat_interleave(dim // groups, dim=1)
+    return rows.permute(3, 0, 1, 2)
