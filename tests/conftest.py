@@ -1,0 +1,22 @@
+"""What every test gets: caches and config folders of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder of compiled kernels for the whole run: they are named by their content, so tests may share them."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSMGEN_CACHE_DIR", str(shared_cache / "ssmgen"))
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(shared_cache / "triton"))
+    monkeypatch.setenv("SSMGEN_CONFIG_DIR", str(tmp_path / "tuned_configs"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("SSMGEN_TARGET", raising=False)

@@ -1,0 +1,41 @@
+"""Shared by tests: problems from a few sizes, and one call that runs a config and compares it with float64."""
+
+from __future__ import annotations
+
+import torch
+
+from ssmgen.config import Config
+from ssmgen.kernels import interface
+from ssmgen.kernels.oracle import allocate, expected, relative_error, sample
+from ssmgen.problem import Option, Problem
+from ssmgen.targets import Target
+
+__all__ = ["make_problem", "run_config"]
+
+
+def make_problem(op: str, dtype: str | None = None, /, **given: Option) -> Problem:
+    """A problem of an op, from its defaults and the dims and options given by name."""
+    face = interface(op)
+    dims = {name: int(given.pop(name, default)) for name, default in face.dims.items()}
+    options = {name: given.pop(name, values[0]) for name, values in face.options.items()}
+    assert not given, f"{op} has no {sorted(given)}"
+    return Problem.of(op, dims, dtype or face.dtypes[0], options)
+
+
+def run_config(
+    target: Target, problem: Problem, config: Config, *, seed: int = 0, harsh: bool = False
+) -> dict[str, float]:
+    """Relative error of each output of one config, against the float64 reference; outputs start as NaN."""
+    space = target.space(problem)
+    kernel = target.compile(space.check(config), problem, config)
+    inputs = sample(problem, seed, target.device, harsh=harsh)
+    tensors: list[torch.Tensor] = []
+    outputs: dict[str, torch.Tensor] = {}
+    for operand in interface(problem.op).operands(problem):
+        if operand.output:
+            outputs[operand.name] = allocate(operand, problem, target.device).fill_(float("nan"))
+        tensors.append(outputs[operand.name] if operand.output else inputs[operand.name])
+    kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
+    target.synchronize()
+    wanted = expected(problem, inputs)
+    return {name: relative_error(outputs[name], wanted[name]) for name in wanted}
