@@ -6,7 +6,7 @@ import torch
 
 from ssmgen.config import Config
 from ssmgen.kernels import interface
-from ssmgen.kernels.oracle import allocate, expected, relative_error, sample
+from ssmgen.kernels.oracle import expected, relative_error, sample
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import Target
 
@@ -33,7 +33,7 @@ def run_config(
     outputs: dict[str, torch.Tensor] = {}
     for operand in interface(problem.op).operands(problem):
         if operand.output:
-            outputs[operand.name] = allocate(operand, problem, target.device).fill_(float("nan"))
+            outputs[operand.name] = operand.allocate(target.device).fill_(float("nan"))
         tensors.append(outputs[operand.name] if operand.output else inputs[operand.name])
     kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
     target.synchronize()

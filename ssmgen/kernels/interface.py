@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 
+from ssmgen.dtypes import dtype
 from ssmgen.problem import Option, Problem
 
 __all__ = ["Interface", "Operand"]
@@ -32,6 +33,14 @@ class Operand:
     shape: tuple[int, ...]
     strides: tuple[tuple[str, int], ...] = ()
     output: bool = False
+
+    def allocate(self, device: torch.device | str) -> torch.Tensor:
+        """An uninitialised tensor for this operand; the axis without a stride scalar is the innermost in memory."""
+        free = [axis for _, axis in self.strides]
+        inner = [axis for axis in range(len(self.shape)) if axis not in free]
+        order = (*free, *inner)
+        memory = torch.empty([self.shape[axis] for axis in order], dtype=dtype(self.dtype).torch, device=device)
+        return memory.permute([order.index(axis) for axis in range(len(order))])
 
 
 class Interface(ABC):

@@ -9,21 +9,10 @@ import torch
 from torch import Tensor
 
 from ssmgen import reference
-from ssmgen.dtypes import dtype
-from ssmgen.kernels.interface import Operand
 from ssmgen.kernels.interfaces import interface
 from ssmgen.problem import Problem
 
-__all__ = ["allocate", "expected", "relative_error", "sample", "tolerance"]
-
-
-def allocate(operand: Operand, problem: Problem, device: torch.device | str = "cpu") -> Tensor:
-    """An uninitialised tensor for an operand, in the layout of the problem."""
-    kind = dtype(operand.dtype).torch
-    if len(operand.shape) == 3 and operand.strides and problem.option("layout") == "channel":
-        batch, dim, seqlen = operand.shape
-        return torch.empty(batch, seqlen, dim, dtype=kind, device=device).transpose(1, 2)
-    return torch.empty(operand.shape, dtype=kind, device=device)
+__all__ = ["expected", "relative_error", "sample", "tolerance"]
 
 
 def sample(
@@ -43,7 +32,7 @@ def sample(
     tensors = {}
     for operand in interface(problem.op).operands(problem):
         if not operand.output:
-            tensors[operand.name] = allocate(operand, problem, device).copy_(draw[operand.name]())
+            tensors[operand.name] = operand.allocate(device).copy_(draw[operand.name]())
     return tensors
 
 
