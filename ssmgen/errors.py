@@ -7,6 +7,7 @@ __all__ = [
     "ConfigFileError",
     "ConfigFileWarning",
     "InvalidInputError",
+    "ReferenceWarning",
     "SsmgenError",
     "TargetUnavailableError",
     "UnknownNameError",
@@ -45,6 +46,10 @@ class ConfigFileError(SsmgenError, RuntimeError):
 
 class ConfigFileWarning(UserWarning):
     """A file or entry of tuned configs was skipped; the message says which and why."""
+
+
+class ReferenceWarning(UserWarning):
+    """No kernel of the target serves the problem, so PyTorch does, slowly; said once for each kind of problem."""
 
 
 class UntunedWarning(UserWarning):

@@ -33,7 +33,9 @@ class Problem:
     direction: str = "forward"
 
     @staticmethod
-    def of(op: str, dims: Mapping[str, int], dtype: str, options: Mapping[str, Option] | None = None) -> Problem:
+    def of(
+        op: str, dims: Mapping[str, int], dtype: str, options: Mapping[str, Option] | None = None
+    ) -> Problem:
         """A problem from mappings."""
         return Problem(op, tuple(dims.items()), dtype, tuple(sorted((options or {}).items())))
 

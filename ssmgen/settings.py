@@ -6,7 +6,15 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["VARIABLES", "Variable", "cache_dir", "config_dirs", "get", "shipped_config_dir", "user_config_dir"]
+__all__ = [
+    "VARIABLES",
+    "Variable",
+    "cache_dir",
+    "config_dirs",
+    "get",
+    "shipped_config_dir",
+    "user_config_dir",
+]
 
 
 class Variable(NamedTuple):

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ssmgen import dispatch
+
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder of compiled kernels for the whole run: they are named by their content, so tests may share them."""
+    """One folder of compiled kernels for the whole run: named by their content, they can be shared."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -20,3 +22,5 @@ def _own_folders(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SSMGEN_CONFIG_DIR", str(tmp_path / "tuned_configs"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("SSMGEN_TARGET", raising=False)
+    dispatch.forget()
+    dispatch._said.clear()

@@ -23,7 +23,7 @@ def _environment() -> Environment:
     # Imported here because a process that finds its kernels tuned and compiled never renders.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -31,7 +31,6 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # the output is Python or C, never HTML
     )
-    return environment
 
 
 def render(

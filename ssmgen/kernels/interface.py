@@ -39,7 +39,9 @@ class Operand:
         free = [axis for _, axis in self.strides]
         inner = [axis for axis in range(len(self.shape)) if axis not in free]
         order = (*free, *inner)
-        memory = torch.empty([self.shape[axis] for axis in order], dtype=dtype(self.dtype).torch, device=device)
+        memory = torch.empty(
+            [self.shape[axis] for axis in order], dtype=dtype(self.dtype).torch, device=device
+        )
         return memory.permute([order.index(axis) for axis in range(len(order))])
 
 

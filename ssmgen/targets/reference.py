@@ -22,11 +22,13 @@ class ReferenceTarget(Target):
     """PyTorch, on whatever device the tensors are."""
 
     language: ClassVar[str] = "none"
-    stages: ClassVar[tuple[str, ...]] = ()  # type: ignore[misc]
+    stages: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         super().__init__(
-            DeviceFacts("reference", "PyTorch", "reference", lanes=1, max_threads=1, max_registers=0, present=True)
+            DeviceFacts(
+                "reference", "PyTorch", "reference", lanes=1, max_threads=1, max_registers=0, present=True
+            )
         )
 
     @property

@@ -1,0 +1,272 @@
+"""From a call to a launch: one tuple key, looked up in one dictionary, gives a plan with everything prepared.
+
+The first call with a key takes the cold path (which config, which kernel, compile, bind); later calls only read the
+addresses of their tensors. Nothing here renders, reads a file or tunes on a hit.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ssmgen import settings, store, targets
+from ssmgen.config import Config
+from ssmgen.errors import InvalidInputError, ReferenceWarning, SsmgenError, UntunedWarning
+from ssmgen.kernels import Space, Variant, interface
+from ssmgen.problem import Problem
+from ssmgen.targets import Target
+
+__all__ = [
+    "Plan",
+    "Resolution",
+    "call",
+    "forget",
+    "kernel_plan",
+    "pick_target",
+    "resolve",
+    "say_reference",
+    "tune_command",
+]
+
+# Options that add an epilogue to a kernel but leave its structure, and so its best config, as it is.
+_EPILOGUE = frozenset({"D", "z", "delta_bias", "softplus", "last_state", "initial_state", "reverse"})
+
+Tensors = Sequence[Tensor | None]
+# Turns the tensors of a call into its outputs.
+Plan = Callable[[Tensors], tuple[Tensor, ...]]
+
+# Plans hold no tensors, only numbers and handles: some thousand are a few megabytes. A program that meets more
+# shapes than that (every prompt its own length) starts over rather than growing without bound.
+_MOST_PLANS = 4096
+_plans: dict[object, Plan] = {}
+_resolutions: dict[tuple[str, Problem], Resolution | None] = {}
+
+
+def call(
+    op: str,
+    prepare: Callable[[Tensors, tuple[object, ...], str | None], Plan],
+    tensors: Tensors,
+    options: tuple[object, ...],
+    target: str | None,
+) -> tuple[Tensor, ...]:
+    """Run an op by the plan for its key; `prepare` makes the plan when there is none.
+
+    The key holds all that a plan depends on: shapes, strides, dtypes, devices, 16-byte alignment, options, target.
+    """
+    target = target or settings.get("SSMGEN_TARGET")
+    key = (
+        op,
+        options,
+        target,
+        *(
+            None if x is None else (x.shape, x.stride(), x.dtype, x.device, x.data_ptr() & 15)
+            for x in tensors
+        ),
+    )
+    plan = _plans.get(key)
+    if plan is None:
+        plan = prepare(tensors, options, target)
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        _plans[key] = plan
+    return plan(tensors)
+
+
+def forget() -> None:
+    """Drop every plan and every choice of config, so that configs saved since are seen."""
+    _plans.clear()
+    _resolutions.clear()
+
+
+def pick_target(name: str | None, tensors: Tensors) -> Target:
+    """The target of a call: the one named, else the one that serves the tensors' device.
+
+    Raises:
+        InvalidInputError: The tensors lie on several devices, or not where the target works.
+    """
+    present = [x for x in tensors if x is not None]
+    devices = {x.device for x in present}
+    if len(devices) > 1:
+        raise InvalidInputError(
+            f"the tensors lie on several devices ({', '.join(sorted(map(str, devices)))}); move them to one."
+        )
+    device = present[0].device
+    chosen = targets.target(name or targets.for_device(device))
+    if chosen.language != "none" and chosen.device.type != device.type:
+        raise InvalidInputError(
+            f"target {chosen.name!r} works on {chosen.device.type} tensors, but these are on {device}; "
+            "move them, or leave the target to follow them."
+        )
+    return chosen
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The config that will serve a problem, and why it was chosen.
+
+    Attributes:
+        config: The config.
+        variant: Its variant.
+        match: The tuned entry it comes from; None for the built-in default.
+        how: `exact`, `nearest`, `same arch`, `other options` or `default`.
+    """
+
+    config: Config
+    variant: Variant
+    match: store.Match | None
+    how: str
+
+
+def resolve(problem: Problem, target: Target) -> Resolution | None:
+    """The config for a problem on a target, or None where no kernel of the target supports it.
+
+    Order: the tuned entries as `store.lookup` ranks them; then those of the same problem with another epilogue (tuned
+    without `z`, called with it), which change a kernel's tail and not what its blocks should be; then the default.
+    """
+    key = (target.name, problem)
+    if key not in _resolutions:
+        _resolutions[key] = _resolve(problem, target)
+    return _resolutions[key]
+
+
+def _resolve(problem: Problem, target: Target) -> Resolution | None:
+    space = target.space(problem)
+    if not len(space):
+        return None
+    for candidate in (problem, *_siblings(problem)):
+        match = store.lookup(candidate, target.facts, lambda entry: _is_usable(entry, space))
+        if match is not None:
+            how = match.how if candidate == problem else "other options"
+            return Resolution(match.entry.config, space.variant(match.entry.config), match, how)
+    config = space.default()
+    return Resolution(config, space.variant(config), None, "default")
+
+
+def _siblings(problem: Problem) -> list[Problem]:
+    """The problem with other epilogues, the fewest differences first."""
+    names = [name for name, _ in problem.options if name in _EPILOGUE]
+    found = []
+    for mask in range(1, 1 << len(names)):
+        flips = [name for bit, name in enumerate(names) if mask >> bit & 1]
+        found.append((len(flips), problem.with_options(**{name: not problem.option(name) for name in flips})))
+    return [sibling for _, sibling in sorted(found, key=lambda item: item[0])]
+
+
+def _is_usable(entry: store.TunedConfig, space: Space) -> bool:
+    """Whether the space still holds the entry's config and its templates still render what was measured."""
+    try:
+        variant = space.check(entry.config)
+    except SsmgenError:
+        return False
+    return variant.source(entry.problem, entry.config).hash == entry.source_hash
+
+
+def tune_command(problem: Problem) -> str:
+    """The command that tunes this problem."""
+    sizes = dict(problem.dims)
+    if problem.op == "cauchy_mult":
+        sizes = {"dim": sizes["rows"], "poles": sizes["poles"], "seqlen": 2 * (sizes["nodes"] - 1)}
+    defaults = interface(problem.op).options
+    flags = [f"--{name.replace('_', '-')} {size}" for name, size in sizes.items()]
+    flags += [
+        f"--option {name}" if value is True else f"--option {name}={str(value).lower()}"
+        for name, value in problem.options
+        if value != defaults[name][0]
+    ]
+    return " ".join(["ssmgen tune", problem.op, *flags, f"--dtype {problem.dtype}"])
+
+
+class Adapter(NamedTuple):
+    """How one operand is made from a call's tensors.
+
+    Attributes:
+        source: Which tensor of the call.
+        convert: What brings it into the operand's form; None where it has that form already.
+    """
+
+    source: int
+    convert: Callable[[Tensor], Tensor] | None
+
+
+def kernel_plan(
+    problem: Problem,
+    target: Target,
+    adapters: Sequence[Adapter],
+    tensors: Tensors,
+    finish: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]] | None = None,
+) -> Plan | None:
+    """A plan that runs the best known kernel, or None where the target has none for the problem.
+
+    Args:
+        problem: The exact problem.
+        target: A target that is present.
+        adapters: One for each input operand, in the interface's order.
+        tensors: The tensors of the call that is being prepared.
+        finish: What turns the output operands into the op's outputs.
+    """
+    resolution = resolve(problem, target)
+    if resolution is None:
+        return None
+    if resolution.how == "default" and target.facts.kind != "interpret":
+        _say_untuned(problem.problem_class(), target)
+    outputs = [operand for operand in interface(problem.op).operands(problem) if operand.output]
+    device = next(x for x in tensors if x is not None).device
+
+    def operands(tensors: Tensors) -> list[Tensor]:
+        found = []
+        for source, convert in adapters:
+            tensor = tensors[source]
+            assert tensor is not None
+            found.append(tensor if convert is None else convert(tensor))
+        found += [operand.allocate(device) for operand in outputs]
+        return found
+
+    trial = operands(tensors)
+    scalars = interface(problem.op).bindings(problem, trial)
+    names = [operand.name for operand in interface(problem.op).operands(problem)]
+    aligned = {name for name, x in zip(names, trial, strict=True) if x.data_ptr() % 16 == 0}
+    aligned |= {name for name, value in scalars.items() if value % 16 == 0}
+    kernel = target.compile(resolution.variant, problem, resolution.config, frozenset(aligned))
+    run = kernel.bind(scalars)
+    first = len(adapters)
+
+    def plan(tensors: Tensors) -> tuple[Tensor, ...]:
+        ready = operands(tensors)
+        run(ready)
+        results = tuple(ready[first:])
+        return results if finish is None else finish(results)
+
+    return plan
+
+
+_said: set[tuple[object, ...]] = set()
+
+
+def _say_once(key: tuple[object, ...], message: str, category: type[Warning]) -> None:
+    if key not in _said:
+        _said.add(key)
+        warnings.warn(message, category, stacklevel=7)
+
+
+def _say_untuned(problem_class: Problem, target: Target) -> None:
+    _say_once(
+        (target.name, problem_class),
+        f"{problem_class.op} has no tuned config for {problem_class} on {target.facts.name}; a default is used. "
+        f"To tune it: {tune_command(problem_class)}",
+        UntunedWarning,
+    )
+
+
+def say_reference(op: str, dtype: str, target: Target) -> None:
+    """Warn, once, that PyTorch runs what the target has no kernel for; whoever asked for the reference knows."""
+    if target.language != "none":
+        _say_once(
+            (target.name, op, dtype),
+            f"target {target.name!r} has no kernel for {op} in {dtype} with these options; the PyTorch reference "
+            "runs it. Pass target='reference' to say that this is meant.",
+            ReferenceWarning,
+        )

@@ -1,0 +1,124 @@
+"""The first-order linear recurrence: shapes, checks and preparation of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+from torch import Tensor
+
+from ssmgen import reference
+from ssmgen.dispatch import Adapter, Plan, Tensors, kernel_plan, pick_target
+from ssmgen.dtypes import accumulate, dtype
+from ssmgen.errors import InvalidInputError
+from ssmgen.ops.op import Op, Options, common_dtype, require_shape, require_tensor
+from ssmgen.ops.sequences import common_layout, sequence_adapter
+from ssmgen.problem import Problem
+
+__all__ = ["linear_scan"]
+
+Convert = Callable[[Tensor], Tensor]
+
+_DTYPES = ("fp32", "bf16", "fp16", "fp64", "c64", "c128")
+
+
+def linear_scan(
+    a: Tensor,
+    b: Tensor,
+    *,
+    initial_state: Tensor | None = None,
+    reverse: bool = False,
+    target: str | None = None,
+) -> Tensor:
+    """`h_t = a_t h_{t-1} + b_t` along the last dim: the recurrence under S5, RG-LRU, minGRU and the like.
+
+    The state is kept in float32, or in float64 for float64 inputs. Complex inputs run through the reference.
+    Differentiable in every tensor.
+
+    Args:
+        a: (..., L), float32, bfloat16, float16, float64 or complex; any strides. Unit stride along the last dim or
+            the one before it costs no copy.
+        b: (..., L), the same shape.
+        initial_state: (...), the state before the first step; zero when None.
+        reverse: Whether time runs from the last step to the first: `h_t = a_t h_{t+1} + b_t`.
+        target: What runs it; see `selective_scan`.
+
+    Returns:
+        h (..., L), in the dtype that a and b promote to.
+
+    Raises:
+        InvalidInputError: Shapes, dtypes or devices do not fit together.
+        TargetUnavailableError: The target cannot be used here.
+    """
+    return _OP((a, b, initial_state), (bool(reverse),), target)[0]
+
+
+class _LinearScan(Op):
+    name = "linear_scan"
+
+    def plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
+        a, b, initial_state = tensors
+        assert a is not None and b is not None
+        _check(a, b, initial_state)
+        chosen = pick_target(target, tensors)
+        name = common_dtype({"a": a, "b": b}, _DTYPES)
+        if initial_state is not None:
+            common_dtype({"initial_state": initial_state}, _DTYPES)
+        kind, wide = dtype(name), dtype(accumulate(name))
+        if kind.is_complex:
+            return self.reference_plan(options, chosen, name)
+        shape = a.shape
+        sizes = (prod(shape[:-2]), shape[-2] if a.ndim > 1 else 1, shape[-1])
+        a3, b3 = a.reshape(sizes), b.reshape(sizes)
+        layout = common_layout((a3, b3))
+        problem = Problem.of(
+            self.name,
+            dict(zip(("batch", "dim", "seqlen"), sizes, strict=True)),
+            name,
+            {"initial_state": initial_state is not None, "layout": layout, "reverse": bool(options[0])},
+        )
+        adapters = []
+        for index, x in ((0, a3), (1, b3)):
+            convert = sequence_adapter(index, x, layout, kind.torch).convert
+            adapters.append(Adapter(index, convert if shape == sizes else _reshaped(sizes, convert)))
+        if initial_state is not None:
+            adapters.append(Adapter(2, lambda x: x.reshape(sizes[:2]).to(wide.torch).contiguous()))
+        finish = None if shape == sizes else (lambda outputs: (outputs[0].reshape(shape),))
+        plan = kernel_plan(problem, chosen, adapters, tensors, finish)
+        return plan or self.reference_plan(options, chosen, name)
+
+    def reference(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
+        a, b, initial_state = tensors
+        assert a is not None and b is not None
+        name = common_dtype({"a": a, "b": b}, _DTYPES)
+        h = reference.linear_scan(
+            a,
+            b,
+            initial_state=initial_state,
+            reverse=bool(options[0]),
+            dtype=dtype(accumulate(name)).torch,
+        )
+        return (h.to(dtype(name).torch),)
+
+
+_OP = _LinearScan()
+
+
+def _check(a: Tensor, b: Tensor, initial_state: Tensor | None) -> None:
+    require_tensor("a", a)
+    require_tensor("b", b)
+    if a.ndim == 0 or a.shape != b.shape:
+        raise InvalidInputError(
+            f"a and b must have one shape (..., L), but they are {tuple(a.shape)} and {tuple(b.shape)}."
+        )
+    if a.numel() == 0:
+        raise InvalidInputError(f"every size must be at least 1; a is {tuple(a.shape)}.")
+    if initial_state is not None:
+        require_tensor("initial_state", initial_state)
+        names = tuple(f"dim {axis} of a" for axis in range(a.ndim - 1))
+        require_shape("initial_state", initial_state, names, tuple(a.shape[:-1]))
+
+
+def _reshaped(sizes: tuple[int, ...], convert: Convert | None) -> Convert:
+    """A reshape, which is a view wherever the leading dims allow it, and then the conversion."""
+    return lambda x: x.reshape(sizes) if convert is None else convert(x.reshape(sizes))

@@ -1,0 +1,65 @@
+"""Bad calls get one error that says what is wrong and what would be right."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import ssmgen
+from ssmgen.errors import InvalidInputError, TargetUnavailableError, UnknownNameError
+
+U = torch.randn(2, 6, 5)
+A = -torch.rand(6, 4)
+ROWS = torch.randn(2, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"u": U[0]}, "u must be"),
+        ({"delta": U[:, :, :4]}, r"delta has shape \(2, 6, 4\).*seqlen=5"),
+        ({"A": A[:5]}, "A has shape"),
+        ({"A": A.to(torch.complex64)}, "A is torch.complex64; it must be real"),
+        ({"B": ROWS[:, :3]}, "B has shape.*d_state=4"),
+        ({"C": torch.randn(2, 4, 4, 5)}, "the 4 groups.*divide dim=6"),
+        ({"C": torch.randn(2, 1, 1, 4, 5)}, "C has shape.*must be"),
+        ({"D": torch.randn(5)}, "D has shape"),
+        ({"z": U[:1]}, "z has shape"),
+        ({"u": U.to(torch.int32)}, "u is torch.int32"),
+        ({"u": [1.0]}, "an input of selective_scan must be a torch.Tensor, not list"),
+        ({"u": U[:, :, :0], "delta": U[:, :, :0], "B": ROWS[:, :, :0], "C": ROWS[:, :, :0]}, "at least 1"),
+        ({"A": A.to("meta")}, "several devices"),
+    ],
+)
+def test_selective_scan(change: dict[str, object], words: str) -> None:
+    inputs: dict[str, object] = {"u": U, "delta": U, "A": A, "B": ROWS, "C": ROWS, **change}
+    with pytest.raises(InvalidInputError, match=words):
+        ssmgen.selective_scan(**inputs)  # type: ignore[call-overload]
+
+
+def test_linear_scan() -> None:
+    with pytest.raises(InvalidInputError, match="one shape"):
+        ssmgen.linear_scan(U, U[:1])
+    with pytest.raises(InvalidInputError, match="initial_state has shape"):
+        ssmgen.linear_scan(U, U, initial_state=U)
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        ssmgen.linear_scan(U[:0], U[:0])
+
+
+def test_cauchy_mult() -> None:
+    v, z = torch.randn(2, 3, dtype=torch.complex64), torch.randn(4, dtype=torch.complex64)
+    with pytest.raises(InvalidInputError, match="as many poles"):
+        ssmgen.cauchy_mult(v, z, v[:, :2])
+    with pytest.raises(InvalidInputError, match="do not broadcast"):
+        ssmgen.cauchy_mult(v, z.expand(3, 4), v)
+
+
+def test_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    a = torch.rand(3)
+    with pytest.raises(UnknownNameError, match=r"unknown target 'cqu'\. Did you mean 'cpu'"):
+        ssmgen.linear_scan(a, a, target="cqu")
+    with pytest.raises(TargetUnavailableError):
+        ssmgen.linear_scan(a, a, target="sm_90")
+    monkeypatch.setenv("SSMGEN_TARGET", "nowhere")
+    with pytest.raises(UnknownNameError, match="nowhere"):
+        ssmgen.linear_scan(a, a)

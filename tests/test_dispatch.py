@@ -1,0 +1,75 @@
+"""Which config a call gets, what it costs to find it twice, and what is said about it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+
+import ssmgen
+from ssmgen import dispatch, settings, targets
+from ssmgen.config import Config
+from ssmgen.errors import UntunedWarning
+from ssmgen.problem import Problem
+from tests.helpers import make_problem
+
+
+def _other(problem: Problem) -> Config:
+    """A config that is not the default."""
+    space = targets.target("cpu").space(problem)
+    return next(c for configs in space.configs.values() for c in configs if c != space.default())
+
+
+def test_an_untuned_problem_gets_the_default_and_says_so_once() -> None:
+    a = torch.rand(2, 3, 700)
+    with pytest.warns(
+        UntunedWarning, match=r"ssmgen tune linear_scan --batch 2 --dim 4 --seqlen 1024 --dtype fp32"
+    ):
+        ssmgen.linear_scan(a, a)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ssmgen.linear_scan(a[..., :699], a[..., :699])
+
+
+@pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning")
+def test_a_second_call_takes_the_hot_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    a = torch.rand(3, 5)
+    ssmgen.linear_scan(a, a)
+
+    def cold(*args: object) -> None:
+        raise AssertionError("the cold path was taken again")
+
+    monkeypatch.setattr(dispatch, "resolve", cold)
+    ssmgen.linear_scan(a, a)
+    with pytest.raises(AssertionError, match="cold path"):
+        ssmgen.linear_scan(a[:2], a[:2])
+
+
+def test_importing_ssmgen_imports_neither_optuna_nor_jinja() -> None:
+    code = "import ssmgen, sys; sys.exit(bool({'optuna', 'jinja2', 'rich', 'typer'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_plans_do_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_MOST_PLANS", 4)
+    for length in range(1, 12):
+        a = torch.rand(length)
+        ssmgen.linear_scan(a, a, target="reference")
+        assert len(dispatch._plans) <= 4
+
+
+def test_siblings_are_tried_by_the_fewest_differences() -> None:
+    problem = make_problem("selective_scan", z=True, D=True, softplus=True)
+    siblings = dispatch._siblings(problem)
+    differences = [sum(a != b for a, b in zip(problem.options, s.options, strict=True)) for s in siblings]
+    assert differences == sorted(differences)
+    assert make_problem("selective_scan") in siblings
+    assert not any(s.option("layout") != "time" or s.option("B") != "variable" for s in siblings)
+
+
+def test_settings_are_declared() -> None:
+    with pytest.raises(AssertionError):
+        settings.get("SSMGEN_UNDECLARED")
