@@ -1,0 +1,17 @@
+"""Tuned configs on disk: read as data, merged under a lock, looked up by class and distance."""
+
+from ssmgen.store.entry import EVIDENCE, TunedConfig
+from ssmgen.store.files import config_path, entries, load, read_file, save
+from ssmgen.store.lookup import Match, lookup
+
+__all__ = [
+    "EVIDENCE",
+    "Match",
+    "TunedConfig",
+    "config_path",
+    "entries",
+    "load",
+    "lookup",
+    "read_file",
+    "save",
+]
