@@ -40,7 +40,7 @@ class Config:
         Raises:
             InvalidInputError: The text has another form.
         """
-        match = _TEXT.fullmatch(re.sub(r"\s+", "", text))
+        match = _TEXT.fullmatch(re.sub(r"\s*([(),=])\s*", r"\1", text.strip()))
         if match is None:
             raise InvalidInputError(
                 f"{text!r} is not a config; expected the form variant(name=value,...), "

@@ -82,7 +82,7 @@ class Problem:
         total = 0.0
         for (name, mine), (_, theirs) in zip(self.dims, other.dims, strict=True):
             if name in RUNTIME_DIMS:
-                total += abs(log2(max(mine, 1) / max(theirs, 1)))
+                total += abs(log2(mine) - log2(theirs))
             elif mine != theirs:
                 return None
         return total

@@ -48,7 +48,7 @@ class Variant(ABC):
 
     @abstractmethod
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
-        """The values of each param, in a meaningful order; their product, less what the rules exclude, is the space."""
+        """The values of each param, in a meaningful order; the space is their product less what rules exclude."""
 
     @abstractmethod
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
