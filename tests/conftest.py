@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ssmgen import dispatch
+from ssmgen import dispatch, settings
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +22,7 @@ def _own_folders(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SSMGEN_CONFIG_DIR", str(tmp_path / "tuned_configs"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("SSMGEN_TARGET", raising=False)
+    # What ships was tuned on some machine, perhaps this one: no test may depend on it.
+    monkeypatch.setattr(settings, "shipped_config_dir", lambda: tmp_path / "shipped")
     dispatch.forget()
     dispatch._said.clear()
