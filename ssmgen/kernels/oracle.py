@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ssmgen import reference
+from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels.interfaces import interface
 from ssmgen.problem import Problem
 
-__all__ = ["expected", "relative_error", "sample", "tolerance"]
+__all__ = ["baseline", "expected", "relative_error", "sample", "tolerance"]
 
 
 def sample(
@@ -38,8 +39,15 @@ def sample(
 
 def expected(problem: Problem, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Outputs by operand name, from the reference in float64 or complex128, on the inputs' device."""
+    wide = torch.complex128 if dtype(problem.dtype).is_complex else torch.float64
     with torch.no_grad():
-        return _EXPECT[problem.op](problem, inputs)
+        return _EXPECT[problem.op](problem, inputs, wide)
+
+
+def baseline(problem: Problem, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Outputs by operand name, from the reference in the accumulation dtype: what speed-ups are measured against."""
+    with torch.no_grad():
+        return _EXPECT[problem.op](problem, inputs, dtype(accumulate(problem.dtype)).torch)
 
 
 def relative_error(result: Tensor, wanted: Tensor) -> float:
@@ -98,7 +106,9 @@ def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> D
     }
 
 
-def _expect_selective_scan(problem: Problem, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _expect_selective_scan(
+    problem: Problem, inputs: Mapping[str, Tensor], wide: torch.dtype
+) -> dict[str, Tensor]:
     rows = {
         name: inputs[name].transpose(-1, -2) if problem.option(name) == "variable" else inputs[name]
         for name in ("B", "C")
@@ -113,7 +123,7 @@ def _expect_selective_scan(problem: Problem, inputs: Mapping[str, Tensor]) -> di
         inputs.get("z"),
         inputs.get("delta_bias"),
         bool(problem.option("softplus")),
-        dtype=torch.float64,
+        dtype=wide,
     )
     return {"out": out, "last_state": last_state} if problem.option("last_state") else {"out": out}
 
@@ -127,13 +137,15 @@ def _draw_linear_scan(problem: Problem, g: torch.Generator, harsh: bool) -> Draw
     }
 
 
-def _expect_linear_scan(problem: Problem, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _expect_linear_scan(
+    problem: Problem, inputs: Mapping[str, Tensor], wide: torch.dtype
+) -> dict[str, Tensor]:
     out = reference.linear_scan(
         inputs["a"],
         inputs["b"],
         initial_state=inputs.get("initial_state"),
         reverse=bool(problem.option("reverse")),
-        dtype=torch.float64,
+        dtype=wide,
     )
     return {"out": out}
 
@@ -159,11 +171,11 @@ def _draw_cauchy_mult(problem: Problem, g: torch.Generator, harsh: bool) -> Draw
     return {"v": residues, "z": frequencies, "w": spectrum}
 
 
-def _expect_cauchy_mult(problem: Problem, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _expect_cauchy_mult(
+    problem: Problem, inputs: Mapping[str, Tensor], wide: torch.dtype
+) -> dict[str, Tensor]:
     symmetric = bool(problem.option("symmetric"))
-    out = reference.cauchy_mult(
-        inputs["v"], inputs["z"], inputs["w"], symmetric=symmetric, dtype=torch.complex128
-    )
+    out = reference.cauchy_mult(inputs["v"], inputs["z"], inputs["w"], symmetric=symmetric, dtype=wide)
     return {"out": out}
 
 
@@ -172,7 +184,7 @@ _DRAW: dict[str, Callable[[Problem, torch.Generator, bool], Draws]] = {
     "linear_scan": _draw_linear_scan,
     "cauchy_mult": _draw_cauchy_mult,
 }
-_EXPECT: dict[str, Callable[[Problem, Mapping[str, Tensor]], dict[str, Tensor]]] = {
+_EXPECT: dict[str, Callable[[Problem, Mapping[str, Tensor], torch.dtype], dict[str, Tensor]]] = {
     "selective_scan": _expect_selective_scan,
     "linear_scan": _expect_linear_scan,
     "cauchy_mult": _expect_cauchy_mult,

@@ -1,0 +1,76 @@
+"""Operands for a kernel under test: poisoned, and fenced by bytes that no kernel may touch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ssmgen.config import Config
+from ssmgen.dtypes import dtype
+from ssmgen.kernels.interface import Operand
+from ssmgen.kernels.interfaces import interface
+from ssmgen.problem import Problem
+from ssmgen.targets import Runner, Target
+
+__all__ = ["Fenced", "allocate", "runner"]
+
+_FENCE = 4096  # bytes on either side: a page, and a multiple of every alignment that a kernel may rely on
+_POISON = 0xFF  # a float of any width whose bytes are all ones is NaN
+
+
+class Fenced:
+    """An operand in the middle of a larger buffer, all of it NaN at first.
+
+    A stray write changes the fence; a stray read that reaches a result turns it into NaN.
+    """
+
+    def __init__(self, operand: Operand, device: torch.device) -> None:
+        kind = dtype(operand.dtype)
+        layout = operand.allocate("meta")
+        size = layout.numel() * kind.itemsize
+        self.operand = operand
+        self._memory = torch.full((size + 2 * _FENCE,), _POISON, dtype=torch.uint8, device=device)
+        self._bytes = self._memory[_FENCE : _FENCE + size]
+        self.tensor = self._bytes.view(kind.torch).as_strided(layout.shape, layout.stride())
+        self._before: Tensor | None = None
+
+    def fill(self, values: Tensor) -> None:
+        """Give an input its values, and remember them."""
+        self.tensor.copy_(values)
+        self._before = self._bytes.clone()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether an input no longer holds its values."""
+        return self._before is not None and not torch.equal(self._bytes, self._before)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether anything was written outside the operand."""
+        return bool((self._memory[:_FENCE] != _POISON).any() or (self._memory[-_FENCE:] != _POISON).any())
+
+
+def allocate(problem: Problem, inputs: Mapping[str, Tensor], device: torch.device) -> list[Tensor]:
+    """Fresh operands of a problem in the interface's order, with copies of the inputs."""
+    found = []
+    for operand in interface(problem.op).operands(problem):
+        tensor = operand.allocate(device)
+        found.append(tensor if operand.output else tensor.copy_(inputs[operand.name]))
+    return found
+
+
+def runner(target: Target, problem: Problem, config: Config, tensors: Sequence[Tensor]) -> Runner:
+    """The compiled kernel of a config, specialised and bound as dispatch does it for these operands.
+
+    Raises:
+        CompileError: The compiler refused it.
+    """
+    face = interface(problem.op)
+    scalars = face.bindings(problem, tensors)
+    operands = face.operands(problem)
+    aligned = {operand.name for operand, x in zip(operands, tensors, strict=True) if x.data_ptr() % 16 == 0}
+    aligned |= {name for name, value in scalars.items() if value % 16 == 0}
+    variant = next(item for item in target.variants(problem.op) if item.name == config.variant)
+    return target.compile(variant, problem, config, frozenset(aligned)).bind(scalars)

@@ -1,0 +1,311 @@
+"""One problem's tuning run, from the first trial to the saved config."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from ssmgen import store
+from ssmgen.config import Config
+from ssmgen.errors import SsmgenError
+from ssmgen.kernels import Space
+from ssmgen.store import TunedConfig
+from ssmgen.targets import Target
+from ssmgen.tuning import worker as requests
+from ssmgen.tuning.decide import winner
+from ssmgen.tuning.measure import FinalTimes
+from ssmgen.tuning.process import Worker, WorkerDiedError, WorkerTimeoutError
+from ssmgen.tuning.result import Final, Observer, TuneResult
+from ssmgen.tuning.search import Search
+from ssmgen.tuning.session import Session
+from ssmgen.tuning.trial import Timing, Trial
+
+__all__ = ["Run"]
+
+_COMPILE_SECONDS = 60.0
+_TRY_SECONDS = 30.0
+_FINALISTS = 4
+_MOST_BATCH = 8
+_REFERENCE_SHARE = 0.25  # of the budget that one run of the reference may take
+_FIRST_GUESS = 0.5  # seconds that a config takes to compile, verify and time, before any did
+
+
+class Run:
+    """Tunes one problem. Every step is bounded by the time that is left."""
+
+    def __init__(
+        self,
+        target: Target,
+        space: Space,
+        worker: Worker,
+        versions: dict[str, str],
+        budget_seconds: float,
+        max_trials: int | None,
+        seed: int,
+        observer: Observer,
+    ) -> None:
+        self._start = time.monotonic()
+        self._target = target
+        self._space = space
+        self._problem = space.problem
+        self._worker = worker
+        self._versions = versions
+        self._budget = budget_seconds
+        self._deadline = self._start + budget_seconds
+        self._max_trials = max_trials
+        self._observer = observer
+        self._threads = torch.get_num_threads() if target.facts.kind == "cpu" else None
+        self._session = Session(self._problem, target.facts, self._threads, versions)
+        known = self._session.load(self._source_hash)
+        self._resumed = len(known)
+        self._search = Search(space, seed=seed, known=known.values(), first=self._saved_configs())
+        self._tried = 0
+        self._costs: list[float] = []
+        self._reference: list[float] = []
+        self._notes: list[str] = []
+        # What the search leaves for the final comparison.
+        self._reserve = min(4.0, 0.15 * budget_seconds)
+
+    def complete(self) -> TuneResult:
+        """Search, compare the finalists, save."""
+        interrupted = False
+        try:
+            self._prepare()
+            self._search.run(self._measure, self._room, self._batch())
+        except KeyboardInterrupt:
+            interrupted = True
+        best, default = self._decide(interrupted)
+        path = None if best is None else self._save(best, default)
+        failures = Counter(
+            trial.failure for trial in self._search.trials.values() if trial.failure is not None
+        )
+        return TuneResult(
+            problem=self._problem,
+            facts=self._target.facts,
+            reference=Timing.of(self._reference) if self._reference else None,
+            default=default,
+            best=best,
+            tried=self._tried,
+            resumed=self._resumed,
+            valid=len(self._space),
+            failures=failures,
+            excluded=self._space.excluded,
+            is_exhaustive=self._search.is_exhaustive,
+            is_interrupted=interrupted,
+            notes=tuple(self._notes),
+            path=path,
+            seconds=time.monotonic() - self._start,
+        )
+
+    def _prepare(self) -> None:
+        self._observer.started(self._space, self._resumed, self._deadline)
+        conditions = self._ask_prepared()
+        self._notes.append(f"timed with the {conditions}")
+        try:
+            limit = max(5.0, _REFERENCE_SHARE * self._budget)
+            seconds = self._worker.ask(requests.Reference(self._problem), limit)
+            assert isinstance(seconds, float)
+            self._reference.append(seconds)
+            # The final comparison times it again.
+            self._reserve += min(2 * seconds, 0.1 * self._budget)
+        except WorkerTimeoutError:
+            self._notes.append(f"one run of the reference takes more than {limit:.0f} s: it was not timed")
+        self._observer.referenced(self._reference[0] if self._reference else None)
+
+    def _ask_prepared(self) -> object:
+        try:
+            return self._worker.ask(requests.Prepare(self._problem), max(30.0, self._budget))
+        except WorkerTimeoutError as error:
+            raise SsmgenError(
+                f"the float64 results of {self._problem}, which every config is checked against, take longer than "
+                f"the budget of {self._budget:.0f} s; give a larger one, or smaller sizes of the same class."
+            ) from error
+
+    def _batch(self) -> int:
+        """Configs that are compiled together: as many as keep the cores busy, few enough to learn from."""
+        return min(_MOST_BATCH, 2 * (os.cpu_count() or 1)) if self._target.language == "c" else 1
+
+    def _left(self) -> float:
+        return self._deadline - self._reserve - time.monotonic()
+
+    def _room(self) -> int:
+        """How many more configs the budget allows; one at least, so that there is something to compare."""
+        cost = mean(self._costs) if self._costs else _FIRST_GUESS
+        room = max(int(self._left() / cost), 0 if self._costs else 1)
+        return room if self._max_trials is None else min(room, self._max_trials - self._tried)
+
+    def _measure(self, configs: Sequence[Config]) -> list[Trial]:
+        """Compile all, then verify and time one after another while there is time."""
+        start = time.monotonic()
+        trials = {trial.config: trial for trial in self._compile(configs)}
+        for trial in trials.values():
+            self._record(trial)
+        for config in configs:
+            if config in trials:
+                continue
+            if self._left() <= 0 and self._costs:
+                break
+            self._observer.timing(config)
+            tried = self._try(config)
+            if tried is None:
+                break
+            trials[config] = self._record(tried)
+        self._costs.append((time.monotonic() - start) / max(len(trials), 1))
+        return list(trials.values())
+
+    def _compile(self, configs: Sequence[Config]) -> list[Trial]:
+        """The configs that do not compile; one that takes the worker down is found by compiling it alone."""
+        self._observer.compiling(configs)
+        unfinished = list(configs)
+
+        def finished(config: object) -> None:
+            assert isinstance(config, Config)
+            unfinished.remove(config)
+
+        limit, is_cut = self._limit(_COMPILE_SECONDS)
+        try:
+            self._revive()
+            found = self._worker.ask(requests.Compile(self._problem, tuple(configs)), limit, finished)
+            assert isinstance(found, tuple)
+            return list(found)
+        except WorkerTimeoutError as error:
+            kind, detail = "compile timeout", str(error)
+            if is_cut:
+                return []
+        except WorkerDiedError as error:
+            kind, detail = "crash", str(error)
+        if len(configs) == 1:
+            return [Trial(configs[0], failure=kind, detail=detail)]
+        return [trial for config in unfinished for trial in self._compile([config])]
+
+    def _try(self, config: Config) -> Trial | None:
+        """The trial of one config; None where the budget, and not the config, ended it."""
+        best = self._search.best
+        limit, is_cut = self._limit(_TRY_SECONDS)
+        try:
+            self._revive()
+            trial = self._worker.ask(
+                requests.Try(self._problem, config, None if best is None else best.seconds), limit
+            )
+            assert isinstance(trial, Trial)
+            return trial
+        except WorkerTimeoutError as error:
+            return None if is_cut else Trial(config, failure="timeout", detail=str(error))
+        except WorkerDiedError as error:
+            return Trial(config, failure="crash", detail=str(error))
+
+    def _revive(self) -> None:
+        # Float64 results are lost with the worker; computing them again is no config's fault.
+        if not self._worker.is_alive:
+            self._ask_prepared()
+
+    def _limit(self, seconds: float) -> tuple[float, bool]:
+        """How long to wait for an answer, and whether the budget makes that shorter than it should be."""
+        # The first config gets some time even where nothing is left: there has to be something to save.
+        left = max(self._left() + 2.0, 2.0 if self._costs else 10.0)
+        return (seconds, False) if seconds <= left else (left, True)
+
+    def _record(self, trial: Trial) -> Trial:
+        trial = Trial(
+            trial.config,
+            trial.timing,
+            trial.error,
+            trial.failure,
+            trial.detail,
+            self._source_hash(trial.config) or "",
+        )
+        self._session.append(trial)
+        self._tried += 1
+        self._observer.measured(trial)
+        return trial
+
+    def _decide(self, interrupted: bool) -> tuple[Final | None, Final | None]:
+        """The best config and the default, after the finalists were timed in turns."""
+        ranked = sorted(
+            (trial for trial in self._search.trials.values() if trial.failure is None),
+            key=lambda trial: trial.seconds,
+        )
+        default = self._space.default()
+        if not ranked:
+            return None, None
+        known = {trial.config: trial for trial in ranked}
+        configs = [trial.config for trial in ranked[:_FINALISTS]]
+        if default in known and default not in configs:
+            configs.append(default)
+        timings = {config: trial.timing for config, trial in known.items()}
+        best = configs[0]
+        rounds = self._final_rounds(configs, interrupted)
+        if rounds:
+            timings |= {config: Timing.of(samples) for config, samples in rounds.items()}
+            best, tied = winner(rounds, default)
+            if tied:
+                self._notes.append(f"{best} ties with {', '.join(map(str, tied))}; the simpler is kept")
+
+        def final(config: Config) -> Final:
+            timing = timings[config]
+            assert timing is not None
+            return Final(config, timing, dict(known[config].error), known[config].source_hash)
+
+        return final(best), final(default) if default in known else None
+
+    def _final_rounds(self, configs: Sequence[Config], interrupted: bool) -> dict[Config, list[float]]:
+        self._observer.deciding(configs)
+        left = self._deadline - time.monotonic()
+        seconds = 1.0 if interrupted else max(0.5, min(left, 4.0))
+        references = 0
+        if self._reference and not interrupted:
+            references = min(2, int(left / max(self._reference[0], 1e-9) / 2))
+        request = requests.Final(self._problem, tuple(configs), seconds, references)
+        try:
+            self._revive()
+            found = self._worker.ask(request, _TRY_SECONDS + 2 * seconds)
+        except (KeyboardInterrupt, WorkerDiedError, WorkerTimeoutError) as error:
+            why = str(error) or "interrupted"
+            self._notes.append(
+                f"the finalists could not be timed in turns ({why}): times are those of the search"
+            )
+            return {}
+        assert isinstance(found, FinalTimes)
+        self._reference += found.reference
+        cores = os.cpu_count() or 1
+        if self._threads is not None and found.others is not None and found.others > 0.15 * cores:
+            self._notes.append(
+                f"other processes used {found.others:.1f} of {cores} cores while the finalists were timed: times are "
+                "longer than on an idle machine"
+            )
+        return found.rounds
+
+    def _save(self, best: Final, default: Final | None) -> Path:
+        entry = TunedConfig(
+            problem=self._problem,
+            config=best.config,
+            evidence="measured",
+            seconds=best.timing.seconds,
+            quartiles=best.timing.quartiles,
+            default_seconds=None if default is None else default.seconds,
+            reference_seconds=Timing.of(self._reference).seconds if self._reference else None,
+            error=best.error,
+            source_hash=best.source_hash,
+            versions=self._versions,
+            device=self._target.facts,
+            threads=self._threads,
+            created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        )
+        return store.save([entry])[0]
+
+    def _saved_configs(self) -> list[Config]:
+        """What serves the problem today: it must be beaten, or found again."""
+        match = store.lookup(self._problem, self._target.facts, lambda entry: entry.config in self._space)
+        return [] if match is None else [match.entry.config]
+
+    def _source_hash(self, config: Config) -> str | None:
+        if config not in self._space:
+            return None
+        return self._space.variant(config).source(self._problem, config).hash

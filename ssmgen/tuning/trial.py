@@ -1,0 +1,96 @@
+"""What became of one config: a time with its spread and error, or a failure and its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median, quantiles
+from typing import Any
+
+from ssmgen.config import Config
+
+__all__ = ["FAILURES", "Timing", "Trial"]
+
+FAILURES = (
+    "compile error",
+    "compile timeout",
+    "wrong result",
+    "not finite",
+    "out of bounds",
+    "input changed",
+    "out of resources",
+    "crash",
+    "timeout",
+)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The median of some runs, in seconds, and their quartiles."""
+
+    seconds: float
+    quartiles: tuple[float, float]
+
+    @staticmethod
+    def of(samples: Sequence[float]) -> Timing:
+        """The timing of at least one run."""
+        if len(samples) == 1:
+            return Timing(samples[0], (samples[0], samples[0]))
+        low, _, high = quantiles(samples, n=4, method="inclusive")
+        return Timing(median(samples), (low, high))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One config, tried.
+
+    Attributes:
+        config: The config.
+        timing: How long a run takes; None where it failed.
+        error: Relative error by output, the worst over all cases; empty where it did not run.
+        failure: One of `FAILURES`, or None.
+        detail: What the compiler or the check said about the failure.
+        source_hash: Hash of the rendered source.
+    """
+
+    config: Config
+    timing: Timing | None = None
+    error: Mapping[str, float] = field(default_factory=dict)
+    failure: str | None = None
+    detail: str = ""
+    source_hash: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Median seconds of a run that succeeded."""
+        assert self.timing is not None, f"{self.config} failed: {self.failure}"
+        return self.timing.seconds
+
+    def to_data(self) -> dict[str, Any]:
+        """The trial as JSON data."""
+        return {
+            "config": str(self.config),
+            "timing": None if self.timing is None else [self.timing.seconds, *self.timing.quartiles],
+            "error": dict(self.error),
+            "failure": self.failure,
+            "detail": self.detail,
+            "source_hash": self.source_hash,
+        }
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any]) -> Trial:
+        """The trial that `to_data` wrote."""
+        timing = None
+        if data["timing"] is not None:
+            seconds, low, high = (float(value) for value in data["timing"])
+            timing = Timing(seconds, (low, high))
+        elif data["failure"] not in FAILURES:
+            raise ValueError(f"failure is {data['failure']!r}")
+        return Trial(
+            config=Config.parse(data["config"]),
+            timing=timing,
+            error={str(name): float(value) for name, value in data["error"].items()},
+            failure=data["failure"],
+            detail=str(data["detail"]),
+            source_hash=str(data["source_hash"]),
+        )

@@ -1,0 +1,116 @@
+"""Tuning one problem after another: what is tried, for how long, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import ssmgen
+from ssmgen import targets
+from ssmgen.errors import InvalidInputError, TargetUnavailableError
+from ssmgen.problem import Problem
+from ssmgen.targets import Target
+from ssmgen.tuning.process import Worker
+from ssmgen.tuning.result import Observer, TuneResult
+from ssmgen.tuning.run import Run
+
+__all__ = ["Tuner", "tune"]
+
+
+class Tuner:
+    """Tunes problems for one target; a context manager, because its worker process serves all of them."""
+
+    def __init__(self, target_name: str, *, open_target: Callable[[str], Target] = targets.target) -> None:
+        """Find the target; the worker starts with the first problem.
+
+        Args:
+            target_name: A target that is present here: `cpu`, `cuda` or `hip`.
+            open_target: Turns the name into the target, here and, by its import path, in the worker.
+
+        Raises:
+            UnknownNameError: There is no such target.
+            TargetUnavailableError: The target cannot be timed here, or has nothing to tune.
+        """
+        self.target = open_target(target_name)
+        _require_timed(self.target)
+        self._worker = Worker(open_target, target_name)
+
+    def __enter__(self) -> Tuner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.kill()
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Version of everything that makes and runs kernels here."""
+        return {"ssmgen": ssmgen.__version__, **self.target.versions()}
+
+    def tune(
+        self,
+        problem: Problem,
+        *,
+        budget_seconds: float,
+        max_trials: int | None = None,
+        seed: int = 0,
+        observer: Observer | None = None,
+    ) -> TuneResult:
+        """Find the best config of a problem and save it.
+
+        Ctrl-C ends the search; what was measured is compared and saved all the same, and a later run starts from it.
+
+        Args:
+            problem: The exact problem.
+            budget_seconds: Wall-clock seconds for everything, from the start of the worker to the final comparison.
+            max_trials: Most configs to try in this run; by default as many as the budget allows.
+            seed: Seed of the search.
+            observer: Told of every step.
+
+        Raises:
+            InvalidInputError: The budget is not positive, or the target has no kernel for the problem.
+            ConfigFileError: The result cannot be saved; what was measured is kept for the next run.
+        """
+        if budget_seconds <= 0 or (max_trials is not None and max_trials < 1):
+            raise InvalidInputError("the budget and the number of trials must be positive.")
+        space = self.target.space(problem)
+        if not len(space):
+            raise InvalidInputError(
+                f"target {self.target.name} has no kernel for {problem}; choose another dtype, option or target."
+            )
+        observer = observer or Observer()
+        run = Run(self.target, space, self._worker, self.versions, budget_seconds, max_trials, seed, observer)
+        result = run.complete()
+        observer.finished(result)
+        return result
+
+
+def tune(
+    problem: Problem,
+    target_name: str,
+    *,
+    budget_seconds: float,
+    max_trials: int | None = None,
+    seed: int = 0,
+    observer: Observer | None = None,
+) -> TuneResult:
+    """Tune one problem; see `Tuner.tune`. For several, a `Tuner` shares one worker process."""
+    with Tuner(target_name) as tuner:
+        return tuner.tune(
+            problem, budget_seconds=budget_seconds, max_trials=max_trials, seed=seed, observer=observer
+        )
+
+
+def _require_timed(target: Target) -> None:
+    if target.facts.kind == "reference":
+        raise TargetUnavailableError(
+            "target 'reference' is plain PyTorch: there is nothing to tune; choose another."
+        )
+    if target.facts.kind == "interpret":
+        raise TargetUnavailableError(
+            "target 'interpret' runs kernels to check them: its times say nothing; tune for cpu, cuda or hip."
+        )
+    if not target.facts.present:
+        raise TargetUnavailableError(
+            f"target {target.name!r} is only named: without the device nothing can be timed. Tune on a machine "
+            "that has one, or for the target that is here."
+        )

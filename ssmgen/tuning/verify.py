@@ -1,0 +1,157 @@
+"""Whether a config computes what it must: on awkward sizes and on the real ones, against float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ssmgen.config import Config
+from ssmgen.errors import SsmgenError
+from ssmgen.kernels import Space, oracle
+from ssmgen.kernels.interfaces import interface
+from ssmgen.problem import Problem
+from ssmgen.targets import Target
+from ssmgen.tuning.operands import Fenced, runner
+
+__all__ = ["Verification", "Verifier", "awkward_problems", "checked_problem"]
+
+# Lengths that no block divides: one step, less than a block, several blocks and a tail.
+_LENGTHS = (1, 67, 389)
+# More than one block of 128 channels and no multiple of anything.
+_WIDTH = 131
+# State elements, or pole-node pairs, that the float64 reference computes in a few seconds.
+_MOST_WORK = 1 << 27
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The outcome of verifying one config.
+
+    Attributes:
+        error: Relative error by output, the worst over all cases until the first that failed.
+        failure: `wrong result`, `not finite`, `out of bounds`, `input changed`, or None.
+        detail: Which case failed, and by how much.
+    """
+
+    error: dict[str, float] = field(default_factory=dict)
+    failure: str | None = None
+    detail: str = ""
+
+
+class _Case(NamedTuple):
+    problem: Problem
+    inputs: Mapping[str, Tensor]
+    expected: Mapping[str, Tensor]
+
+
+class Verifier:
+    """Verifies configs of one problem; the inputs and float64 results of every case are computed once."""
+
+    def __init__(self, target: Target, problem: Problem) -> None:
+        self.target = target
+        self.problem = problem
+        self._cases: dict[tuple[Problem, bool], _Case] = {}
+        self._spaces: dict[Problem, Space] = {}
+
+    def problems(self, config: Config) -> tuple[Problem, ...]:
+        """The problems that the config is verified on: those awkward ones that it is valid for, and the real one.
+
+        What a config's rules exclude is never dispatched to it either.
+        """
+        awkward = [
+            next((problem for problem in group if self._is_valid(problem, config)), None)
+            for group in awkward_problems(self.problem)
+        ]
+        return (*filter(None, awkward), checked_problem(self.problem))
+
+    def prepare(self) -> None:
+        """Compute what the real problem must give, which takes longest."""
+        self._case(checked_problem(self.problem), harsh=False)
+
+    def verify(self, config: Config) -> Verification:
+        """Run the config on every case; stops at the first that fails.
+
+        Raises:
+            CompileError: It does not compile for one of the cases.
+        """
+        worst: dict[str, float] = {}
+        for problem in self.problems(config):
+            for harsh in (False, True) if problem != checked_problem(self.problem) else (False,):
+                found = self._check(config, self._case(problem, harsh))
+                for name, error in found.error.items():
+                    worst[name] = max(worst.get(name, 0.0), error)
+                if found.failure is not None:
+                    kind = "harsh" if harsh else "normal"
+                    return Verification(worst, found.failure, f"{problem}, {kind} inputs: {found.detail}")
+        return Verification(worst)
+
+    def _check(self, config: Config, case: _Case) -> Verification:
+        operands = interface(case.problem.op).operands(case.problem)
+        fenced = [Fenced(operand, self.target.device) for operand in operands]
+        for item in fenced:
+            if not item.operand.output:
+                item.fill(case.inputs[item.operand.name])
+        tensors = [item.tensor for item in fenced]
+        runner(self.target, case.problem, config, tensors)(tensors)
+        self.target.synchronize()
+        outputs = {item.operand.name: item.tensor for item in fenced if item.operand.output}
+        error = {name: oracle.relative_error(outputs[name], wanted) for name, wanted in case.expected.items()}
+        for item in fenced:
+            if item.is_broken:
+                return Verification(error, "out of bounds", f"it wrote outside {item.operand.name}")
+            if item.is_changed:
+                return Verification(error, "input changed", f"it wrote to {item.operand.name}")
+        limit = oracle.tolerance(case.problem)
+        for name, value in error.items():
+            if math.isinf(value):
+                return Verification(
+                    error, "not finite", f"{name} holds what is not finite, or was not written"
+                )
+            if value > limit:
+                return Verification(
+                    error, "wrong result", f"{name} is off by {value:.1e}, more than {limit:.0e}"
+                )
+        return Verification(error)
+
+    def _case(self, problem: Problem, harsh: bool) -> _Case:
+        key = (problem, harsh)
+        if key not in self._cases:
+            inputs = oracle.sample(problem, seed=len(self._cases), device=self.target.device, harsh=harsh)
+            self._cases[key] = _Case(problem, inputs, oracle.expected(problem, inputs))
+        return self._cases[key]
+
+    def _is_valid(self, problem: Problem, config: Config) -> bool:
+        if problem not in self._spaces:
+            self._spaces[problem] = self.target.space(problem)
+        try:
+            self._spaces[problem].check(config)
+        except SsmgenError:
+            return False
+        return True
+
+
+def awkward_problems(problem: Problem) -> Iterator[tuple[Problem, ...]]:
+    """Small problems of the same kernel with sizes that blocks do not divide: groups, of which the first valid counts.
+
+    Each length comes with an odd number of channels first, then with the problem's own, for configs that need it.
+    """
+    dims = dict(problem.dims)
+    along, across = ("nodes", "rows") if "nodes" in dims else ("seqlen", "dim")
+    small = {name: 2 for name in ("batch",) if name in dims}
+    odd = _WIDTH * dims.get("groups", 1)
+    for length in _LENGTHS:
+        yield tuple(
+            problem.with_dims(**small, **{along: length, across: width}) for width in (odd, dims[across])
+        )
+
+
+def checked_problem(problem: Problem) -> Problem:
+    """The real problem, with fewer batches or rows where its float64 result would take minutes."""
+    outer = "rows" if problem.op == "cauchy_mult" else "batch"
+    rest = prod(size for name, size in problem.dims if name not in (outer, "groups"))
+    return problem.with_dims(**{outer: min(problem[outer], max(1, _MOST_WORK // max(1, rest)))})

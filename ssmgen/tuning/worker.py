@@ -1,0 +1,207 @@
+"""The process in which kernels are compiled, verified and timed, so that a bad one takes nothing else down.
+
+Run as `python -m ssmgen.tuning.worker FD`. Requests carry problems and configs, never tensors: the operands are made
+here. `ssmgen.tuning.process` is the other side.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+import torch
+
+from ssmgen.config import Config
+from ssmgen.errors import CompileError, SsmgenError
+from ssmgen.problem import Problem
+from ssmgen.targets import Target
+from ssmgen.tuning.measure import Bench, FinalTimes
+from ssmgen.tuning.operands import runner
+from ssmgen.tuning.trial import Timing, Trial
+from ssmgen.tuning.verify import Verifier
+
+__all__ = ["Compile", "Final", "Prepare", "Reference", "Start", "Try"]
+
+
+class Start(NamedTuple):
+    """The first request: which target, by a function that can be imported, and how many CPU threads."""
+
+    open_target: Callable[[str], Target]
+    name: str
+    threads: int
+
+
+class Prepare(NamedTuple):
+    """Make the operands and float64 results of a problem; answered by how inputs are cached while they are timed."""
+
+    problem: Problem
+
+
+class Reference(NamedTuple):
+    """Time the reference once; answered by its seconds."""
+
+    problem: Problem
+
+
+class Compile(NamedTuple):
+    """Compile configs, in parallel where the compiler is a process of its own; a `Trial` for each that fails."""
+
+    problem: Problem
+    configs: tuple[Config, ...]
+
+
+class Try(NamedTuple):
+    """Verify and time one config, unless it clearly loses to the best seconds so far; answered by a `Trial`."""
+
+    problem: Problem
+    config: Config
+    best: float | None
+
+
+class Final(NamedTuple):
+    """Time configs in turns for some seconds, and the reference that many times; answered by `FinalTimes`."""
+
+    problem: Problem
+    configs: tuple[Config, ...]
+    seconds: float
+    references: int
+
+
+class _PoisonedError(Exception):
+    """A launch failed on a GPU, after which nothing in this process can be trusted; carries the trial."""
+
+
+class _Worker:
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._verifier: Verifier | None = None
+        self._bench: Bench | None = None
+
+    def answer(self, request: object, partial: Callable[[object], None]) -> object:
+        """The answer to a request; `partial` sends what is known earlier."""
+        match request:
+            case Prepare(problem):
+                return self._turn_to(problem)[1].conditions
+            case Reference(problem):
+                return self._turn_to(problem)[1].reference()
+            case Compile(problem, configs):
+                return self._compile(problem, configs, partial)
+            case Try(problem, config, best):
+                return self._try(problem, config, best)
+            case Final(problem, configs, seconds, references):
+                return self._final(problem, configs, seconds, references)
+        raise AssertionError(f"unknown request {request!r}")
+
+    def _turn_to(self, problem: Problem) -> tuple[Verifier, Bench]:
+        if self._verifier is None or self._bench is None or self._bench.problem != problem:
+            # The old operands go before the new ones come.
+            self._verifier = self._bench = None
+            self._verifier, self._bench = Verifier(self._target, problem), Bench(self._target, problem)
+            self._verifier.prepare()
+        return self._verifier, self._bench
+
+    def _compile(
+        self, problem: Problem, configs: tuple[Config, ...], partial: Callable[[object], None]
+    ) -> tuple[Trial, ...]:
+        operands = self._turn_to(problem)[1].operands
+
+        def failure(config: Config) -> Trial | None:
+            try:
+                runner(self._target, problem, config, operands)
+            except CompileError as error:
+                return Trial(config, failure="compile error", detail=str(error))
+            except RuntimeError as error:
+                if not _is_out_of_resources(error):
+                    raise
+                return Trial(config, failure="out of resources", detail=str(error))
+            return None
+
+        found = []
+        # C compilers are processes, so threads are enough to run several; Triton compiles in this one.
+        threads = (os.cpu_count() or 1) if self._target.language == "c" else 1
+        with ThreadPoolExecutor(threads) as pool:
+            futures = {pool.submit(failure, config): config for config in configs}
+            for future in as_completed(futures):
+                partial(futures[future])
+                trial = future.result()
+                if trial is not None:
+                    found.append(trial)
+        return tuple(found)
+
+    def _try(self, problem: Problem, config: Config, best: float | None) -> Trial:
+        verifier, bench = self._turn_to(problem)
+        try:
+            checked = verifier.verify(config)
+            if checked.failure is not None:
+                return Trial(config, None, checked.error, checked.failure, checked.detail)
+            return Trial(config, Timing.of(bench.time(config, best)), checked.error)
+        except CompileError as error:
+            return Trial(config, failure="compile error", detail=str(error))
+        except SsmgenError:
+            raise
+        except RuntimeError as error:
+            if _is_out_of_resources(error):
+                return Trial(config, failure="out of resources", detail=str(error))
+            trial = Trial(config, failure="crash", detail=f"{type(error).__name__}: {error}")
+            if self._target.device.type == "cuda":
+                raise _PoisonedError(trial) from error
+            return trial
+
+    def _final(
+        self, problem: Problem, configs: tuple[Config, ...], seconds: float, references: int
+    ) -> FinalTimes:
+        return self._turn_to(problem)[1].final(configs, seconds, references)
+
+
+def _is_out_of_resources(error: RuntimeError) -> bool:
+    """Whether a launch needs more shared memory, registers or threads than there are, or memory ran out.
+
+    Triton's error is known by its name alone, so that a machine without Triton can ask.
+    """
+    return type(error).__name__ == "OutOfResources" or isinstance(error, torch.OutOfMemoryError)
+
+
+def _end_with_parent(parent: int) -> None:
+    # A parent that was killed cannot end a kernel that hangs.
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+def main(connection: Connection) -> None:
+    """Answer (number, request) pairs with (number, kind, answer) until the other side closes."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    number, start = connection.recv()
+    torch.set_num_threads(start.threads)
+    worker = _Worker(start.open_target(start.name))
+    connection.send((number, "done", None))
+    while True:
+        try:
+            number, request = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send((number, "done", worker.answer(request, _sender(connection, number))))
+        except _PoisonedError as error:
+            connection.send((number, "done", error.args[0]))
+            os._exit(1)
+        except Exception:
+            connection.send((number, "error", traceback.format_exc()))
+
+
+def _sender(connection: Connection, number: int) -> Callable[[object], None]:
+    return lambda answer: connection.send((number, "partial", answer))
+
+
+if __name__ == "__main__":
+    # Run as a script, this file is `__main__`; what is pickled must come from the module that the parent knows.
+    from ssmgen.tuning import worker
+
+    worker.main(Connection(int(sys.argv[1])))
