@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ssmgen.kernels.c.selective_scan import SCANS
+from ssmgen.kernels.c import cauchy_mult, linear_scan, selective_scan
 from ssmgen.kernels.variant import Variant
 
 __all__ = ["VARIANTS"]
 
-VARIANTS: tuple[Variant, ...] = SCANS
+VARIANTS: tuple[Variant, ...] = (*selective_scan.SCANS, *linear_scan.SCANS, *cauchy_mult.PRODUCTS)

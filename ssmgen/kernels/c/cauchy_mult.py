@@ -1,0 +1,96 @@
+"""The Cauchy product in C: nodes in vector lanes, poles in the inner loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ssmgen.config import Config, Value
+from ssmgen.device import DeviceFacts
+from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
+from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.program import Program
+from ssmgen.kernels.variant import Rule, Variant
+from ssmgen.problem import Problem
+
+__all__ = ["PRODUCTS"]
+
+_SIZES = ("rows", "nodes")
+# (pole, node) pairs that one thread does in some ten microseconds.
+_SERIAL_WORK = 1 << 15
+# Nodes of one task: enough that preparing the poles of a row does not count, few enough that one row feeds many threads.
+_TASK_NODES = 1024
+# Poles and nodes are scaled alike, exactly, so that products of two distances do not overflow in float for |z| up to 2^41,
+# where a node close to Nyquist lies, nor underflow for those above 2^-43.
+_SCALE = {"c64": "0x1p-10f", "c128": "0x1p-10"}
+
+
+def _fits_registers(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    # For each vector of nodes: z and the sum, real and imaginary, and six temporaries, which two of them can share.
+    return config.integer("nodes") * 5 + 6 <= facts.max_registers
+
+
+def _unrolls_evenly(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    return config.integer("unroll") <= problem["poles"]
+
+
+class _CauchyMult(Variant):
+    """What the variants share."""
+
+    interface = INTERFACES["cauchy_mult"]
+    language = "c"
+    rules = (
+        Rule("registers", "more nodes than registers hold are spilled at every pole", _fits_registers),
+        Rule("unroll", "there are fewer poles than the loop would be unrolled by", _unrolls_evenly),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """Forward, up to as many poles as a thread's stack holds."""
+        return problem.direction == "forward" and 1 <= problem["poles"] <= 1 << 14
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {"lanes": lane_choices(problem, facts), "nodes": (1, 2, 3, 4), "unroll": (1, 2, 4)}
+
+    def default(self, problem: Problem, facts: DeviceFacts) -> Config:
+        """Two vectors of nodes, so that their divisions overlap."""
+        return Config.of(self.name, {"lanes": lane_choices(problem, facts)[0], "nodes": 2, "unroll": 1})
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        return {
+            **vector_context(problem.dtype, config.integer("lanes")),
+            **arguments(self.interface, problem, _SIZES),
+            **dict(problem.options),
+            **dict(config.params),
+            "poles": problem["poles"],
+            "scale": _SCALE[problem.dtype],
+            "serial_work": _SERIAL_WORK,
+            "task_nodes": _TASK_NODES,
+        }
+
+    def program(self, problem: Problem, config: Config) -> Program:
+        """See `Variant.program`."""
+        return program(self.interface, problem, _SIZES)
+
+
+class Factored(_CauchyMult):
+    """One reciprocal for each conjugate pair of poles and node."""
+
+    name = "factored"
+    template = "cauchy_mult_factored.c.j2"
+    summary = "conjugate pairs over one factored denominator: one reciprocal per pair"
+
+    def supports(self, problem: Problem) -> bool:
+        """Conjugate pairs only."""
+        return super().supports(problem) and problem.option("symmetric") is True
+
+
+class TwoTerm(_CauchyMult):
+    """One reciprocal for each pole and node."""
+
+    name = "two_term"
+    template = "cauchy_mult_two_term.c.j2"
+    summary = "every pole by itself: one reciprocal per pole"
+
+
+PRODUCTS: tuple[Variant, ...] = (Factored(), TwoTerm())
