@@ -1,7 +1,7 @@
 """Tuned configs on disk: read as data, merged under a lock, looked up by class and distance."""
 
 from ssmgen.store.entry import EVIDENCE, TunedConfig
-from ssmgen.store.files import config_path, entries, load, read_file, save
+from ssmgen.store.files import config_path, entries, load, read_file, require_writable, save
 from ssmgen.store.lookup import Match, lookup
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "load",
     "lookup",
     "read_file",
+    "require_writable",
     "save",
 ]

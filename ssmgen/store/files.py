@@ -16,7 +16,7 @@ from ssmgen.device import DeviceFacts
 from ssmgen.errors import ConfigFileError, ConfigFileWarning, InvalidInputError
 from ssmgen.store.entry import TunedConfig
 
-__all__ = ["SCHEMA", "config_path", "entries", "load", "read_file", "save"]
+__all__ = ["SCHEMA", "config_path", "entries", "load", "read_file", "require_writable", "save"]
 
 SCHEMA = 1
 
@@ -96,16 +96,35 @@ def save(found: Iterable[TunedConfig], folder: Path | None = None) -> tuple[Path
     for entry in found:
         by_path.setdefault(config_path(folder, entry.device, entry.problem.op), []).append(entry)
     for path, fresh in by_path.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path):
-                _merge(path, fresh)
-        except OSError as error:
-            raise ConfigFileError(
-                f"tuned configs cannot be saved to {path}: {error.strerror or error}. Make the folder "
-                "writable, or set SSMGEN_CONFIG_DIR to one that is."
-            ) from error
+        with _writing(path):
+            _merge(path, fresh)
     return tuple(sorted(by_path))
+
+
+def require_writable(facts: DeviceFacts, op: str) -> None:
+    """Raise now what `save` would raise for a device and op after a long run.
+
+    Raises:
+        ConfigFileError: The user's file cannot be written, or holds what is not ours.
+    """
+    path = config_path(settings.user_config_dir(), facts, op)
+    with _writing(path):
+        if path.exists():
+            _parse_file(path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """The file's folder and its lock; what the system refuses becomes a `ConfigFileError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path):
+            yield
+    except OSError as error:
+        raise ConfigFileError(
+            f"tuned configs cannot be saved to {path}: {error.strerror or error}. Make the folder "
+            "writable, or set SSMGEN_CONFIG_DIR to one that is."
+        ) from error
 
 
 def _merge(path: Path, fresh: Iterable[TunedConfig]) -> None:

@@ -1,0 +1,277 @@
+"""The `ssmgen` command: arguments in, rich output out; what happens between is the library's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ssmgen.problem import Problem
+    from ssmgen.request import Request
+    from ssmgen.targets import Target
+    from ssmgen.tuning import TuneResult
+
+__all__ = ["app", "main"]
+
+# Commands import what they need when they run: `--help` waits for neither Optuna nor a device.
+app = typer.Typer(
+    name="ssmgen",
+    help="Generate, tune and read the kernels of state-space models: the scans of Mamba, the Cauchy kernels of S4.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_TUNED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
+
+
+def _size(flag: str, meaning: str, default: str) -> Any:
+    return typer.Option(
+        flag, min=1, metavar="N", help=meaning, show_default=default, rich_help_panel="Problem"
+    )
+
+
+DState = Annotated[int | None, _size("--d-state", "States per channel of a selective scan.", "16")]
+Batch = Annotated[int | None, _size("--batch", "Sequences.", "1")]
+Dim = Annotated[int | None, _size("--dim", "Channels.", "1536; cauchy_mult 512")]
+SeqLen = Annotated[
+    int | None,
+    _size("--seqlen", "Steps L; the nodes of cauchy_mult are L/2 + 1.", "2048; cauchy_mult 8192"),
+]
+Groups = Annotated[int | None, _size("--groups", "Groups of channels that share B and C.", "1")]
+Poles = Annotated[int | None, _size("--poles", "Pole pairs of cauchy_mult, half of S4's N.", "32")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="fp32, bf16, fp16 or fp64; cauchy_mult takes the complex one.",
+        show_default="fp32; bf16 on a GPU",
+        rich_help_panel="Problem",
+    ),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME[=VALUE]",
+        help="An option of the op: D, z, softplus, layout=channel, ...; repeatable.",
+        show_default=False,
+        rich_help_panel="Problem",
+    ),
+]
+TargetName = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="cpu, cuda, hip, interpret, or a GPU that is only named: sm_90, gfx942, ...",
+        show_default="SSMGEN_TARGET, else the GPU, else the CPU",
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, errors included, on standard output and no progress.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from ssmgen import __version__
+
+        typer.echo(f"ssmgen {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def tune(
+    ops: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[OP]...", help="Ops to tune.", show_default="the scans and the Cauchy product"
+        ),
+    ] = None,
+    d_state: DState = None,
+    batch: Batch = None,
+    dim: Dim = None,
+    seqlen: SeqLen = None,
+    groups: Groups = None,
+    poles: Poles = None,
+    dtype: Dtype = None,
+    option: Options = None,
+    target: TargetName = None,
+    budget: Annotated[
+        float, typer.Option(min=1.0, metavar="SECONDS", help="Time for everything, split over what is tuned.")
+    ] = 110.0,
+    max_trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Most configs to try for each op.", show_default="what time allows"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the search.")] = 0,
+    all_: Annotated[bool, typer.Option("--all", help="Tune every op there is.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tune kernels for this machine, within a budget, and say what was gained.
+
+    Every config is verified against float64 before it may win. Ctrl-C keeps what was measured; a second run starts
+    from it.
+    """
+    from ssmgen.campaign import campaign
+    from ssmgen.kernels import INTERFACES
+    from ssmgen.report.progress import watched
+    from ssmgen.report.terminal import errors, output, print_json, reported
+    from ssmgen.report.tuned import print_results, result_data
+
+    with reported(as_json):
+        request = _request(d_state, batch, dim, seqlen, groups, poles, dtype, option)
+        names = list(INTERFACES) if all_ else ops or list(_TUNED_BY_DEFAULT)
+        chosen = _target(target)
+        problems = _problems(request, names, chosen)
+        results: list[TuneResult] = []
+        try:
+            with watched(None if as_json else errors(), chosen.facts, problems, budget) as observer:
+                results.extend(
+                    campaign(
+                        problems,
+                        chosen.name,
+                        budget_seconds=budget,
+                        max_trials=max_trials,
+                        seed=seed,
+                        observer=observer,
+                    )
+                )
+        finally:
+            # An error in one problem takes nothing from those before it.
+            if results and not as_json:
+                print_results(results, output())
+        if as_json:
+            print_json({"results": [result_data(result) for result in results]})
+    if any(result.is_interrupted for result in results):
+        raise typer.Exit(130)
+    if any(result.best is None for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    op: Annotated[
+        str, typer.Argument(help="selective_scan, linear_scan or cauchy_mult.", show_default=False)
+    ],
+    d_state: DState = None,
+    batch: Batch = None,
+    dim: Dim = None,
+    seqlen: SeqLen = None,
+    groups: Groups = None,
+    poles: Poles = None,
+    dtype: Dtype = None,
+    option: Options = None,
+    target: TargetName = None,
+    stage: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="source, ttir, ttgir, llir, ptx, sass or amdgcn of a GPU; source or asm of a CPU.",
+        ),
+    ] = "source",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Show this config, written as `ssmgen list` writes it.",
+            show_default="the one that runs",
+        ),
+    ] = None,
+) -> None:
+    """Print the kernel that runs: highlighted on a terminal, plain in a pipe, down to the machine code."""
+    from ssmgen.report.code import print_code
+    from ssmgen.report.kernel import kernel_code
+    from ssmgen.report.terminal import note, reported
+
+    with reported():
+        request = _request(d_state, batch, dim, seqlen, groups, poles, dtype, option)
+        chosen = _target(target)
+        problem = _problems(request, [op], chosen)[0]
+        code = kernel_code(problem, chosen, stage, config)
+        note(code.reason, "config")
+        print_code(code.text, code.language)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List ops, their kernels, and the tuned configs with their evidence."""
+    from ssmgen.report.listing import Listing, print_listing
+    from ssmgen.report.terminal import output, print_json, reported
+
+    with reported(as_json):
+        listing = Listing()
+        if as_json:
+            print_json(listing.to_data())
+        else:
+            print_listing(listing, output())
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine can tune and run, what will be used and why, and what would help.
+
+    Exits with 1 where no target with kernels works.
+    """
+    from ssmgen.report.doctor import diagnose, print_diagnosis
+    from ssmgen.report.terminal import output, print_json, reported
+
+    with reported(as_json):
+        diagnosis = diagnose()
+        if as_json:
+            print_json(diagnosis.to_data())
+        else:
+            print_diagnosis(diagnosis, output())
+    if not diagnosis.is_usable:
+        raise typer.Exit(1)
+
+
+def _request(
+    d_state: int | None,
+    batch: int | None,
+    dim: int | None,
+    seqlen: int | None,
+    groups: int | None,
+    poles: int | None,
+    dtype: str | None,
+    options: list[str] | None,
+) -> Request:
+    from ssmgen.request import Request
+
+    sizes = {
+        "d_state": d_state,
+        "batch": batch,
+        "dim": dim,
+        "seqlen": seqlen,
+        "groups": groups,
+        "poles": poles,
+    }
+    return Request({name: size for name, size in sizes.items() if size is not None}, dtype, options or ())
+
+
+def _target(name: str | None) -> Target:
+    from ssmgen import targets
+
+    return targets.target(name or targets.default_target())
+
+
+def _problems(request: Request, ops: list[str], target: Target) -> tuple[Problem, ...]:
+    """The problems, with a note about each size that none of them takes."""
+    from ssmgen.report.terminal import note
+
+    problems = request.problems(ops, target.facts)
+    for sentence in request.notes(ops):
+        note(sentence)
+    return problems
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

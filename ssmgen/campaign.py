@@ -1,0 +1,57 @@
+"""Several problems tuned within one budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from ssmgen import store
+from ssmgen.problem import Problem
+from ssmgen.tuning import Observer, Tuner, TuneResult
+
+__all__ = ["campaign"]
+
+# Shares of the budget: the selective scan has by far the largest space, and one run of its reference takes longest.
+_WEIGHTS = {"selective_scan": 2.0}
+
+
+def campaign(
+    problems: Sequence[Problem],
+    target_name: str,
+    *,
+    budget_seconds: float,
+    max_trials: int | None = None,
+    seed: int = 0,
+    observer: Observer | None = None,
+) -> Iterator[TuneResult]:
+    """Tune problems one after another, and give each result as it comes; what one leaves of its time, others get.
+
+    Args:
+        problems: The problems.
+        target_name: A target that is present.
+        budget_seconds: Wall-clock seconds for all of them.
+        max_trials: Most configs to try for each problem.
+        seed: Seed of each search.
+        observer: Told of every step.
+
+    Raises:
+        TargetUnavailableError: The target cannot be timed here.
+        ConfigFileError: Results could not be saved; found out before anything is tuned.
+    """
+    deadline = time.monotonic() + budget_seconds
+    with Tuner(target_name) as tuner:
+        for problem in problems:
+            store.require_writable(tuner.target.facts, problem.op)
+        for index, problem in enumerate(problems):
+            weights = [_WEIGHTS.get(waiting.op, 1.0) for waiting in problems[index:]]
+            left = deadline - time.monotonic()
+            result = tuner.tune(
+                problem,
+                budget_seconds=max(left * weights[0] / sum(weights), 1.0),
+                max_trials=max_trials,
+                seed=seed,
+                observer=observer,
+            )
+            yield result
+            if result.is_interrupted:
+                return

@@ -1,0 +1,80 @@
+"""The code of the kernel that serves a problem, at one stage of its compilation, and why it is that kernel."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ssmgen.config import Config
+from ssmgen.dispatch import resolve, tune_command
+from ssmgen.errors import InvalidInputError, TargetUnavailableError
+from ssmgen.kernels import Variant
+from ssmgen.problem import Problem
+from ssmgen.targets import Target
+
+__all__ = ["KernelCode", "kernel_code"]
+
+
+class KernelCode(NamedTuple):
+    """Code and where it comes from.
+
+    Attributes:
+        text: The code.
+        language: `c` or `triton` for a source, else the stage.
+        reason: Which config it is of, and why that one.
+    """
+
+    text: str
+    language: str
+    reason: str
+
+
+def kernel_code(
+    problem: Problem, target: Target, stage: str = "source", config: str | None = None
+) -> KernelCode:
+    """The kernel of a problem on a target; only stages below the source are compiled.
+
+    Args:
+        problem: The problem.
+        target: A target, present or named.
+        stage: One of the target's stages.
+        config: Text of a config; by default the one that dispatch would use.
+
+    Raises:
+        UnknownNameError: The target has no such stage.
+        InvalidInputError: The config is none of the problem's space.
+        TargetUnavailableError: The target has no kernels, or no compiler.
+        CompileError: The compiler refused.
+    """
+    if target.language == "none":
+        raise TargetUnavailableError(
+            f"target {target.name!r} is plain PyTorch and has no kernels to show; choose another with --target."
+        )
+    target.require_stage(stage)
+    chosen, variant, reason = _choose(problem, target, config)
+    if stage in ("source", target.language):
+        return KernelCode(variant.source(problem, chosen).text, target.language, reason)
+    return KernelCode(target.compile(variant, problem, chosen).stage(stage), stage, reason)
+
+
+def _choose(problem: Problem, target: Target, text: str | None) -> tuple[Config, Variant, str]:
+    if text is not None:
+        config = Config.parse(text)
+        return config, target.space(problem).check(config), f"{config}, as asked"
+    found = resolve(problem, target)
+    if found is None:
+        raise InvalidInputError(
+            f"target {target.name!r} has no kernel for {problem}; the PyTorch reference serves it."
+        )
+    if found.match is None:
+        reason = f"{found.config}, the default; nothing is tuned for this on {target.facts.name}"
+        if target.facts.present:
+            reason += f" (to tune it: {tune_command(problem)})"
+        return found.config, found.variant, reason
+    entry = found.match.entry
+    why = {
+        "exact": "tuned for these sizes",
+        "nearest": f"tuned for {entry.problem}, the nearest there is",
+        "same arch": f"tuned on {entry.device.name}, of the same architecture",
+        "other options": f"tuned for {entry.problem}, which differs in its epilogue only",
+    }[found.how]
+    return found.config, found.variant, f"{found.config}, {why} ({entry.evidence}, {found.match.path})"
