@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
+from ssmgen.dtypes import accumulate
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES
-from ssmgen.kernels.program import Program
+from ssmgen.kernels.program import Program, Workspace
 from ssmgen.kernels.variant import Rule, Variant
 from ssmgen.problem import Problem
 
@@ -33,11 +34,15 @@ class _SelectiveScan(Variant):
         grouped = "variable" in (problem.option("B"), problem.option("C"))
         return ("batch", "dim", "seqlen", "groups") if grouped else ("batch", "dim", "seqlen")
 
+    def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
+        """Scratch memory: none, unless a variant needs it."""
+        return ()
+
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
         return {
             **vector_context(problem.dtype, config.integer("lanes")),
-            **arguments(self.interface, problem, self.sizes(problem)),
+            **arguments(self.interface, problem, self.sizes(problem), self.workspaces(problem, config)),
             **dict(problem.options),
             **dict(config.params),
             "d_state": problem["d_state"],
@@ -47,7 +52,7 @@ class _SelectiveScan(Variant):
 
     def program(self, problem: Problem, config: Config) -> Program:
         """See `Variant.program`."""
-        return program(self.interface, problem, self.sizes(problem))
+        return program(self.interface, problem, self.sizes(problem), self.workspaces(problem, config))
 
 
 def _fits_registers(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
@@ -90,9 +95,8 @@ class Channels(_SelectiveScan):
         }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
-        """Groups of four states, or as many as there are."""
-        states = max(count for count in (1, 2, 4) if count <= problem["d_state"])
-        lanes = lane_choices(problem, facts)[0]
+        """Wide vectors, and tiles long enough that reloading the states does not count."""
+        lanes, states = lane_choices(problem, facts)[0], _default_states(problem, facts)
         return Config.of(self.name, {"exp": "poly", "lanes": lanes, "states": states, "tile": 64})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
@@ -101,4 +105,102 @@ class Channels(_SelectiveScan):
         return {**super().context(problem, config), "whole_groups": whole, "rest": rest}
 
 
-SCANS: tuple[Variant, ...] = (Channels(),)
+def _default_states(problem: Problem, facts: DeviceFacts) -> int:
+    """Half of the registers' worth of states, or as many as there are."""
+    wanted = 8 if facts.max_registers >= 32 else 4
+    return max(count for count in (1, 2, 4, wanted) if count <= problem["d_state"])
+
+
+def _is_widest_or_enough(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    lanes = config.integer("lanes")
+    return lanes == lane_choices(problem, facts)[0] or problem["d_state"] <= lanes
+
+
+class States(_SelectiveScan):
+    """States in vector lanes, one channel after another: what a few channels leave to do."""
+
+    name = "states"
+    template = "selective_scan_states.c.j2"
+    summary = "states in vector lanes, one channel at a time; sums over states by transposition"
+    rules = (
+        Rule("lanes", "vectors narrower than the CPU's only pay where they hold all states", _is_widest_or_enough),
+    )
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {"lanes": lane_choices(problem, facts)}
+
+    def default(self, problem: Problem, facts: DeviceFacts) -> Config:
+        """The narrowest vectors that hold all states, else the widest."""
+        choices = lane_choices(problem, facts)
+        enough = [lanes for lanes in choices if lanes >= problem["d_state"]]
+        return Config.of(self.name, {"lanes": min(enough) if enough else choices[0]})
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        vectors = -(-problem["d_state"] // config.integer("lanes"))
+        return {**super().context(problem, config), "vectors": vectors}
+
+
+_SHORTEST_CHUNK = 256
+
+
+def _splits(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    return config.integer("chunk") < problem["seqlen"]
+
+
+def _has_idle_threads(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    blocks = -(-problem["dim"] // config.integer("lanes")) * problem["batch"]
+    return blocks < 4 * facts.max_threads
+
+
+class Chunked(_SelectiveScan):
+    """Time in chunks, in two passes: the state at the end of each, then the outputs from the right state on."""
+
+    name = "chunked"
+    template = "selective_scan_chunked.c.j2"
+    summary = "time split in chunks over threads, in two passes; channels in vector lanes"
+    rules = (
+        Rule("chunk", "a chunk as long as the sequence splits nothing", _splits),
+        Rule("threads", "two passes lose where blocks of channels alone keep all threads busy", _has_idle_threads),
+        Rule("registers", "more states in registers than the CPU has are spilled at every step", _fits_registers),
+        Rule("l1", "the tiles of u, delta and y must stay in L1 beside the rows of B and C", _fits_l1),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """Sequences of more than one chunk."""
+        return super().supports(problem) and problem["seqlen"] > _SHORTEST_CHUNK
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {
+            "chunk": (_SHORTEST_CHUNK, 512, 1024, 2048, 4096),
+            "exp": ("poly",),
+            "lanes": lane_choices(problem, facts),
+            "states": tuple(count for count in (1, 2, 4, 8, 16) if count <= problem["d_state"]),
+            "tile": (32, 64),
+        }
+
+    def default(self, problem: Problem, facts: DeviceFacts) -> Config:
+        """Short chunks: many tasks for many threads."""
+        lanes = lane_choices(problem, facts)[0]
+        states = _default_states(problem, facts)
+        params = {"chunk": _SHORTEST_CHUNK, "exp": "poly", "lanes": lanes, "states": states, "tile": 64}
+        return Config.of(self.name, params)
+
+    def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
+        """The ends of all chunks but the last: states and the sum of delta, one vector each."""
+        lanes, chunk = config.integer("lanes"), config.integer("chunk")
+        groups = problem["groups"] if "groups" in self.sizes(problem) else 1
+        blocks = -(-(problem["dim"] // groups) // lanes)
+        chunks = -(-problem["seqlen"] // chunk)
+        shape = (problem["batch"] * groups * blocks, chunks - 1, problem["d_state"] + 1, lanes)
+        return (Workspace("ends", accumulate(problem.dtype), shape),)
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        whole, rest = divmod(problem["d_state"], config.integer("states"))
+        return {**super().context(problem, config), "whole_groups": whole, "rest": rest}
+
+
+SCANS: tuple[Variant, ...] = (Channels(), States(), Chunked())

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels.interface import Interface
-from ssmgen.kernels.program import Launch, Program
+from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.problem import Problem
 
 __all__ = ["arguments", "lane_choices", "program", "vector_context"]
@@ -80,25 +80,33 @@ def lane_choices(problem: Problem, facts: DeviceFacts) -> tuple[int, ...]:
     return tuple(lanes for lanes in (widest, widest // 2) if lanes >= 2)
 
 
-def arguments(interface: Interface, problem: Problem, sizes: Sequence[str]) -> dict[str, object]:
+def arguments(
+    interface: Interface, problem: Problem, sizes: Sequence[str], workspaces: Sequence[Workspace] = ()
+) -> dict[str, object]:
     """The members of the struct of arguments: a declaration for each pointer, the sizes, and the strides by operand.
 
     Args:
         interface: The op's interface.
         problem: The problem.
         sizes: The dims that the kernel takes at run time; the strides follow.
+        workspaces: Scratch memory; its pointers follow those of the operands.
     """
     operands = interface.operands(problem)
     return {
-        "pointers": [f"{'' if x.output else 'const '}{_STORED[x.dtype]} *{x.name}" for x in operands],
+        "pointers": [
+            *(f"{'' if x.output else 'const '}{_STORED[x.dtype]} *{x.name}" for x in operands),
+            *(f"{_STORED[x.dtype]} *{x.name}" for x in workspaces),
+        ],
         "sizes": list(sizes),
         "strides": [[scalar for scalar, _ in x.strides] for x in operands if x.strides],
     }
 
 
-def program(interface: Interface, problem: Problem, sizes: Sequence[str]) -> Program:
-    """One call of the function named like the op, with all operands and the scalars of `arguments`."""
+def program(
+    interface: Interface, problem: Problem, sizes: Sequence[str], workspaces: tuple[Workspace, ...] = ()
+) -> Program:
+    """One call of the function named like the op, with all operands and the members of `arguments` in their order."""
     operands = interface.operands(problem)
+    pointers = [x.name for x in (*operands, *workspaces)]
     strides = [scalar for operand in operands for scalar, _ in operand.strides]
-    names = (*(operand.name for operand in operands), *sizes, *strides)
-    return Program((Launch(interface.op, names),))
+    return Program((Launch(interface.op, (*pointers, *sizes, *strides)),), workspaces)
