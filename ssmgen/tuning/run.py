@@ -30,8 +30,9 @@ from ssmgen.tuning.trial import Timing, Trial
 __all__ = ["Run"]
 
 _COMPILE_SECONDS = 60.0
-_TRY_SECONDS = 30.0
-_FINALISTS = 4
+_TRY_SECONDS = (5.0, 30.0)
+_HANGS_AFTER = 20.0  # times as long as a try takes at most
+_FINALISTS = 5
 _MOST_BATCH = 8
 _REFERENCE_SHARE = 0.25  # of the budget that one run of the reference may take
 _FIRST_GUESS = 0.5  # seconds that a config takes to compile, verify and time, before any did
@@ -68,6 +69,7 @@ class Run:
         self._search = Search(space, seed=seed, known=known.values(), first=self._saved_configs())
         self._tried = 0
         self._costs: list[float] = []
+        self._try_seconds: list[float] = []
         self._reference: list[float] = []
         self._notes: list[str] = []
         # What the search leaves for the final comparison.
@@ -188,13 +190,19 @@ class Run:
     def _try(self, config: Config) -> Trial | None:
         """The trial of one config; None where the budget, and not the config, ended it."""
         best = self._search.best
-        limit, is_cut = self._limit(_TRY_SECONDS)
+        fewest, most = _TRY_SECONDS
+        patience = (
+            max(fewest, min(most, _HANGS_AFTER * max(self._try_seconds))) if self._try_seconds else most
+        )
         try:
             self._revive()
+            limit, is_cut = self._limit(patience)
+            start = time.monotonic()
             trial = self._worker.ask(
-                requests.Try(self._problem, config, None if best is None else best.seconds), limit
+                requests.Try(self._problem, config, None if best is None else best.rank), limit
             )
             assert isinstance(trial, Trial)
+            self._try_seconds.append(time.monotonic() - start)
             return trial
         except WorkerTimeoutError as error:
             return None if is_cut else Trial(config, failure="timeout", detail=str(error))
@@ -209,7 +217,7 @@ class Run:
     def _limit(self, seconds: float) -> tuple[float, bool]:
         """How long to wait for an answer, and whether the budget makes that shorter than it should be."""
         # The first config gets some time even where nothing is left: there has to be something to save.
-        left = max(self._left() + 2.0, 2.0 if self._costs else 10.0)
+        left = max(self._left() + 1.0, 1.0 if self._costs else 10.0)
         return (seconds, False) if seconds <= left else (left, True)
 
     def _record(self, trial: Trial) -> Trial:
@@ -230,7 +238,7 @@ class Run:
         """The best config and the default, after the finalists were timed in turns."""
         ranked = sorted(
             (trial for trial in self._search.trials.values() if trial.failure is None),
-            key=lambda trial: trial.seconds,
+            key=lambda trial: trial.rank,
         )
         default = self._space.default()
         if not ranked:
@@ -265,7 +273,7 @@ class Run:
         request = requests.Final(self._problem, tuple(configs), seconds, references)
         try:
             self._revive()
-            found = self._worker.ask(request, _TRY_SECONDS + 2 * seconds)
+            found = self._worker.ask(request, _TRY_SECONDS[1] + 2 * seconds)
         except (KeyboardInterrupt, WorkerDiedError, WorkerTimeoutError) as error:
             why = str(error) or "interrupted"
             self._notes.append(

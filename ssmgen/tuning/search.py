@@ -78,7 +78,7 @@ class Search:
     @property
     def best(self) -> Trial | None:
         """The fastest trial that did not fail."""
-        return min(self._successes(), key=lambda trial: trial.seconds, default=None)
+        return min(self._successes(), key=lambda trial: trial.rank, default=None)
 
     def run(self, measure: Measure, room: Callable[[], int], batch: int = 1) -> None:
         """Try configs until the space or the budget is exhausted.
@@ -118,14 +118,14 @@ class Search:
         tried = [trial for trial in self.trials.values() if trial.config.variant == variant]
         if self.best is None or len(tried) < _FIRST_LOOK:
             return 1.0
-        mine = min((trial.seconds for trial in tried if trial.failure is None), default=None)
-        return 0.01 if mine is None else max(0.01, float((self.best.seconds / mine) ** _DISCOUNT))
+        mine = min((trial.rank for trial in tried if trial.failure is None), default=None)
+        return 0.01 if mine is None else max(0.01, float((self.best.rank / mine) ** _DISCOUNT))
 
     def _successes(self) -> list[Trial]:
         return [trial for trial in self.trials.values() if trial.failure is None]
 
     def _penalty(self) -> float:
-        return _PENALTY * max((trial.seconds for trial in self._successes()), default=1.0)
+        return _PENALTY * max((trial.rank for trial in self._successes()), default=1.0)
 
 
 class _Study:
@@ -163,7 +163,7 @@ class _Study:
 
     def learn(self, trial: Trial, penalty: float) -> None:
         """Tell the sampler what became of a config: its seconds, or a finite penalty for a failure."""
-        value = penalty if trial.timing is None else trial.timing.seconds
+        value = penalty if trial.timing is None else trial.rank
         asked = self._asked.pop(trial.config, None)
         if self._study is None:
             self._learnt.append((trial, value))

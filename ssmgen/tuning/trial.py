@@ -66,6 +66,12 @@ class Trial:
         assert self.timing is not None, f"{self.config} failed: {self.failure}"
         return self.timing.seconds
 
+    @property
+    def rank(self) -> float:
+        """What a search compares: the first quartile, since what disturbs a run only ever makes it longer."""
+        assert self.timing is not None, f"{self.config} failed: {self.failure}"
+        return self.timing.quartiles[0]
+
     def to_data(self) -> dict[str, Any]:
         """The trial as JSON data."""
         return {
