@@ -1,0 +1,56 @@
+"""The interpreter as a target: the contract, dtypes, and what it says when it cannot run."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+import torch
+
+from ssmgen.errors import CompileError, TargetUnavailableError, UnknownNameError
+from ssmgen.kernels import interface
+from ssmgen.kernels.oracle import expected, relative_error, sample, tolerance
+from ssmgen.targets.interpret import InterpretTarget
+from tests.helpers import make_problem
+from tests.targets.triton_variant import CONFIG, RowScan
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+def test_two_launches_and_a_workspace_give_the_reference(dtype: str) -> None:
+    problem = make_problem("linear_scan", dtype, batch=2, dim=3, seqlen=21)
+    target = InterpretTarget()
+    inputs = sample(problem, 0)
+    out = torch.full((2, 3, 21), float("nan"), dtype=inputs["a"].dtype)
+    tensors = [inputs["a"], inputs["b"], out]
+    kernel = target.compile(RowScan(), problem, CONFIG)
+    kernel.bind(interface("linear_scan").bindings(problem, tensors))(tensors)
+    assert relative_error(out, expected(problem, inputs)["out"]) <= tolerance(problem)
+
+
+def test_the_source_is_the_only_stage() -> None:
+    kernel = InterpretTarget().compile(
+        RowScan(), make_problem("linear_scan", batch=1, dim=1, seqlen=4), CONFIG
+    )
+    assert kernel.stages == InterpretTarget.stages == ("source",)
+    assert "def scan(" in kernel.stage("source")
+    with pytest.raises(UnknownNameError, match="ptx"):
+        kernel.stage("ptx")
+
+
+def test_a_program_that_does_not_fit_its_source_is_named() -> None:
+    variant = RowScan(RowScan().body.replace("BLOCK", "WIDTH"))
+    with pytest.raises(CompileError, match=r"launches write\(.*BLOCK\).*write\(.*WIDTH\)"):
+        InterpretTarget().compile(variant, make_problem("linear_scan", batch=1, dim=1, seqlen=4), CONFIG)
+
+
+def test_without_numpy_the_remedy_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(TargetUnavailableError, match="pip install numpy"):
+        InterpretTarget()
+
+
+def test_time_gives_one_value_per_run() -> None:
+    calls: list[int] = []
+    seconds = InterpretTarget().time(lambda: calls.append(1), 3)
+    assert len(seconds) == len(calls) == 3
+    assert min(seconds) >= 0
