@@ -9,6 +9,7 @@ from ssmgen.dispatch import resolve, tune_command
 from ssmgen.errors import InvalidInputError, TargetUnavailableError
 from ssmgen.kernels import Variant
 from ssmgen.problem import Problem
+from ssmgen.report.wording import problem_text
 from ssmgen.targets import Target
 
 __all__ = ["KernelCode", "kernel_code"]
@@ -73,8 +74,8 @@ def _choose(problem: Problem, target: Target, text: str | None) -> tuple[Config,
     entry = found.match.entry
     why = {
         "exact": "tuned for these sizes",
-        "nearest": f"tuned for {entry.problem}, the nearest there is",
+        "nearest": f"tuned for {problem_text(entry.problem)}, the nearest there is",
         "same arch": f"tuned on {entry.device.name}, of the same architecture",
-        "other options": f"tuned for {entry.problem}, which differs in its epilogue only",
+        "other options": f"tuned for {problem_text(entry.problem)}, which differs in its epilogue only",
     }[found.how]
     return found.config, found.variant, f"{found.config}, {why} ({entry.evidence}, {found.match.path})"

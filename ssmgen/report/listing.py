@@ -16,7 +16,7 @@ from rich.text import Text
 from ssmgen import store
 from ssmgen.kernels import INTERFACES, Interface, Space, Variant, variants
 from ssmgen.problem import Problem
-from ssmgen.report.numbers import milliseconds
+from ssmgen.report.wording import milliseconds, problem_text
 from ssmgen.targets import target
 
 __all__ = ["Listing", "print_listing"]
@@ -136,7 +136,7 @@ def _entry(saved: _Saved) -> RenderableType:
     times = f"{milliseconds(entry.seconds)} {entry.evidence} {entry.created}"
     if entry.reference_seconds is not None:
         times += f", {entry.reference_seconds / entry.seconds:.1f}x faster than PyTorch"
-    lines = [Text(str(entry.problem)), Text(f"  {entry.config}", "green"), Text(f"  {times}")]
+    lines = [Text(problem_text(entry.problem)), Text(f"  {entry.config}", "green"), Text(f"  {times}")]
     if saved.is_stale:
         lines.append(Text("  stale: the template has changed since; tune again", "yellow"))
     return Group(*lines)

@@ -17,7 +17,7 @@ from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels import Space
 from ssmgen.problem import Problem
-from ssmgen.report.numbers import milliseconds, times
+from ssmgen.report.wording import milliseconds, problem_text, times
 from ssmgen.tuning import Observer, Trial, TuneResult
 
 __all__ = ["Lines", "Screen", "watched"]
@@ -85,7 +85,7 @@ class Lines(_Tally):
     def started(self, space: Space, resumed: int, deadline: float) -> None:
         """See `Observer`."""
         super().started(space, resumed, deadline)
-        self._say(f"{space.problem}: {len(space)} configs, {self.left:.0f} s")
+        self._say(f"{problem_text(space.problem)}: {len(space)} configs, {self.left:.0f} s")
 
     def referenced(self, seconds: float | None) -> None:
         """See `Observer`."""
@@ -160,9 +160,9 @@ class Screen(_Tally):
             if result is not None:
                 rows.append(_done(result))
             elif problem == current:
-                rows += [Text.assemble(("▶ ", "bold cyan"), (str(problem), "bold")), self._current()]
+                rows += [Text.assemble(("▶ ", "bold cyan"), (problem_text(problem), "bold")), self._current()]
             else:
-                rows.append(Text(f"· {problem}", "dim"))
+                rows.append(Text(f"· {problem_text(problem)}", "dim"))
         return Group(*rows)
 
     def _current(self) -> RenderableType:
@@ -184,11 +184,13 @@ class Screen(_Tally):
 
 def _done(result: TuneResult) -> Text:
     if result.best is None:
-        return Text.assemble(("✗ ", "bold red"), str(result.problem), "  no config worked")
+        return Text.assemble(("✗ ", "bold red"), problem_text(result.problem), "  no config worked")
     reference = None if result.reference is None else result.reference.seconds
     gain = "" if reference is None else f", {times(reference, result.best.seconds)} faster than PyTorch"
     return Text.assemble(
-        ("✓ ", "bold green"), str(result.problem), (f"  {milliseconds(result.best.seconds)}{gain}", "green")
+        ("✓ ", "bold green"),
+        problem_text(result.problem),
+        (f"  {milliseconds(result.best.seconds)}{gain}", "green"),
     )
 
 

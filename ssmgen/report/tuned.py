@@ -11,18 +11,43 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ssmgen.report.numbers import milliseconds, times
+from ssmgen.report.wording import milliseconds, problem_text, times
 from ssmgen.tuning import Final, TuneResult
 
-__all__ = ["print_results", "result_data"]
+__all__ = ["print_results", "print_table", "result_data"]
 
 
 def print_results(results: Sequence[TuneResult], console: Console) -> None:
     """Print the table and the details; readable from 80 columns up."""
-    console.print(_table(results))
+    print_table(results, console)
     console.print()
     for result in results:
         console.print(_details(result))
+
+
+def print_table(results: Sequence[TuneResult], console: Console) -> None:
+    """Print one line of times for each problem."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("op", style="bold", no_wrap=True)
+    for heading in ("PyTorch", "default", "tuned", "vs PyTorch", "vs default", "error"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        default = None if result.default is None else result.default.seconds
+        if result.best is None:
+            cells = ["none", "-", "-", "-"]
+        else:
+            best = result.best.seconds
+            error = max(result.best.error.values(), default=0.0)
+            cells = [
+                milliseconds(best),
+                times(_reference(result), best),
+                times(default, best),
+                f"{error:.0e}",
+            ]
+        table.add_row(result.problem.op, milliseconds(_reference(result)), milliseconds(default), *cells)
+    for column in (3, 4):
+        table.columns[column].style = "green"
+    console.print(table)
 
 
 def result_data(result: TuneResult) -> dict[str, Any]:
@@ -75,30 +100,6 @@ def _over_default(result: TuneResult) -> float | None:
     return result.default.seconds / result.best.seconds
 
 
-def _table(results: Sequence[TuneResult]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("op", style="bold", no_wrap=True)
-    for heading in ("PyTorch", "default", "tuned", "vs PyTorch", "vs default", "error"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for result in results:
-        default = None if result.default is None else result.default.seconds
-        if result.best is None:
-            cells = ["none", "-", "-", "-"]
-        else:
-            best = result.best.seconds
-            error = max(result.best.error.values(), default=0.0)
-            cells = [
-                milliseconds(best),
-                times(_reference(result), best),
-                times(default, best),
-                f"{error:.0e}",
-            ]
-        table.add_row(result.problem.op, milliseconds(_reference(result)), milliseconds(default), *cells)
-    for column in (3, 4):
-        table.columns[column].style = "green"
-    return table
-
-
 def _details(result: TuneResult) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="cyan", no_wrap=True)
@@ -118,7 +119,7 @@ def _details(result: TuneResult) -> RenderableType:
         table.add_row("note", note)
     if result.path is not None:
         table.add_row("saved", str(result.path))
-    return Group(Text(str(result.problem), "bold"), Padding(table, (0, 0, 1, 2)))
+    return Group(Text(problem_text(result.problem), "bold"), Padding(table, (0, 0, 1, 2)))
 
 
 def _tried(result: TuneResult) -> str:

@@ -1,0 +1,39 @@
+"""How problems and numbers are written for people."""
+
+from __future__ import annotations
+
+from ssmgen.kernels import interface
+from ssmgen.problem import Problem
+
+__all__ = ["milliseconds", "problem_text", "times"]
+
+
+def milliseconds(seconds: float | None) -> str:
+    """A time in ms with three digits, `12.7 ms`; a dash where there is none."""
+    if seconds is None:
+        return "-"
+    value = 1e3 * seconds
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:,.{digits}f} ms"
+
+
+def times(slow: float | None, fast: float) -> str:
+    """By what factor the second time is shorter, `33.9x`; a dash where the first is missing."""
+    if slow is None:
+        return "-"
+    ratio = slow / fast
+    return f"{ratio:.1f}x" if ratio >= 10 else f"{ratio:.2f}x"
+
+
+def problem_text(problem: Problem) -> str:
+    """The problem without what goes without saying: the forward direction, and options at their defaults."""
+    defaults = interface(problem.op).options
+    dims = ", ".join(f"{name}={size}" for name, size in problem.dims)
+    options = [
+        name if value is True else f"{name}={str(value).lower()}"
+        for name, value in problem.options
+        if value != defaults[name][0]
+    ]
+    direction = "" if problem.direction == "forward" else f" {problem.direction}"
+    ending = f" [{', '.join(options)}]" if options else ""
+    return f"{problem.op}{direction} ({dims}) {problem.dtype}{ending}"
