@@ -24,7 +24,7 @@ _WARM_SECONDS = 0.2  # clocks rise and threads start within this
 _CONFIG_SECONDS = 0.2
 _FIRST_RUNS = 4  # of which the fastest tells a clear loser
 _RUNS = (3, 300)
-_MOST_ROUNDS = 100
+_MOST_ROUNDS = 50
 _LOSES_BY = 2.0
 _MOST_BYTES = 1 << 30
 
