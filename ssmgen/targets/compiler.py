@@ -113,7 +113,7 @@ def _probe(path: str) -> Compiler:
             "or use target='reference'."
         ) from error
     version = (listed.stdout.splitlines() or ["unknown"])[0]
-    flags = _FLAGS
+    flags: tuple[str, ...] = _FLAGS
     for choice in (("-march=native", "-mprefer-vector-width=512"), ("-march=native",), ("-mcpu=native",)):
         if _takes(path, choice):
             flags += choice

@@ -17,10 +17,10 @@ __all__ = ["PRODUCTS"]
 _SIZES = ("rows", "nodes")
 # (pole, node) pairs that one thread does in some ten microseconds.
 _SERIAL_WORK = 1 << 15
-# Nodes of one task: enough that preparing the poles of a row does not count, few enough that one row feeds many threads.
+# Nodes of one task: enough that preparing a row's poles does not count, few enough that one row feeds many threads.
 _TASK_NODES = 1024
-# Poles and nodes are scaled alike, exactly, so that products of two distances do not overflow in float for |z| up to 2^41,
-# where a node close to Nyquist lies, nor underflow for those above 2^-43.
+# Poles and nodes are scaled alike, exactly, so that products of two distances do not overflow in float for |z| up to
+# 2^41, where a node close to Nyquist lies, nor underflow for those above 2^-43.
 _SCALE = {"c64": "0x1p-10f", "c128": "0x1p-10"}
 
 

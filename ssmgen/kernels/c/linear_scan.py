@@ -31,9 +31,7 @@ class Channels(Variant):
     name = "channels"
     template = "linear_scan_channels.c.j2"
     summary = "channels in vector lanes, time in L1 tiles"
-    rules = (
-        Rule("tile", "a tile is transposed in squares as wide as a vector", _tile_holds_vector),
-    )
+    rules = (Rule("tile", "a tile is transposed in squares as wide as a vector", _tile_holds_vector),)
 
     def supports(self, problem: Problem) -> bool:
         """Forward, every option."""

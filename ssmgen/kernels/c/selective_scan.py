@@ -68,7 +68,9 @@ def _fits_l1(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
 
 def _libm_with_widest(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     return config["exp"] != "libm" or (
-        config["lanes"] == lane_choices(problem, facts)[0] and config["tile"] == 64 and config["states"] in (1, 4)
+        config["lanes"] == lane_choices(problem, facts)[0]
+        and config["tile"] == 64
+        and config["states"] in (1, 4)
     )
 
 
@@ -79,9 +81,15 @@ class Channels(_SelectiveScan):
     template = "selective_scan_channels.c.j2"
     summary = "channels in vector lanes, groups of states in registers, time in L1 tiles"
     rules = (
-        Rule("registers", "more states in registers than the CPU has are spilled at every step", _fits_registers),
+        Rule(
+            "registers",
+            "more states in registers than the CPU has are spilled at every step",
+            _fits_registers,
+        ),
         Rule("l1", "the tiles of u, delta and y must stay in L1 beside the rows of B and C", _fits_l1),
-        Rule("libm", "a call per lane takes so long that the loops around it do not matter", _libm_with_widest),
+        Rule(
+            "libm", "a call per lane takes so long that the loops around it do not matter", _libm_with_widest
+        ),
     )
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
@@ -123,7 +131,11 @@ class States(_SelectiveScan):
     template = "selective_scan_states.c.j2"
     summary = "states in vector lanes, one channel at a time; sums over states by transposition"
     rules = (
-        Rule("lanes", "vectors narrower than the CPU's only pay where they hold all states", _is_widest_or_enough),
+        Rule(
+            "lanes",
+            "vectors narrower than the CPU's only pay where they hold all states",
+            _is_widest_or_enough,
+        ),
     )
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
@@ -162,8 +174,16 @@ class Chunked(_SelectiveScan):
     summary = "time split in chunks over threads, in two passes; channels in vector lanes"
     rules = (
         Rule("chunk", "a chunk as long as the sequence splits nothing", _splits),
-        Rule("threads", "two passes lose where blocks of channels alone keep all threads busy", _has_idle_threads),
-        Rule("registers", "more states in registers than the CPU has are spilled at every step", _fits_registers),
+        Rule(
+            "threads",
+            "two passes lose where blocks of channels alone keep all threads busy",
+            _has_idle_threads,
+        ),
+        Rule(
+            "registers",
+            "more states in registers than the CPU has are spilled at every step",
+            _fits_registers,
+        ),
         Rule("l1", "the tiles of u, delta and y must stay in L1 beside the rows of B and C", _fits_l1),
     )
 
@@ -185,8 +205,8 @@ class Chunked(_SelectiveScan):
         """Short chunks: many tasks for many threads."""
         lanes = lane_choices(problem, facts)[0]
         states = _default_states(problem, facts)
-        params = {"chunk": _SHORTEST_CHUNK, "exp": "poly", "lanes": lanes, "states": states, "tile": 64}
-        return Config.of(self.name, params)
+        params: dict[str, Value] = {"chunk": _SHORTEST_CHUNK, "exp": "poly", "lanes": lanes}
+        return Config.of(self.name, {**params, "states": states, "tile": 64})
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """The ends of all chunks but the last: states and the sum of delta, one vector each."""

@@ -13,11 +13,25 @@ from ssmgen.problem import Problem
 
 __all__ = ["arguments", "lane_choices", "program", "vector_context"]
 
-_STORED = {"fp32": "float", "fp64": "double", "bf16": "uint16_t", "fp16": "uint16_t", "c64": "float", "c128": "double"}
+_STORED = {
+    "fp32": "float",
+    "fp64": "double",
+    "bf16": "uint16_t",
+    "fp16": "uint16_t",
+    "c64": "float",
+    "c128": "double",
+}
 
-# Coefficients of 2^f, highest power first, by Remez's algorithm on (2^f - 1) / f, so that the constant term is exactly 1;
-# the float ones under the weight |f| / (|f| + 0.4), the double ones under |f|.
-_EXP2_FLOAT = ("0x1.5bcef4p-10f", "0x1.3cd19cp-7f", "0x1.c6b660p-5f", "0x1.ebfa10p-3f", "0x1.62e42cp-1f", "1.0f")
+# Coefficients of 2^f, highest power first, by Remez's algorithm on (2^f - 1) / f, so that the constant term is exactly
+# 1; the float ones under the weight |f| / (|f| + 0.4), the double ones under |f|.
+_EXP2_FLOAT = (
+    "0x1.5bcef4p-10f",
+    "0x1.3cd19cp-7f",
+    "0x1.c6b660p-5f",
+    "0x1.ebfa10p-3f",
+    "0x1.62e42cp-1f",
+    "1.0f",
+)
 _EXP2_DOUBLE = (
     "0x1.e79207922b469p-32",
     "0x1.e604b02a021c9p-28",
@@ -70,7 +84,11 @@ def _avx512(width: int, suffix: str) -> Mapping[str, str] | None:
     if width == 64:
         return {"guard": "defined(__AVX512DQ__)", "prefix": "_mm512", "suffix": suffix}
     if width == 32:
-        return {"guard": "defined(__AVX512DQ__) && defined(__AVX512VL__)", "prefix": "_mm256", "suffix": suffix}
+        return {
+            "guard": "defined(__AVX512DQ__) && defined(__AVX512VL__)",
+            "prefix": "_mm256",
+            "suffix": suffix,
+        }
     return None
 
 
@@ -107,6 +125,6 @@ def program(
 ) -> Program:
     """One call of the function named like the op, with all operands and the members of `arguments` in their order."""
     operands = interface.operands(problem)
-    pointers = [x.name for x in (*operands, *workspaces)]
+    pointers = [*(operand.name for operand in operands), *(workspace.name for workspace in workspaces)]
     strides = [scalar for operand in operands for scalar, _ in operand.strides]
     return Program((Launch(interface.op, (*pointers, *sizes, *strides)),), workspaces)

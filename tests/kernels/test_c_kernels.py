@@ -1,0 +1,214 @@
+"""Every C variant against float64: all options, every dtype, lengths that no block divides."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ssmgen.config import Config
+from ssmgen.kernels import interface, variants
+from ssmgen.kernels.oracle import sample, tolerance
+from ssmgen.problem import Problem
+from ssmgen.targets import target
+from tests.helpers import make_problem, run_config
+
+EVERYTHING = {"D": True, "z": True, "delta_bias": True, "softplus": True, "last_state": True}
+# Blocks of 16 or 8 channels, tiles of 64 steps, groups of 8 or 4 states: none of these sizes is a multiple.
+SCANS = {
+    "plain": make_problem("selective_scan", batch=2, dim=21, seqlen=133),
+    "everything": make_problem("selective_scan", dim=21, seqlen=301, **EVERYTHING),
+    "grouped": make_problem("selective_scan", batch=2, dim=21, seqlen=261, groups=3, d_state=5, **EVERYTHING),
+    "constant": make_problem(
+        "selective_scan", dim=9, seqlen=301, B="constant", C="constant", last_state=True
+    ),
+    "constant B": make_problem("selective_scan", dim=9, seqlen=133, B="constant", groups=3),
+    "constant C": make_problem("selective_scan", dim=9, seqlen=133, C="constant", layout="channel"),
+    "channel layout": make_problem(
+        "selective_scan", batch=2, dim=21, seqlen=301, layout="channel", **EVERYTHING
+    ),
+    "one of each": make_problem("selective_scan", dim=1, seqlen=1, d_state=1, **EVERYTHING),
+    "bf16": make_problem("selective_scan", "bf16", dim=21, seqlen=133, **EVERYTHING),
+    "fp16": make_problem("selective_scan", "fp16", dim=21, seqlen=133, layout="channel", **EVERYTHING),
+    "fp64": make_problem("selective_scan", "fp64", dim=21, seqlen=133, **EVERYTHING),
+}
+OTHERS = {
+    "linear": make_problem("linear_scan", batch=2, dim=21, seqlen=133),
+    "linear reverse": make_problem("linear_scan", dim=21, seqlen=133, reverse=True, initial_state=True),
+    "linear channel": make_problem("linear_scan", dim=21, seqlen=133, layout="channel", reverse=True),
+    "linear one": make_problem("linear_scan", dim=1, seqlen=1, initial_state=True),
+    "linear bf16": make_problem("linear_scan", "bf16", dim=21, seqlen=133),
+    "linear fp16": make_problem("linear_scan", "fp16", dim=21, seqlen=133),
+    "linear fp64": make_problem("linear_scan", "fp64", dim=21, seqlen=133),
+    "pairs": make_problem("cauchy_mult", rows=3, poles=7, nodes=1061),
+    "poles": make_problem("cauchy_mult", rows=3, poles=7, nodes=61, symmetric=False),
+    "one pole": make_problem("cauchy_mult", rows=1, poles=1, nodes=1),
+    "pairs c128": make_problem("cauchy_mult", "c128", rows=3, poles=7, nodes=61),
+    "poles c128": make_problem("cauchy_mult", "c128", rows=3, poles=7, nodes=61, symmetric=False),
+}
+PROBLEMS = SCANS | OTHERS
+
+
+def defaults(problem: Problem) -> list[Config]:
+    cpu = target("cpu")
+    configs = [variant.default(problem, cpu.facts) for variant in cpu.space(problem).variants]
+    return [config for config in configs if config in cpu.space(problem)]
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_defaults_agree_with_float64(name: str) -> None:
+    problem = PROBLEMS[name]
+    for config in defaults(problem):
+        for harsh in (False, True):
+            errors = run_config(target("cpu"), problem, config, harsh=harsh)
+            assert max(errors.values()) <= tolerance(problem), (config, harsh, errors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["everything", "grouped", "channel layout", "fp64", "linear reverse", "pairs", "poles"]
+)
+def test_every_config_agrees_with_float64(name: str) -> None:
+    problem = PROBLEMS[name]
+    for configs in target("cpu").space(problem).configs.values():
+        for config in configs:
+            errors = run_config(target("cpu"), problem, config, harsh=True)
+            assert max(errors.values()) <= tolerance(problem), (config, errors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("d_state", [1, 2, 3, 15, 16, 17, 64, 255, 256])
+@pytest.mark.parametrize("layout", ["time", "channel"])
+def test_any_number_of_states(d_state: int, layout: str) -> None:
+    problem = make_problem("selective_scan", dim=19, seqlen=300, d_state=d_state, layout=layout, **EVERYTHING)
+    for config in defaults(problem):
+        errors = run_config(target("cpu"), problem, config)
+        assert max(errors.values()) <= tolerance(problem), (config, errors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harsh", [False, True])
+def test_long_sequences_do_not_drift(harsh: bool) -> None:
+    problem = make_problem("selective_scan", dim=18, seqlen=4096, softplus=True)
+    for config in defaults(problem):
+        errors = run_config(target("cpu"), problem, config, harsh=harsh)
+        assert max(errors.values()) <= tolerance(problem), (config, errors)
+
+
+def outputs(problem: Problem, config: Config) -> list[torch.Tensor]:
+    """The outputs of a config, each inside a larger tensor whose other elements must stay as they were."""
+    cpu = target("cpu")
+    kernel = cpu.compile(cpu.space(problem).check(config), problem, config)
+    inputs = sample(problem, seed=1)
+    tensors, guarded = [], []
+    for operand in interface(problem.op).operands(problem):
+        if not operand.output:
+            tensors.append(inputs[operand.name])
+            continue
+        view = operand.allocate("cpu")
+        margin = 64
+        memory = torch.full((view.numel() + 2 * margin,), 7.0, dtype=view.dtype)
+        tensors.append(
+            memory[margin:-margin].as_strided(view.shape, view.stride(), margin).fill_(float("nan"))
+        )
+        guarded.append((memory, margin))
+    kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
+    for memory, margin in guarded:
+        assert bool((memory[:margin] == 7.0).all()), config
+        assert bool((memory[-margin:] == 7.0).all()), config
+    return [memory[margin:-margin] for memory, margin in guarded]
+
+
+@pytest.mark.parametrize(
+    "name", ["everything", "channel layout", "bf16", "linear reverse", "linear channel", "pairs"]
+)
+def test_nothing_around_outputs_is_written(name: str) -> None:
+    for config in defaults(PROBLEMS[name]):
+        assert all(not bool(x.isnan().any()) for x in outputs(PROBLEMS[name], config))
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        make_problem("selective_scan", dim=21, seqlen=1501, **EVERYTHING),
+        make_problem("linear_scan", dim=121, seqlen=1333),
+        make_problem("cauchy_mult", rows=3, poles=7, nodes=3001),
+    ],
+    ids=lambda problem: problem.op,
+)
+def test_threads_do_not_change_a_bit(problem: Problem) -> None:
+    before = torch.get_num_threads()
+    try:
+        for config in defaults(problem):
+            results = []
+            for threads in (1, 2, 3):
+                torch.set_num_threads(threads)
+                results.append(outputs(problem, config))
+            for other in results[1:]:
+                assert all(torch.equal(x, y) for x, y in zip(results[0], other, strict=True)), config
+    finally:
+        torch.set_num_threads(before)
+
+
+def exp2_by_kernel(x: torch.Tensor) -> torch.Tensor:
+    """2^x as the default kernel computes it: with A = ln 2, the first step fills h with 1, the second scales it."""
+    dim = x.numel()
+    problem = make_problem(
+        "selective_scan", dim=dim, seqlen=2, d_state=1, B="constant", C="constant", last_state=True
+    )
+    cpu = target("cpu")
+    config = cpu.space(problem).default()
+    kernel = cpu.compile(cpu.space(problem).check(config), problem, config)
+    step = torch.stack([torch.ones(dim), x], dim=1)[None]
+    u = torch.tensor([1.0, 0.0]).expand(1, dim, 2).contiguous()
+    # The kernel scales A by log2(e) in float: undo it exactly, so that the exponent is x itself.
+    log2e = torch.tensor(1.4426950408889634)
+    A = torch.full((dim, 1), 1.0) / log2e
+    assert float(A[0, 0] * log2e) == 1.0
+    B = torch.ones(dim, 1)
+    out, state = torch.empty(1, dim, 2), torch.empty(1, dim, 1)
+    tensors = [u, step, A, B, B, out, state]
+    kernel.bind(interface("selective_scan").bindings(problem, tensors))(tensors)
+    return state.flatten()
+
+
+def test_exp2_over_its_domain() -> None:
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.empty(200_003).uniform_(-125.9, 127.9, generator=generator)
+    small = 10.0 ** torch.empty(50_000).uniform_(-8, 0, generator=generator)
+    x = torch.cat([wide, small, -small])
+    error = (exp2_by_kernel(x).double() / torch.exp2(x.double()) - 1).abs()
+    assert float(error.max()) <= 2e-7
+    # Near 0, where decays of long memories lie, the error vanishes with x: all that is left is rounding.
+    near = x.abs() < 1e-4
+    assert float(error[near].max()) <= 2**-24 * 1.01
+
+
+def test_exp2_saturates() -> None:
+    x = torch.tensor([-127.5, -200.0, -3e38, 128.0, 129.0, 3e38, 0.0])
+    result = exp2_by_kernel(x)
+    assert float(result[0]) <= 2**-126
+    assert result[1:].tolist() == [0.0, 0.0, *[float("inf")] * 3, 1.0]
+    assert bool(exp2_by_kernel(torch.tensor([float("nan")])).isnan().all())
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_the_default_is_in_the_space(data: st.DataObject) -> None:
+    op = data.draw(st.sampled_from(["selective_scan", "linear_scan", "cauchy_mult"]))
+    face = interface(op)
+    size = st.integers(1, 300)
+    dims = {name: data.draw(st.integers(1, 256) if name == "d_state" else size) for name in face.dims}
+    if "groups" in dims:
+        dims["dim"] *= dims["groups"]
+    options = {name: data.draw(st.sampled_from(values)) for name, values in face.options.items()}
+    problem = make_problem(op, data.draw(st.sampled_from(face.dtypes)), **dims, **options)
+    space = target("cpu").space(problem)
+    assert space.default() in space
+    assert space.variants == tuple(x for x in variants(op, "c") if x.supports(problem))
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_spaces_are_worth_searching(name: str) -> None:
+    assert 1 <= len(target("cpu").space(PROBLEMS[name])) <= 160
