@@ -102,7 +102,7 @@ def tensor_dtypes(problem: Problem, program: Program) -> dict[str, str]:
 
 
 def aligned_by_default(problem: Problem) -> frozenset[str]:
-    """What is a multiple of 16 where operands are freshly allocated: every address, and the sizes and strides that are."""
+    """Multiples of 16 where operands are freshly allocated: every address, and the sizes and strides that are."""
     face = interface(problem.op)
     operands = face.operands(problem)
     scalars = face.bindings(problem, [operand.allocate("meta") for operand in operands])

@@ -1,0 +1,145 @@
+"""GPUs, through Triton: those that are here, and those that are only named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+
+from ssmgen.config import Config
+from ssmgen.device import DeviceFacts
+from ssmgen.errors import TargetUnavailableError
+from ssmgen.kernels import Variant
+from ssmgen.problem import Problem
+from ssmgen.targets.architectures import ARCHITECTURES, architecture
+from ssmgen.targets.target import Target
+from ssmgen.targets.triton_kernel import STAGES, TritonKernel
+from ssmgen.targets.triton_source import require_triton
+
+__all__ = ["GpuTarget"]
+
+_SMALLEST_FLUSH = 32 * 2**20  # bytes; where the driver does not say how large its cache is
+
+
+class GpuTarget(Target):
+    """A GPU: `present` here, to launch and time on, or only `named`, to compile for and inspect.
+
+    One object serves all devices of a kind: its facts are those of the device that was current when it was made,
+    and kernels are compiled for that device's architecture.
+    """
+
+    language: ClassVar[str] = "triton"
+
+    def __init__(self, facts: DeviceFacts, gpu: Any) -> None:
+        super().__init__(facts)
+        self._gpu = gpu
+
+    @staticmethod
+    def named(name: str) -> GpuTarget:
+        """The GPU of that architecture, e.g. `sm_90`.
+
+        Raises:
+            UnknownNameError: There is no such architecture here.
+            TargetUnavailableError: Triton is not installed.
+        """
+        facts = architecture(name)
+        require_triton()
+        from triton.backends.compiler import GPUTarget
+
+        # Triton numbers NVIDIA's architectures and names AMD's.
+        arch = int(name.removeprefix("sm_")) if facts.kind == "cuda" else name
+        return GpuTarget(facts, GPUTarget(facts.kind, arch, facts.lanes))
+
+    @staticmethod
+    def present(kind: str) -> GpuTarget:
+        """The GPUs of this machine, by the current device.
+
+        Args:
+            kind: `cuda` or `hip`.
+
+        Raises:
+            TargetUnavailableError: PyTorch or Triton finds no such GPU.
+        """
+        remedy = "Compile for a named GPU instead, e.g. --target sm_90, or use target='cpu'."
+        built_for = "hip" if torch.version.hip else "cuda"
+        if not torch.cuda.is_available() or built_for != kind:
+            raise TargetUnavailableError(
+                f"target {kind!r} is not here: PyTorch {torch.__version__} finds no {kind} device. {remedy}"
+            )
+        require_triton()
+        from triton.runtime import driver
+
+        try:
+            gpu = driver.active.get_current_target()
+        except RuntimeError as error:
+            raise TargetUnavailableError(
+                f"target {kind!r} is not here: Triton's driver does not start ({error}). {remedy}"
+            ) from error
+        return GpuTarget(_facts(kind), gpu)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """From the source to the machine code of the kind."""
+        return STAGES[self.facts.kind]
+
+    @property
+    def device(self) -> torch.device:
+        """PyTorch's current GPU.
+
+        Raises:
+            TargetUnavailableError: The GPU is only named.
+        """
+        self._require_present()
+        return torch.device("cuda")
+
+    def compile(
+        self, variant: Variant, problem: Problem, config: Config, aligned: frozenset[str] | None = None
+    ) -> TritonKernel:
+        """See `Target.compile`; Triton keeps what it compiled in its own cache."""
+        source, program = variant.source(problem, config), variant.program(problem, config)
+        return TritonKernel(problem, config, source, program, self._gpu, aligned, self.facts.present)
+
+    def synchronize(self) -> None:
+        """Wait for the current device."""
+        self._require_present()
+        torch.cuda.synchronize()
+
+    def time(self, run: Callable[[], None], repetitions: int) -> list[float]:
+        """Seconds between two events around each run, each with a cold L2 cache."""
+        self._require_present()
+        cache = getattr(torch.cuda.get_device_properties(), "L2_cache_size", 0)
+        flush = torch.empty(max(2 * cache, _SMALLEST_FLUSH), dtype=torch.uint8, device=self.device)
+        pairs = []
+        for _ in range(repetitions):
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            flush.zero_()
+            start.record()
+            run()
+            end.record()
+            pairs.append((start, end))
+        torch.cuda.synchronize()
+        return [start.elapsed_time(end) / 1e3 for start, end in pairs]
+
+    def versions(self) -> dict[str, str]:
+        """Torch, Triton and the CUDA or HIP that torch was built with."""
+        found = {**super().versions(), "triton": require_triton().__version__}
+        built_with = torch.version.hip if self.facts.kind == "hip" else torch.version.cuda
+        return {**found, self.facts.kind: built_with} if built_with else found
+
+    def _require_present(self) -> None:
+        if not self.facts.present:
+            raise TargetUnavailableError(
+                f"{self.facts.arch} is only named: there is no such GPU here to run on. Inspect its kernels with "
+                f"`ssmgen show --target {self.facts.arch}`, or run this on a machine that has one."
+            )
+
+
+def _facts(kind: str) -> DeviceFacts:
+    found: Any = torch.cuda.get_device_properties()
+    arch = found.gcnArchName.partition(":")[0] if kind == "hip" else f"sm_{found.major}{found.minor}"
+    known = ARCHITECTURES.get(arch)
+    # PyTorch does not say how many registers a thread can hold; ROCm builds may not say what a block can share.
+    registers = known.max_registers if known else (512 if found.warp_size == 64 else 255)
+    shared = getattr(found, "shared_memory_per_block_optin", 0) or found.shared_memory_per_block
+    return DeviceFacts(kind, found.name, arch, found.warp_size, 1024, registers, max(shared, 0), present=True)

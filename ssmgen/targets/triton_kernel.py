@@ -1,0 +1,185 @@
+"""A Triton source compiled for a GPU, which need not be here: its stages, and its launches."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ssmgen.codegen import Source
+from ssmgen.config import Config
+from ssmgen.dtypes import dtype
+from ssmgen.errors import CompileError, TargetUnavailableError, unknown
+from ssmgen.kernels import Launch, Program, interface
+from ssmgen.problem import Problem
+from ssmgen.targets.target import Kernel, Runner
+from ssmgen.targets.triton_source import (
+    aligned_by_default,
+    function_of,
+    import_source,
+    tensor_dtypes,
+    with_workspaces,
+)
+
+__all__ = ["STAGES", "TritonKernel"]
+
+STAGES = {
+    "cuda": ("source", "ttir", "ttgir", "llir", "ptx", "sass"),
+    "hip": ("source", "ttir", "ttgir", "llir", "amdgcn"),
+}
+_MESSAGE_LINES = 20
+_GRID_LIMIT = 65535  # blocks along y and z; x takes 2^31 - 1
+
+
+class TritonKernel(Kernel):
+    """The compiled launches of a program.
+
+    Parameters are typed by name: operands and workspaces are pointers (to the real part's type where they are
+    complex), sizes are 32-bit and strides 64-bit integers.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: Config,
+        source: Source,
+        program: Program,
+        gpu: Any,
+        aligned: frozenset[str] | None,
+        present: bool,
+    ) -> None:
+        """Compile every launch.
+
+        Args:
+            problem: The exact problem.
+            config: Its config.
+            source: The rendered Triton.
+            program: The launches.
+            gpu: Triton's `GPUTarget` to compile for.
+            aligned: See `Target.compile`. None stands for operands that are freshly allocated: every address, and
+                the sizes and strides that are multiples of 16 in this problem. Workspaces always are.
+            present: Whether the GPU is here.
+        """
+        super().__init__(problem, config, source, program)
+        self._gpu = gpu
+        self._present = present
+        self._aligned = aligned_by_default(problem) if aligned is None else aligned
+        self._aligned |= {workspace.name for workspace in program.workspaces}
+        self._compiled = self._compile()
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """From the source to what the assembler wrote."""
+        return STAGES[self._gpu.backend]
+
+    def stage(self, name: str) -> str:
+        """See `Kernel.stage`."""
+        if name not in self.stages:
+            raise unknown(f"stage of a {self._gpu.backend} kernel", name, self.stages)
+        if name == "source":
+            return self.source.text
+        texts = [self._text(compiled, name) for compiled in self._compiled]
+        if len(texts) == 1:
+            return texts[0]
+        named = zip(self.program.launches, texts, strict=True)
+        return "\n".join(f"// {launch.function}\n{text}" for launch, text in named)
+
+    def _text(self, compiled: Any, stage: str) -> str:
+        try:
+            return str(compiled.asm[stage])
+        except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+            raise CompileError(
+                f"{self.source.name}: {stage} cannot be read ({error}); Triton's wheel brings cuobjdump and nvdisasm: "
+                "reinstall it, or set TRITON_CUOBJDUMP_PATH."
+            ) from error
+
+    def bind(self, scalars: Mapping[str, int]) -> Runner:
+        """See `Kernel.bind`. The runner launches on the device of the operands, in its current stream."""
+        if not self._present:
+            raise TargetUnavailableError(
+                f"a kernel for {self._gpu.arch} cannot be launched: that GPU is only named. Read the kernel with "
+                "`ssmgen show --target`, and launch it on a machine that has the GPU."
+            )
+        names = tuple(tensor_dtypes(self.problem, self.program))
+        slots = [_slots(launch, names, scalars) for launch in self.program.launches]
+        complete = with_workspaces(self.program)
+        # A loaded binary belongs to one device; the first to ask gets what is compiled, each other a copy of its own.
+        unused = [self._compiled]
+        loaded: dict[int, list[tuple[Callable[..., None], list[tuple[int, int]]]]] = {}
+
+        def load(device: int) -> list[tuple[Callable[..., None], list[tuple[int, int]]]]:
+            compiled = unused.pop() if unused else self._compile()
+            handles = [
+                item[launch.grid] for item, launch in zip(compiled, self.program.launches, strict=True)
+            ]
+            loaded[device] = list(zip(handles, slots, strict=True))
+            return loaded[device]
+
+        def launch(tensors: Sequence[torch.Tensor], device: int) -> None:
+            every = complete(tensors)
+            for handle, arguments in loaded.get(device) or load(device):
+                handle(*[value if index < 0 else every[index] for index, value in arguments])
+
+        def run(tensors: Sequence[torch.Tensor]) -> None:
+            device = tensors[0].get_device()
+            if device == torch.cuda.current_device():
+                launch(tensors, device)
+            else:
+                with torch.cuda.device(device):
+                    launch(tensors, device)
+
+        return run
+
+    def _compile(self) -> list[Any]:
+        module = import_source(self.source)
+        return [self._compile_launch(function_of(module, launch), launch) for launch in self.program.launches]
+
+    def _compile_launch(self, function: Any, launch: Launch) -> Any:
+        from triton import compile as compile_ast
+        from triton.compiler import ASTSource
+        from triton.errors import TritonError
+
+        where = f"{self.source.name}, {launch.function} ({self.source.path()})"
+        if max(launch.grid[1:]) > _GRID_LIMIT:
+            raise CompileError(
+                f"{where}: a grid of {launch.grid} blocks; GPUs launch at most {_GRID_LIMIT} along y and z: "
+                "split the call along its batch."
+            )
+        signature = {name: self._type(name) for name in launch.arguments}
+        signature |= {name: "constexpr" for name, _ in launch.constants}
+        attributes = {
+            (position,): [["tt.divisibility", 16]]
+            for position, name in enumerate(launch.arguments)
+            if name in self._aligned
+        }
+        # Said aloud because the default of Triton changes in 3.10.
+        options = {"enable_fp_fusion": True, **dict(launch.options)}
+        try:
+            source = ASTSource(function, signature, dict(launch.constants), attributes)
+            return compile_ast(source, target=self._gpu, options=options)
+        except (TritonError, RuntimeError) as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            said = "\n".join(lines[:_MESSAGE_LINES]) or type(error).__name__
+            raise CompileError(f"{where}: Triton refused for {self._gpu.arch}:\n{said}") from error
+
+    def _type(self, name: str) -> str:
+        tensors = tensor_dtypes(self.problem, self.program)
+        if name in tensors:
+            return f"*{dtype(tensors[name]).triton}"
+        dims = {dim for dim, _ in self.problem.dims}
+        if name not in interface(self.problem.op).scalars(self.problem):
+            raise CompileError(
+                f"{self.source.name}: {name} is no operand, workspace or scalar of {self.problem.op}; correct the "
+                "variant's program."
+            )
+        return "i32" if name in dims else "i64"
+
+
+def _slots(launch: Launch, names: Sequence[str], scalars: Mapping[str, int]) -> list[tuple[int, int]]:
+    """(index of a tensor, 0) or (-1, value) for each parameter; launchers take the constants too, and skip them."""
+    tensors_and_sizes = [
+        (names.index(name), 0) if name in names else (-1, scalars[name]) for name in launch.arguments
+    ]
+    return tensors_and_sizes + [(-1, value) for _, value in launch.constants]
