@@ -78,11 +78,11 @@ def _prepare(launch: Launch, function: Any, names: Sequence[str], scalars: Mappi
         try:
             function[launch.grid](*arguments, **constants)
         except InterpreterError as error:
-            # Triton before 3.8 turns arrays of one element into integers, which NumPy 2.4 no longer does.
+            # Triton 3.6 calls int() on arrays of one element, which NumPy 2.4 no longer allows; Triton 3.8 does not.
             if "0-dimensional arrays can be converted" in str(error):
                 raise TargetUnavailableError(
                     "target 'interpret' does not run on this Triton with NumPy 2.4 or newer; install 'numpy<2.4' or "
-                    "a newer Triton."
+                    "Triton 3.8."
                 ) from error
             raise
 

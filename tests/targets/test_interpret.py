@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 
+import numpy as np
 import pytest
 import torch
+import triton
 
 from ssmgen.errors import CompileError, TargetUnavailableError, UnknownNameError
 from ssmgen.kernels import interface
@@ -23,7 +25,12 @@ def test_two_launches_and_a_workspace_give_the_reference(dtype: str) -> None:
     out = torch.full((2, 3, 21), float("nan"), dtype=inputs["a"].dtype)
     tensors = [inputs["a"], inputs["b"], out]
     kernel = target.compile(RowScan(), problem, CONFIG)
-    kernel.bind(interface("linear_scan").bindings(problem, tensors))(tensors)
+    run = kernel.bind(interface("linear_scan").bindings(problem, tensors))
+    if np.lib.NumpyVersion(np.__version__) >= "2.4.0" and triton.__version__.startswith("3.6."):
+        with pytest.raises(TargetUnavailableError, match="numpy<2.4"):
+            run(tensors)
+        return
+    run(tensors)
     assert relative_error(out, expected(problem, inputs)["out"]) <= tolerance(problem)
 
 
