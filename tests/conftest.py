@@ -26,3 +26,11 @@ def _own_folders(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(settings, "shipped_config_dir", lambda: tmp_path / "shipped")
     dispatch.forget()
     dispatch._said.clear()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--accept-golden",
+        action="store_true",
+        help="write the rendered kernels to tests/golden as they are now",
+    )

@@ -59,7 +59,7 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Look at the machine; compiles nothing and changes nothing."""
     working = list(_targets())
-    findings = (*_versions(), *working, *_choice(working), *_folders(), *_environment())
+    findings = (*_choice(working), *working, *_folders(), *_versions(), *_environment())
     usable = any(finding.ok for finding in working if finding.name in _SERVING)
     return Diagnosis(findings, usable)
 
@@ -102,16 +102,28 @@ def _targets() -> Iterator[Finding]:
             yield Finding("targets", name, str(error), None if lacks_gpu else False)
         else:
             yield Finding("targets", name, found, True)
-    yield _named_targets()
+    yield from _named_targets()
 
 
-def _named_targets() -> Finding:
-    names = [name for name in targets.known_targets() if name not in targets.PRESENT]
+def _named_targets() -> Iterator[Finding]:
+    """What can be compiled without its device, and the tools that Triton's wheel brings for it."""
     if _version("triton") is None:
-        return Finding(
+        yield Finding(
             "targets", "named GPUs", "nothing can be compiled for them", False, "pip install triton"
         )
-    return Finding("targets", "named GPUs", f"{', '.join(names)} (compiled and shown, not run)", True)
+        return
+    import triton
+
+    names = [name for name in targets.known_targets() if name not in targets.PRESENT]
+    yield Finding("targets", "named GPUs", f"{', '.join(names)} (compiled and shown, not run)", True)
+    for tool in ("ptxas", "cuobjdump", "nvdisasm"):
+        try:
+            found = getattr(triton.knobs.nvidia, tool)
+        except RuntimeError as error:
+            remedy = f"reinstall triton, or set TRITON_{tool.upper()}_PATH"
+            yield Finding("targets", tool, str(error), False, remedy)
+        else:
+            yield Finding("targets", tool, f"{found.path} {found.version}", True)
 
 
 def _choice(found: list[Finding]) -> Iterator[Finding]:

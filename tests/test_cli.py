@@ -1,0 +1,191 @@
+"""The command line from within: every command, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ssmgen import settings, store, targets
+from ssmgen.cli import app
+from ssmgen.dispatch import resolve, tune_command
+from tests.helpers import make_problem
+
+SMALL = ("--batch", "1", "--dim", "32", "--seqlen", "64")
+DEFAULT = "channels"  # the C variant that runs untuned
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def the_error(result: Result) -> str:
+    """The one line that an error leaves on standard error."""
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout.startswith("ssmgen ")
+    for command in ("tune", "show", "list", "doctor"):
+        assert command in run("--help").stdout
+        assert run(command, "--help").exit_code == 0
+
+
+def test_show_prints_the_source_that_dispatch_would_use() -> None:
+    problem = make_problem("linear_scan", dim=32, seqlen=64)
+    found = resolve(problem, targets.target("cpu"))
+    assert found is not None
+    result = run("show", "linear_scan", *SMALL, "--target", "cpu")
+    assert result.exit_code == 0
+    assert result.stdout == found.variant.source(problem, found.config).text
+    assert str(found.config) in result.stderr
+    assert tune_command(problem) in result.stderr
+
+
+def test_show_takes_options_and_a_config() -> None:
+    problem = make_problem("selective_scan", dim=32, seqlen=64, z=True, layout="channel")
+    space = targets.target("cpu").space(problem)
+    config = space.configs[space.variants[0].name][-1]
+    arguments = ("--option", "z", "--option", "layout=channel", "--config", str(config), "--target", "cpu")
+    result = run("show", "selective_scan", "--d-state", "16", *SMALL, *arguments)
+    assert result.stdout == space.variant(config).source(problem, config).text
+
+
+def test_show_compiles_for_stages_below_the_source() -> None:
+    result = run("show", "linear_scan", *SMALL, "--target", "cpu", "--stage", "asm")
+    assert ".text" in result.stdout
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp64", "c128"])
+def test_the_cauchy_product_takes_the_complex_dtype(dtype: str) -> None:
+    result = run("show", "cauchy_mult", "--dtype", dtype, "--dim", "4", "--seqlen", "64", "--target", "cpu")
+    assert result.exit_code == 0
+    assert ("c64" if dtype == "bf16" else "c128") in result.stdout.splitlines()[0]
+
+
+def test_sizes_that_an_op_does_not_take_are_mentioned() -> None:
+    result = run("show", "cauchy_mult", "--d-state", "64", "--target", "cpu")
+    assert result.exit_code == 0
+    assert "--poles" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("show", "selectve_scan"), "Did you mean 'selective_scan'?"),
+        (("show", "linear_scan", "--target", "cpv"), "Did you mean 'cpu'?"),
+        (("show", "linear_scan", "--target", "reference"), "choose another with --target"),
+        (("show", "linear_scan", "--target", "cpu", "--stage", "ptx"), "source"),
+        (("show", "linear_scan", "--target", "cpu", "--dtype", "fp23"), "fp32"),
+        (("show", "linear_scan", "--target", "cpu", "--dtype", "c64"), "takes the dtypes fp32"),
+        (("show", "linear_scan", "--target", "cpu", "--option", "z"), "unknown option of linear_scan 'z'"),
+        (("show", "linear_scan", "--target", "cpu", "--option", "layout=row"), "one of time, channel"),
+        (("show", "linear_scan", "--target", "cpu", "--config", "channels("), "is not a config"),
+        (("show", "linear_scan", "--target", "cpu", "--config", "none(a=1)"), "unknown variant 'none'"),
+        (("show", "linear_scan", "--target", "cpu", "--config", "channels(lanes=5)"), "must"),
+        (("tune", "linear_scam"), "Did you mean 'linear_scan'?"),
+        (("tune", "linear_scan", "--target", "interpret"), "tune for cpu"),
+        (("tune", "linear_scan", "--target", "sm_90"), "only named"),
+        (("tune", "linear_scan", "--target", "reference"), "nothing to tune"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments: tuple[str, ...], message: str) -> None:
+    assert message in the_error(run(*arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show",),
+        ("show", "linear_scan", "--batch", "-1"),
+        ("show", "linear_scan", "--dim", "many"),
+        ("tune", "--budget", "0"),
+        ("tune", "--max-trials", "0"),
+        ("tune", "--d-stat", "16"),
+        ("tnue",),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_errors_are_json_where_json_was_asked_for() -> None:
+    result = run("tune", "linear_scam", "--json")
+    assert result.exit_code == 1
+    assert "linear_scam" in json.loads(result.stdout)["error"]
+    assert result.stderr == ""
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_tuning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("SSMGEN_CONFIG_DIR", str(tmp_path / "file" / "configs"))
+    message = the_error(run("tune", "linear_scan", *SMALL, "--target", "cpu"))
+    assert "set SSMGEN_CONFIG_DIR" in message
+
+
+def test_a_corrupt_config_file_stops_tuning_and_is_left_alone() -> None:
+    path = store.config_path(settings.user_config_dir(), targets.target("cpu").facts, "linear_scan")
+    path.parent.mkdir(parents=True)
+    path.write_text("{ half a")
+    assert str(path) in the_error(run("tune", "linear_scan", *SMALL, "--target", "cpu"))
+    result = run("show", "linear_scan", *SMALL, "--target", "cpu")
+    assert result.exit_code == 0
+    assert f"warning: {path}" in result.stderr
+    assert run("list").exit_code == 0
+    assert path.read_text() == "{ half a"
+
+
+def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSMGEN_CC", "/nonexistent")
+    result = run("show", "linear_scan", *SMALL, "--target", "cpu", "--stage", "asm")
+    assert "SSMGEN_CC" in the_error(result)
+    assert run("show", "linear_scan", *SMALL, "--target", "cpu").exit_code == 0
+
+
+def test_doctor_says_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy = run("doctor", "--json")
+    data = json.loads(healthy.stdout)
+    assert healthy.exit_code == (0 if data["usable"] else 1)
+    findings = {finding["name"]: finding for finding in data["findings"]}
+    for name in ("python", "torch", "triton", "numpy", "optuna", "jinja2", "cpu", "kernel cache"):
+        assert findings[name]["value"]
+    for variable in settings.VARIABLES:
+        assert variable.name in findings
+    assert "Targets" in run("doctor").stdout
+
+
+def test_doctor_fails_where_nothing_serves_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSMGEN_CC", "/nonexistent")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    targets.target.cache_clear()
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "/nonexistent" in result.stdout
+
+
+def test_doctor_names_an_unknown_default_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSMGEN_TARGET", "tpu")
+    assert "no such target" in run("doctor").stdout
+
+
+def test_list_shows_ops_and_their_kernels() -> None:
+    data = json.loads(run("list", "--json").stdout)
+    assert [op["op"] for op in data["ops"]] == ["selective_scan", "linear_scan", "cauchy_mult"]
+    for op in data["ops"]:
+        assert {kernel["language"] for kernel in op["kernels"]} == {"c", "triton"}
+        assert all(sum(kernel["configs"].values()) > 0 for kernel in op["kernels"])
+    assert data["tuned"] == []
+    text = run("list").stdout
+    assert "No tuned configs yet" in text
+    assert DEFAULT in text

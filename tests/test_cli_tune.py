@@ -1,0 +1,88 @@
+"""`ssmgen tune` from outside, as processes, and what later processes make of its results."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SSMGEN = (sys.executable, "-m", "ssmgen")
+SMALL = ("linear_scan", "--dim", "64", "--seqlen", "256", "--target", "cpu")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*SSMGEN, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.slow
+def test_what_is_tuned_is_saved_listed_shown_and_resumed() -> None:
+    first = run("tune", *SMALL, "--budget", "20", "--max-trials", "4", "--json")
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == ""
+    (result,) = json.loads(first.stdout)["results"]
+    assert result["tried"] == 4
+    assert result["best"]["seconds"] > 0
+    assert max(result["best"]["error"].values()) < 2e-6
+
+    listed = json.loads(run("list", "--json").stdout)["tuned"]
+    assert [entry["config"] for entry in listed] == [result["best"]["config"]]
+    assert listed[0]["path"] == result["path"]
+    assert not listed[0]["stale"]
+
+    shown = run("show", *SMALL)
+    assert "tuned for these sizes (measured" in shown.stderr
+    assert result["best"]["config"] in shown.stdout.splitlines()[0]
+
+    second = run("tune", *SMALL, "--budget", "20", "--max-trials", "1")
+    assert second.returncode == 0
+    assert "4 known from an earlier run" in " ".join(second.stdout.split())
+    assert "best so far" in second.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_measured() -> None:
+    process = subprocess.Popen(
+        [
+            *SSMGEN,
+            "tune",
+            "selective_scan",
+            "--dim",
+            "64",
+            "--seqlen",
+            "256",
+            "--target",
+            "cpu",
+            "--budget",
+            "100",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "best so far" in line:
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in out
+    assert len(json.loads(run("list", "--json").stdout)["tuned"]) == 1
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = [*SSMGEN, "show", "selective_scan", "--target", "cpu"]
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write) as gone:
+        done = subprocess.run(
+            command, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr

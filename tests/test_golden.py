@@ -1,0 +1,84 @@
+"""Rendered kernels, as they were last accepted.
+
+To accept a change: `pytest tests/test_golden.py --accept-golden`, then read the diff of tests/golden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ssmgen.device import DeviceFacts
+from ssmgen.kernels import INTERFACES, Space, Variant, variants
+from ssmgen.problem import Problem
+from ssmgen.targets.architectures import architecture
+from tests.helpers import make_problem
+
+GOLDEN = Path(__file__).parent / "golden"
+SUFFIX = {"c": ".c", "triton": ".py"}
+# Fixed devices: the files must not depend on the machine that renders them.
+FACTS = {
+    "c": DeviceFacts(
+        "cpu", "golden", "x86_64-avx512", lanes=16, max_threads=8, max_registers=32, present=True
+    ),
+    "triton": architecture("sm_90"),
+}
+
+
+def problems(op: str) -> Iterator[tuple[str, Problem]]:
+    """The op with nothing asked for, and with every option away from its default."""
+    face = INTERFACES[op]
+    yield "bare", make_problem(op)
+    full = {name: values[-1] for name, values in face.options.items() if name not in ("B", "C")}
+    yield "full", make_problem(op, "bf16" if "bf16" in face.dtypes else None, **full)
+    if op == "selective_scan":
+        yield "constant", make_problem(op, B="constant", C="constant")
+        yield "grouped", make_problem(op, groups=4)
+
+
+def cases() -> Iterator[tuple[str, Variant, Problem]]:
+    for op in INTERFACES:
+        for language in FACTS:
+            for variant in variants(op, language):
+                for name, problem in problems(op):
+                    if variant.supports(problem):
+                        path = f"{language}/{op}_{variant.name}_{name}{SUFFIX[language]}"
+                        yield path, variant, problem
+
+
+CASES = list(cases())
+
+
+@pytest.mark.parametrize(("path", "variant", "problem"), CASES, ids=[path for path, _, _ in CASES])
+def test_rendered_kernels_are_those_accepted(
+    path: str, variant: Variant, problem: Problem, request: pytest.FixtureRequest
+) -> None:
+    facts = FACTS[variant.language]
+    config = variant.default(problem, facts)
+    assert config in Space.of(problem, facts, [variant])
+    text = variant.source(problem, config).text
+    golden = GOLDEN / path
+    if request.config.getoption("--accept-golden"):
+        golden.parent.mkdir(parents=True, exist_ok=True)
+        golden.write_text(text)
+    assert golden.exists(), f"{golden} is new; accept it with --accept-golden"
+    assert text == golden.read_text()
+
+
+def test_every_golden_file_is_rendered() -> None:
+    files = {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*.*")}
+    assert files == {path for path, _, _ in CASES}
+
+
+@pytest.mark.parametrize(("path", "variant", "problem"), CASES, ids=[path for path, _, _ in CASES])
+def test_rendered_kernels_are_tidy(path: str, variant: Variant, problem: Problem) -> None:
+    text = variant.source(problem, variant.default(problem, FACTS[variant.language])).text
+    lines = text.splitlines()
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+    assert not any(line != line.rstrip() for line in lines)
+    assert "\n\n\n\n" not in text
+    assert "{{" not in text
+    assert "{%" not in text

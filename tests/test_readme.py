@@ -1,0 +1,54 @@
+"""What the README promises is what the code and CI do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssmgen import settings
+from ssmgen.targets import known_targets
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_ci_runs_the_test_command_as_it_stands() -> None:
+    (command,) = (block.strip() for block in blocks("") if "pytest" in block)
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_environment_variables_are_those_that_are_read() -> None:
+    rows = re.findall(r"^\| `(SSMGEN_\w+)` \| (.*) \|$", README, re.MULTILINE)
+    plain = [(name, meaning.replace("`", "")) for name, meaning in rows]
+    assert plain == [(name, meaning.replace("`", "")) for name, meaning in settings.VARIABLES]
+
+
+@pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning")
+def test_the_python_example_runs() -> None:
+    (example,) = blocks("python")
+    names: dict[str, object] = {}
+    # The sizes of mamba-130m are for the reader.
+    exec(example.replace("1, 1536, 2048, 16", "1, 8, 64, 16"), names)
+    for name, shape in (("y", (1, 8, 64)), ("h", (1, 8, 64)), ("K", (512, 4097))):
+        result = names[name]
+        assert isinstance(result, torch.Tensor)
+        assert result.shape == shape
+        assert bool(torch.isfinite(result.abs()).all())
+
+
+def test_the_targets_it_names_exist() -> None:
+    assert set(re.findall(r"--target (\w+)", README)) <= set(known_targets())
+
+
+def test_the_files_it_names_exist() -> None:
+    for path in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+    for path in re.findall(r"`((?:examples|docs|benchmarks)/[\w./]+)`", README):
+        assert (ROOT / path).exists(), path
