@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
@@ -61,13 +61,14 @@ class Verifier:
     def problems(self, config: Config) -> tuple[Problem, ...]:
         """The problems that the config is verified on: those awkward ones that it is valid for, and the real one.
 
-        What a config's rules exclude is never dispatched to it either.
+        What a config's rules exclude is never dispatched to it either. A config for long sequences alone, which has no
+        small problem, is verified on an odd one of nearly its own length.
         """
-        awkward = [
-            next((problem for problem in group if self._is_valid(problem, config)), None)
-            for group in awkward_problems(self.problem)
-        ]
-        return (*filter(None, awkward), checked_problem(self.problem))
+        length = max(1, self.problem[_axes(self.problem)[0]] - 3)
+        return (
+            *(self._valid(config, _LENGTHS) or self._valid(config, (length,))),
+            checked_problem(self.problem),
+        )
 
     def prepare(self) -> None:
         """Compute what the real problem must give, which takes longest."""
@@ -125,6 +126,21 @@ class Verifier:
             self._cases[key] = _Case(problem, inputs, oracle.expected(problem, inputs))
         return self._cases[key]
 
+    def _valid(self, config: Config, lengths: Sequence[int]) -> tuple[Problem, ...]:
+        """For each length the first awkward problem that the config is valid for, where there is one."""
+        found = (
+            next(
+                (
+                    problem
+                    for problem in awkward_problems(self.problem, length)
+                    if self._is_valid(problem, config)
+                ),
+                None,
+            )
+            for length in lengths
+        )
+        return tuple(problem for problem in found if problem is not None)
+
     def _is_valid(self, problem: Problem, config: Config) -> bool:
         if problem not in self._spaces:
             self._spaces[problem] = self.target.space(problem)
@@ -135,19 +151,23 @@ class Verifier:
         return True
 
 
-def awkward_problems(problem: Problem) -> Iterator[tuple[Problem, ...]]:
-    """Small problems of the same kernel with sizes that blocks do not divide: groups, of which the first valid counts.
+def awkward_problems(problem: Problem, length: int) -> tuple[Problem, ...]:
+    """Problems of the same kernel and that length, the most awkward first: two batches and an odd number of channels.
 
-    Each length comes with an odd number of channels first, then with the problem's own, for configs that need it.
+    Some configs are valid only for the problem's own batch or channels, which follow.
     """
+    along, across = _axes(problem)
     dims = dict(problem.dims)
-    along, across = ("nodes", "rows") if "nodes" in dims else ("seqlen", "dim")
-    small = {name: 2 for name in ("batch",) if name in dims}
-    odd = _WIDTH * dims.get("groups", 1)
-    for length in _LENGTHS:
-        yield tuple(
-            problem.with_dims(**small, **{along: length, across: width}) for width in (odd, dims[across])
-        )
+    widths = (_WIDTH * dims.get("groups", 1), dims[across])
+    batches = ({"batch": 2}, {}) if "batch" in dims else ({},)
+    return tuple(
+        problem.with_dims(**batch, **{along: length, across: width}) for batch in batches for width in widths
+    )
+
+
+def _axes(problem: Problem) -> tuple[str, str]:
+    """The dims that kernels walk along and lay lanes across."""
+    return ("nodes", "rows") if problem.op == "cauchy_mult" else ("seqlen", "dim")
 
 
 def checked_problem(problem: Problem) -> Problem:

@@ -20,7 +20,7 @@ from ssmgen.problem import Problem
 from ssmgen.targets import Kernel, Runner, Target
 from tests.helpers import make_problem
 
-__all__ = ["BEHAVIOURS", "PROBLEM", "FakeTarget", "config", "open_fake"]
+__all__ = ["BEHAVIOURS", "PROBLEM", "FakeTarget", "FakeVariant", "config", "open_fake"]
 
 PROBLEM = make_problem("linear_scan", batch=1, dim=4, seqlen=32)
 BEHAVIOURS = (

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssmgen.kernels import INTERFACES
+from ssmgen.kernels import INTERFACES, Rule
 from ssmgen.kernels.interfaces import interface
 from ssmgen.tuning.operands import Fenced
 from ssmgen.tuning.verify import Verifier, awkward_problems, checked_problem
 from tests.helpers import make_problem
-from tests.tuning.fakes import BEHAVIOURS, PROBLEM, FakeTarget, config
+from tests.tuning.fakes import BEHAVIOURS, PROBLEM, FakeTarget, FakeVariant, config
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,37 @@ def test_every_length_and_the_real_problem_are_checked() -> None:
 @pytest.mark.parametrize("op", INTERFACES)
 def test_awkward_problems_keep_what_makes_the_kernel(op: str) -> None:
     problem = make_problem(op)
-    for group in awkward_problems(problem):
-        for awkward in group:
-            assert problem.distance(awkward) is not None
+    for awkward in awkward_problems(problem, 67):
+        assert problem.distance(awkward) is not None
 
 
 def test_channels_stay_divisible_by_groups() -> None:
     problem = make_problem("selective_scan", groups=4)
-    assert all(awkward["dim"] % 4 == 0 for group in awkward_problems(problem) for awkward in group)
+    assert all(awkward["dim"] % 4 == 0 for awkward in awkward_problems(problem, 67))
+
+
+def test_a_config_for_long_sequences_alone_is_verified_on_an_odd_length_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = make_problem("linear_scan", batch=1, dim=4, seqlen=1024)
+    is_long = Rule(
+        "long", "short sequences are for others", lambda problem, config, facts: problem["seqlen"] > 900
+    )
+    monkeypatch.setattr(FakeVariant, "rules", (is_long,))
+    problems = Verifier(FakeTarget(BEHAVIOURS), problem).problems(config("good"))
+    assert [problem["seqlen"] for problem in problems] == [1021, 1024]
+    assert problems[0]["dim"] == 131
+
+
+def test_a_config_for_few_channels_alone_keeps_the_problem_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_narrow = Rule(
+        "narrow",
+        "many channels are for others",
+        lambda problem, config, facts: problem["batch"] * problem["dim"] < 8,
+    )
+    monkeypatch.setattr(FakeVariant, "rules", (is_narrow,))
+    problems = Verifier(FakeTarget(BEHAVIOURS), PROBLEM).problems(config("good"))
+    assert [(problem["batch"], problem["dim"]) for problem in problems] == [(1, 4)] * 4
 
 
 def test_a_problem_too_large_for_float64_is_checked_on_fewer_batches() -> None:
