@@ -1,0 +1,10 @@
+"""Kernels in Triton, for GPUs and the interpreter."""
+
+from __future__ import annotations
+
+from ssmgen.kernels.triton import selective_scan
+from ssmgen.kernels.variant import Variant
+
+__all__ = ["VARIANTS"]
+
+VARIANTS: tuple[Variant, ...] = (selective_scan.Sequential(),)

@@ -1,0 +1,87 @@
+"""What the Triton variants share: which problems they serve, how launches name their arguments, and common rules."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from ssmgen.config import Config, Value
+from ssmgen.device import DeviceFacts
+from ssmgen.kernels.program import Launch
+from ssmgen.kernels.variant import Rule, Variant
+from ssmgen.problem import Problem
+
+__all__ = ["EXP_RULE", "TritonVariant", "exp_choices", "next_power_of_two", "parameters", "per_lane"]
+
+FLOATS = ("fp32", "bf16", "fp16")
+
+
+class TritonVariant(Variant):
+    """A variant whose untuned config is the first valid one in the order of preference of each param."""
+
+    language = "triton"
+
+    def supports(self, problem: Problem) -> bool:
+        """Forward, with sums in fp32."""
+        return problem.direction == "forward" and problem.dtype in (*FLOATS, "c64")
+
+    def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
+        """Some params' values in the order in which they are wanted untuned; of the others, the first choice."""
+        return {}
+
+    def default(self, problem: Problem, facts: DeviceFacts) -> Config:
+        """See `Variant.default`."""
+        choices = self.choices(problem, facts)
+        wanted = self.preferences(problem, facts)
+        ordered = {
+            name: sorted(values, key=_rank(wanted.get(name, values))) for name, values in choices.items()
+        }
+        for values in itertools.product(*ordered.values()):
+            config = Config.of(self.name, dict(zip(ordered, values, strict=True)))
+            if all(rule.holds(problem, config, facts) for rule in self.rules):
+                return config
+        raise AssertionError(f"the rules of {self.name} leave no config for {problem}")
+
+
+def _rank(wanted: Sequence[Value]) -> _Rank:
+    return _Rank(wanted)
+
+
+class _Rank:
+    """A sort key: the place in a list, after which come all values that are not in it."""
+
+    def __init__(self, wanted: Sequence[Value]) -> None:
+        self.wanted = list(wanted)
+
+    def __call__(self, value: Value) -> int:
+        return self.wanted.index(value) if value in self.wanted else len(self.wanted)
+
+
+def parameters(launches: Sequence[Launch]) -> dict[str, list[str]]:
+    """The parameters of each launch's function as its signature writes them."""
+    return {
+        launch.function: [*launch.arguments, *(f"{name}: tl.constexpr" for name, _ in launch.constants)]
+        for launch in launches
+    }
+
+
+def exp_choices(facts: DeviceFacts) -> tuple[str, ...]:
+    """How 2^x is computed; inline assembly first where it exists."""
+    return ("asm", "plain") if facts.kind == "cuda" else ("plain", "asm")
+
+
+def _exp_exists(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    return config["exp"] != "asm" or facts.kind == "cuda"
+
+
+EXP_RULE = Rule("exp", "PTX runs on NVIDIA GPUs only: neither on AMD's nor in the interpreter", _exp_exists)
+
+
+def per_lane(block: int, config: Config, facts: DeviceFacts) -> int:
+    """Elements of a block that one lane holds; 0 where the block has fewer elements than lanes."""
+    return block // (facts.lanes * config.integer("num_warps"))
+
+
+def next_power_of_two(value: int) -> int:
+    """The smallest power of two that is not below the value."""
+    return 1 << max(value - 1, 0).bit_length()

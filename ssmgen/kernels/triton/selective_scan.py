@@ -1,0 +1,174 @@
+"""The selective scan in Triton with one vector over the channels for each state, one step after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ssmgen.config import Config, Value
+from ssmgen.device import DeviceFacts
+from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.program import Launch, Program, Workspace
+from ssmgen.kernels.triton.common import EXP_RULE, TritonVariant, exp_choices, parameters, per_lane
+from ssmgen.kernels.variant import Rule
+from ssmgen.problem import Problem
+
+__all__ = ["SelectiveScan", "Sequential", "Chunked"]
+
+
+class SelectiveScan(TritonVariant):
+    """What the variants share: blocks of channels of one group, and the names of what a launch takes."""
+
+    interface = INTERFACES["selective_scan"]
+
+    def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
+        """The launches for these sizes."""
+        raise NotImplementedError
+
+    def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
+        """Scratch memory: none, unless a variant needs it."""
+        return ()
+
+    def program(self, problem: Problem, config: Config) -> Program:
+        """See `Variant.program`."""
+        return Program(self.launches(problem, config), self.workspaces(problem, config))
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        rows = variable_rows(problem)
+        masked = channels_of_group(problem) % config.integer("block_d") != 0
+        return {
+            **dict(problem.options),
+            **dict(config.params),
+            "d_state": problem["d_state"],
+            "groups": group_count(problem),
+            "masked": masked,
+            "mask": ", mask=inside" if masked else "",
+            "tile_mask": ", mask=inside[:, None]" if masked else "",
+            "widen": "" if problem.dtype == "fp32" else ".to(tl.float32)",
+            "rows": rows,
+            "rows4": bool(rows) and problem["d_state"] >= 4,
+            "sequences": lambda outputs: sequences(problem, outputs),
+            "parameters": parameters(self.launches(problem, config)),
+        }
+
+
+def variable_rows(problem: Problem) -> list[str]:
+    """Which of B and C change with time."""
+    return [name for name in ("B", "C") if problem.option(name) == "variable"]
+
+
+def group_count(problem: Problem) -> int:
+    """Groups of channels that share rows; 1 where there are no rows to share."""
+    return problem["groups"] if variable_rows(problem) else 1
+
+
+def channels_of_group(problem: Problem) -> int:
+    """Channels of one group."""
+    return problem["dim"] // group_count(problem)
+
+
+def channel_blocks(problem: Problem, block_d: int) -> int:
+    """Blocks of channels, none of which crosses groups."""
+    return -(-channels_of_group(problem) // block_d) * group_count(problem)
+
+
+def sequences(problem: Problem, outputs: bool = True) -> list[str]:
+    """The (batch, dim, seqlen) operands of a pass that does, or does not, write outputs."""
+    if not outputs:
+        return ["u", "delta"]
+    return ["u", "delta", "z", "out"] if problem.option("z") else ["u", "delta", "out"]
+
+
+def operands(problem: Problem, outputs: bool = True) -> list[str]:
+    """The operands of a pass that does, or does not, write outputs."""
+    every = [operand.name for operand in INTERFACES["selective_scan"].operands(problem)]
+    return every if outputs else [name for name in every if name in ("u", "delta", "A", "B", "delta_bias")]
+
+
+def strides(problem: Problem, outputs: bool = True) -> list[str]:
+    """The strides of a pass's sequences."""
+    return [
+        scalar
+        for operand in INTERFACES["selective_scan"].operands(problem)
+        if operand.name in sequences(problem, outputs)
+        for scalar, _ in operand.strides
+    ]
+
+
+def compile_options(config: Config) -> tuple[tuple[str, int], ...]:
+    """Compile options of a launch."""
+    return (("num_warps", config.integer("num_warps")),)
+
+
+def _registers(problem: Problem, config: Config, facts: DeviceFacts) -> int:
+    """Estimated registers of a lane: states and coefficients, a tile of steps, four of a row, and addresses."""
+    held = 2 + (problem.option("B") == "constant") + (problem.option("C") == "constant")
+    tile = 3 * config.integer("unroll") if problem.option("layout") == "time" else 8
+    channels = per_lane(config.integer("block_d"), config, facts)
+    return channels * (held * problem["d_state"] + tile) + 40
+
+
+REGISTERS = Rule(
+    "registers",
+    "the states and their coefficients do not fit a lane's registers and would be spilled at every step",
+    lambda problem, config, facts: _registers(problem, config, facts) <= facts.max_registers,
+)
+LANES = Rule(
+    "lanes",
+    "with fewer channels in a block than lanes, lanes do the same work twice",
+    lambda problem, config, facts: per_lane(config.integer("block_d"), config, facts) >= 1,
+)
+WIDTH = Rule(
+    "width",
+    "a block at least twice as wide as there are channels, and wider than the lanes, only adds idle work",
+    lambda problem, config, facts: (
+        config.integer("block_d") < 2 * channels_of_group(problem)
+        or per_lane(config.integer("block_d"), config, facts) <= 1
+        and config.integer("num_warps") == 1
+    ),
+)
+
+
+class Sequential(SelectiveScan):
+    """Channels across lanes, states down registers, time in order."""
+
+    name = "sequential"
+    template = "selective_scan_sequential.py.j2"
+    summary = "channels across lanes, one vector per state, time in order"
+    rules = (EXP_RULE, LANES, WIDTH, REGISTERS)
+
+    def supports(self, problem: Problem) -> bool:
+        """As many states as the registers of a lane hold."""
+        most = 64 if problem.option("B") == problem.option("C") == "variable" else 32
+        return super().supports(problem) and 1 <= problem["d_state"] <= most
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {
+            "block_d": (32, 64, 128, 256),
+            "exp": exp_choices(facts),
+            "num_warps": (1, 2, 4),
+            "unroll": (1, 2, 4, 8),
+        }
+
+    def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
+        """The widest block of one warp that is not mostly idle; fewer channels per lane feed more of the GPU."""
+        return {"block_d": (128, 64, 32), "unroll": (4, 2, 1)}
+
+    def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
+        """One launch; a program owns a block of channels of one sequence."""
+        block_d = config.integer("block_d")
+        dim = (("DIM", problem["dim"]),) if self._reads_dim(problem, config) else ()
+        return (
+            Launch(
+                "selective_scan",
+                (*operands(problem), *strides(problem), "seqlen"),
+                (problem["batch"], channel_blocks(problem, block_d), 1),
+                (*dim, ("BLOCK_D", block_d)),
+                compile_options(config),
+            ),
+        )
+
+    def _reads_dim(self, problem: Problem, config: Config) -> bool:
+        masked = channels_of_group(problem) % config.integer("block_d") != 0
+        return masked or group_count(problem) > 1 or problem.option("last_state") is True
