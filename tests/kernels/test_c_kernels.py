@@ -34,8 +34,8 @@ SCANS = {
     "fp64": make_problem("selective_scan", "fp64", dim=21, seqlen=133, **EVERYTHING),
 }
 OTHERS = {
-    "linear": make_problem("linear_scan", batch=2, dim=21, seqlen=133),
-    "linear reverse": make_problem("linear_scan", dim=21, seqlen=133, reverse=True, initial_state=True),
+    "linear": make_problem("linear_scan", batch=2, dim=21, seqlen=601),
+    "linear reverse": make_problem("linear_scan", dim=21, seqlen=601, reverse=True, initial_state=True),
     "linear channel": make_problem("linear_scan", dim=21, seqlen=133, layout="channel", reverse=True),
     "linear one": make_problem("linear_scan", dim=1, seqlen=1, initial_state=True),
     "linear bf16": make_problem("linear_scan", "bf16", dim=21, seqlen=133),
@@ -132,7 +132,7 @@ def test_nothing_around_outputs_is_written(name: str) -> None:
     "problem",
     [
         make_problem("selective_scan", dim=21, seqlen=1501, **EVERYTHING),
-        make_problem("linear_scan", dim=121, seqlen=1333),
+        make_problem("linear_scan", dim=21, seqlen=2333),
         make_problem("cauchy_mult", rows=3, poles=7, nodes=3001),
     ],
     ids=lambda problem: problem.op,

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
+from ssmgen.dtypes import accumulate
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES
-from ssmgen.kernels.program import Program
+from ssmgen.kernels.program import Program, Workspace
 from ssmgen.kernels.variant import Rule, Variant
 from ssmgen.problem import Problem
 
@@ -23,19 +24,54 @@ def _tile_holds_vector(problem: Problem, config: Config, facts: DeviceFacts) -> 
     return config.integer("tile") >= config.integer("lanes")
 
 
-class Channels(Variant):
-    """Channels in vector lanes; rows along time are transposed through L1."""
+_TILE = Rule("tile", "a tile is transposed in squares as wide as a vector", _tile_holds_vector)
+
+
+def _splits(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    return config.integer("chunk") < problem["seqlen"]
+
+
+def _has_idle_threads(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    blocks = -(-problem["dim"] // config.integer("lanes")) * problem["batch"]
+    return blocks < 4 * facts.max_threads
+
+
+class _LinearScan(Variant):
+    """What the variants share: the sizes they take at run time, and the options."""
 
     interface = INTERFACES["linear_scan"]
     language = "c"
-    name = "channels"
-    template = "linear_scan_channels.c.j2"
-    summary = "channels in vector lanes, time in L1 tiles"
-    rules = (Rule("tile", "a tile is transposed in squares as wide as a vector", _tile_holds_vector),)
 
     def supports(self, problem: Problem) -> bool:
         """Forward, every option."""
         return problem.direction == "forward"
+
+    def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
+        """Scratch memory: none, unless a variant needs it."""
+        return ()
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        return {
+            **vector_context(problem.dtype, config.integer("lanes")),
+            **arguments(self.interface, problem, _SIZES, self.workspaces(problem, config)),
+            **dict(problem.options),
+            **dict(config.params),
+            "serial_work": _SERIAL_WORK,
+        }
+
+    def program(self, problem: Problem, config: Config) -> Program:
+        """See `Variant.program`."""
+        return program(self.interface, problem, _SIZES, self.workspaces(problem, config))
+
+
+class Channels(_LinearScan):
+    """Channels in vector lanes; rows along time are transposed through L1."""
+
+    name = "channels"
+    template = "linear_scan_channels.c.j2"
+    summary = "channels in vector lanes, time in L1 tiles"
+    rules = (_TILE,)
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -45,19 +81,49 @@ class Channels(Variant):
         """The widest vectors, and tiles that fill a quarter of L1."""
         return Config.of(self.name, {"lanes": lane_choices(problem, facts)[0], "tile": 64})
 
-    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
-        """See `Variant.context`."""
+
+_SHORTEST_CHUNK = 256
+
+
+class Chunked(_LinearScan):
+    """Time in chunks, in two passes: the end and the decay of each, then the states from the right one on."""
+
+    name = "chunked"
+    template = "linear_scan_chunked.c.j2"
+    summary = "time split in chunks over threads, in two passes; channels in vector lanes"
+    rules = (
+        _TILE,
+        Rule("chunk", "a chunk as long as the sequence splits nothing", _splits),
+        Rule(
+            "threads",
+            "two passes lose where blocks of channels alone keep all threads busy",
+            _has_idle_threads,
+        ),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """Sequences of more than one chunk."""
+        return super().supports(problem) and problem["seqlen"] > _SHORTEST_CHUNK
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
         return {
-            **vector_context(problem.dtype, config.integer("lanes")),
-            **arguments(self.interface, problem, _SIZES),
-            **dict(problem.options),
-            **dict(config.params),
-            "serial_work": _SERIAL_WORK,
+            "chunk": (_SHORTEST_CHUNK, 1024, 4096, 16384),
+            "lanes": lane_choices(problem, facts),
+            "tile": (16, 64),
         }
 
-    def program(self, problem: Problem, config: Config) -> Program:
-        """See `Variant.program`."""
-        return program(self.interface, problem, _SIZES)
+    def default(self, problem: Problem, facts: DeviceFacts) -> Config:
+        """Short chunks: many tasks for many threads."""
+        lanes = lane_choices(problem, facts)[0]
+        return Config.of(self.name, {"chunk": _SHORTEST_CHUNK, "lanes": lanes, "tile": 64})
+
+    def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
+        """The ends of all chunks but the last in time's order: state and decay, one vector each."""
+        lanes = config.integer("lanes")
+        blocks = problem["batch"] * -(-problem["dim"] // lanes)
+        chunks = -(-problem["seqlen"] // config.integer("chunk"))
+        return (Workspace("ends", accumulate(problem.dtype), (blocks, chunks - 1, 2, lanes)),)
 
 
-SCANS: tuple[Variant, ...] = (Channels(),)
+SCANS: tuple[Variant, ...] = (Channels(), Chunked())
