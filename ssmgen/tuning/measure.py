@@ -137,7 +137,7 @@ class Bench:
 def last_level_cache(device: torch.device) -> int:
     """Bytes of the cache nearest to memory; 32 MiB where the system does not say."""
     if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).L2_cache_size)
+        return int(getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0)) or 32 << 20
     known = [0]
     for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         text = path.read_text().strip()

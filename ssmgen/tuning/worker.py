@@ -117,10 +117,6 @@ class _Worker:
                 runner(self._target, problem, config, operands)
             except CompileError as error:
                 return Trial(config, failure="compile error", detail=str(error))
-            except RuntimeError as error:
-                if not _is_out_of_resources(error):
-                    raise
-                return Trial(config, failure="out of resources", detail=str(error))
             return None
 
         found = []
@@ -144,10 +140,10 @@ class _Worker:
             return Trial(config, Timing.of(bench.time(config, best)), checked.error)
         except CompileError as error:
             return Trial(config, failure="compile error", detail=str(error))
-        except SsmgenError:
-            raise
-        except RuntimeError as error:
-            if _is_out_of_resources(error):
+        except Exception as error:
+            if not _is_of_launch(error):
+                raise
+            if type(error).__name__ == "OutOfResources" or isinstance(error, torch.OutOfMemoryError):
                 return Trial(config, failure="out of resources", detail=str(error))
             trial = Trial(config, failure="crash", detail=f"{type(error).__name__}: {error}")
             if self._target.device.type == "cuda":
@@ -160,12 +156,16 @@ class _Worker:
         return self._turn_to(problem)[1].final(configs, seconds, references)
 
 
-def _is_out_of_resources(error: RuntimeError) -> bool:
-    """Whether a launch needs more shared memory, registers or threads than there are, or memory ran out.
+def _is_of_launch(error: Exception) -> bool:
+    """Whether the kernel, and not this program, is to blame: drivers raise RuntimeError, Triton errors of its own.
 
-    Triton's error is known by its name alone, so that a machine without Triton can ask.
+    Those are known by name, so that a machine without Triton can ask.
     """
-    return type(error).__name__ == "OutOfResources" or isinstance(error, torch.OutOfMemoryError)
+    if isinstance(error, SsmgenError):
+        return False
+    return isinstance(error, RuntimeError) or any(
+        base.__name__ == "TritonError" for base in type(error).__mro__
+    )
 
 
 def _end_with_parent(parent: int) -> None:

@@ -34,9 +34,18 @@ BEHAVIOURS = (
     "stray_write",
     "spoils_input",
     "runtime_error",
+    "too_large",
     "aborts",
     "hangs",
 )
+
+
+class TritonError(Exception):
+    """Stands for Triton's, which is not a RuntimeError either."""
+
+
+class OutOfResources(TritonError):  # noqa: N818 (Triton's name)
+    """What Triton raises when a launch needs more shared memory than there is."""
 
 
 def config(behaviour: str, block: int = 1, variant: str = "fake") -> Config:
@@ -87,6 +96,8 @@ class FakeKernel(Kernel):
 
         def run(tensors: Sequence[Tensor]) -> None:
             a, b, out = tensors
+            if behaviour == "too_large":
+                raise OutOfResources("shared memory: 300000 of 232448 bytes")
             if behaviour == "runtime_error":
                 raise RuntimeError("launch failed")
             if behaviour == "aborts":

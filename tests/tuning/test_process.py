@@ -37,6 +37,7 @@ def test_answers_come_from_another_process(worker: Worker) -> None:
         ("stray_write", "out of bounds"),
         ("uncompilable", "compile error"),
         ("runtime_error", "crash"),
+        ("too_large", "out of resources"),
     ],
 )
 def test_a_trial_says_what_became_of_a_config(worker: Worker, behaviour: str, failure: str | None) -> None:
