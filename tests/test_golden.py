@@ -21,7 +21,7 @@ SUFFIX = {"c": ".c", "triton": ".py"}
 # Fixed devices: the files must not depend on the machine that renders them.
 FACTS = {
     "c": DeviceFacts(
-        "cpu", "golden", "x86_64-avx512", lanes=16, max_threads=8, max_registers=32, present=True
+        "cpu", "golden", "x86_64-avx512", lanes=16, max_threads=64, max_registers=32, present=True
     ),
     "triton": architecture("sm_90"),
 }
