@@ -29,10 +29,14 @@ from ssmgen.tuning.trial import Timing, Trial
 
 __all__ = ["Run"]
 
-_COMPILE_SECONDS = 60.0
+_COMPILE_SECONDS = (20.0, 60.0)  # a request that takes longer hangs: at least, and at most
 _TRY_SECONDS = (5.0, 30.0)
-_HANGS_AFTER = 20.0  # times as long as a try takes at most
+_HANGS_AFTER = 20.0  # times as long as the longest that was answered
+_FIRST_GRACE = (
+    10.0  # the first config gets some time even of a tiny budget: there has to be something to save
+)
 _FINALISTS = 5
+_FINAL_SECONDS = 4.0
 _MOST_BATCH = 8
 _REFERENCE_SHARE = 0.25  # of the budget that one run of the reference may take
 _FIRST_GUESS = 0.5  # seconds that a config takes to compile, verify and time, before any did
@@ -69,11 +73,12 @@ class Run:
         self._search = Search(space, seed=seed, known=known.values(), first=self._saved_configs())
         self._tried = 0
         self._costs: list[float] = []
-        self._try_seconds: list[float] = []
+        self._compile_patience = _Patience(*_COMPILE_SECONDS)
+        self._try_patience = _Patience(*_TRY_SECONDS)
         self._reference: list[float] = []
         self._notes: list[str] = []
         # What the search leaves for the final comparison.
-        self._reserve = min(4.0, 0.15 * budget_seconds)
+        self._reserve = min(_FINAL_SECONDS, 0.15 * budget_seconds)
 
     def complete(self) -> TuneResult:
         """Search, compare the finalists, save."""
@@ -171,11 +176,14 @@ class Run:
             assert isinstance(config, Config)
             unfinished.remove(config)
 
-        limit, is_cut = self._limit(_COMPILE_SECONDS)
+        is_cut = False
         try:
             self._revive()
+            limit, is_cut = self._compile_patience.limit(self._left())
+            start = time.monotonic()
             found = self._worker.ask(requests.Compile(self._problem, tuple(configs)), limit, finished)
             assert isinstance(found, tuple)
+            self._compile_patience.learn(time.monotonic() - start)
             return list(found)
         except WorkerTimeoutError as error:
             kind, detail = "compile timeout", str(error)
@@ -190,19 +198,16 @@ class Run:
     def _try(self, config: Config) -> Trial | None:
         """The trial of one config; None where the budget, and not the config, ended it."""
         best = self._search.best
-        fewest, most = _TRY_SECONDS
-        patience = (
-            max(fewest, min(most, _HANGS_AFTER * max(self._try_seconds))) if self._try_seconds else most
-        )
+        is_cut = False
         try:
             self._revive()
-            limit, is_cut = self._limit(patience)
+            limit, is_cut = self._try_patience.limit(self._left())
             start = time.monotonic()
             trial = self._worker.ask(
                 requests.Try(self._problem, config, None if best is None else best.rank), limit
             )
             assert isinstance(trial, Trial)
-            self._try_seconds.append(time.monotonic() - start)
+            self._try_patience.learn(time.monotonic() - start)
             return trial
         except WorkerTimeoutError as error:
             return None if is_cut else Trial(config, failure="timeout", detail=str(error))
@@ -213,12 +218,6 @@ class Run:
         # Float64 results are lost with the worker; computing them again is no config's fault.
         if not self._worker.is_alive:
             self._ask_prepared()
-
-    def _limit(self, seconds: float) -> tuple[float, bool]:
-        """How long to wait for an answer, and whether the budget makes that shorter than it should be."""
-        # The first config gets some time even where nothing is left: there has to be something to save.
-        left = max(self._left() + 1.0, 1.0 if self._costs else 10.0)
-        return (seconds, False) if seconds <= left else (left, True)
 
     def _record(self, trial: Trial) -> Trial:
         trial = Trial(
@@ -265,14 +264,14 @@ class Run:
 
     def _final_rounds(self, configs: Sequence[Config], interrupted: bool) -> dict[Config, list[float]]:
         self._observer.deciding(configs)
-        left = self._deadline - time.monotonic()
-        seconds = 1.0 if interrupted else max(0.5, min(left, 4.0))
-        references = 0
-        if self._reference and not interrupted:
-            references = min(2, int(left / max(self._reference[0], 1e-9) / 2))
-        request = requests.Final(self._problem, tuple(configs), seconds, references)
         try:
             self._revive()
+            left = self._deadline - time.monotonic()
+            seconds = 1.0 if interrupted else max(0.5, min(left, _FINAL_SECONDS))
+            references = 0
+            if self._reference and not interrupted:
+                references = max(0, min(2, int(left / 2 / max(self._reference[0], 1e-9))))
+            request = requests.Final(self._problem, tuple(configs), seconds, references)
             found = self._worker.ask(request, _TRY_SECONDS[1] + 2 * seconds)
         except (KeyboardInterrupt, WorkerDiedError, WorkerTimeoutError) as error:
             why = str(error) or "interrupted"
@@ -317,3 +316,28 @@ class Run:
         if config not in self._space:
             return None
         return self._space.variant(config).source(self._problem, config).hash
+
+
+class _Patience:
+    """How long to wait for requests of one kind, learnt from those that were answered."""
+
+    def __init__(self, fewest: float, most: float) -> None:
+        self._fewest, self._most = fewest, most
+        self._longest: float | None = None
+
+    def learn(self, seconds: float) -> None:
+        """A request was answered after so many seconds."""
+        self._longest = max(seconds, self._longest or 0.0)
+
+    def limit(self, left: float) -> tuple[float, bool]:
+        """Seconds to wait, and whether they are fewer than it deserves because only `left` are left of the budget.
+
+        What is in flight when the budget ends may finish in its usual time.
+        """
+        if self._longest is None:
+            hangs, usual = self._most, _FIRST_GRACE
+        else:
+            hangs = max(self._fewest, min(self._most, _HANGS_AFTER * self._longest))
+            usual = max(1.0, 2.0 * self._longest)
+        allowed = max(left, 0.0) + usual
+        return (hangs, False) if hangs <= allowed else (allowed, True)

@@ -36,7 +36,7 @@ def _best(
     return min(ranks, default=None)
 
 
-@hypothesis.settings(max_examples=50)
+@hypothesis.settings(max_examples=50, deadline=None)
 @given(
     problems(),
     st.sampled_from(DEVICES),
