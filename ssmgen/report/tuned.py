@@ -105,7 +105,10 @@ def _details(result: TuneResult) -> RenderableType:
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row(
-        "config", Text("no config worked", "red") if result.best is None else str(result.best.config)
+        "config",
+        Text("no config worked" if result.tried else "none was tried", "red")
+        if result.best is None
+        else str(result.best.config),
     )
     table.add_row("tried", _tried(result))
     if result.failures:
