@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ssmgen.kernels.triton import selective_scan
+from ssmgen.kernels.triton import linear_scan, selective_scan
 from ssmgen.kernels.variant import Variant
 
 __all__ = ["VARIANTS"]
 
-VARIANTS: tuple[Variant, ...] = (selective_scan.Sequential(),)
+VARIANTS: tuple[Variant, ...] = (*selective_scan.SCANS, *linear_scan.SCANS)

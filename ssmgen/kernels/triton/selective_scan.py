@@ -172,3 +172,86 @@ class Sequential(SelectiveScan):
     def _reads_dim(self, problem: Problem, config: Config) -> bool:
         masked = channels_of_group(problem) % config.integer("block_d") != 0
         return masked or group_count(problem) > 1 or problem.option("last_state") is True
+
+
+class Chunked(SelectiveScan):
+    """Time in chunks: their final states from zero, then, from the right states on, the outputs."""
+
+    name = "chunked"
+    template = "selective_scan_chunked.py.j2"
+    summary = "time split into chunks, in two passes: for few channels and long sequences"
+    rules = (
+        EXP_RULE,
+        LANES,
+        WIDTH,
+        REGISTERS,
+        Rule(
+            "chunk",
+            "a chunk as long as the sequence splits nothing, and more than 65535 exceed the launch grid",
+            lambda problem, config, facts: 1 < _chunks(problem, config) <= 65535,
+        ),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """Sequences of more than one chunk, with as many states as the registers of a lane hold."""
+        most = 64 if problem.option("B") == problem.option("C") == "variable" else 32
+        return (
+            super().supports(problem)
+            and 1 <= problem["d_state"] <= most
+            and _CHUNKS[0] < problem["seqlen"] <= 65535 * _CHUNKS[-1]
+        )
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {
+            "block_d": (32, 64, 128),
+            "chunk": _CHUNKS,
+            "exp": exp_choices(facts),
+            "num_warps": (1,),
+            "unroll": (2, 4, 8),
+        }
+
+    def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
+        """Few channels per lane: this variant is for keeping a GPU busy."""
+        return {"block_d": (64, 32), "chunk": (256, 128, 64), "unroll": (4, 2)}
+
+    def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
+        """The final state of every chunk but the last, and the sum of its steps."""
+        batch, dim, preceding = problem["batch"], problem["dim"], _chunks(problem, config) - 1
+        return (
+            Workspace("states", "fp32", (batch, preceding, problem["d_state"], dim)),
+            Workspace("totals", "fp32", (batch, preceding, dim)),
+        )
+
+    def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
+        """A program for each chunk, in both passes."""
+        block_d, chunks = config.integer("block_d"), _chunks(problem, config)
+        blocks = channel_blocks(problem, block_d)
+        constants = (("DIM", problem["dim"]), ("BLOCK_D", block_d), ("CHUNK", config.integer("chunk")))
+        summary = (*operands(problem, False), "states", "totals", *strides(problem, False))
+        return (
+            Launch(
+                "summarise_chunks",
+                (*summary, "seqlen") if problem.option("B") == "variable" else summary,
+                (problem["batch"], blocks, chunks - 1),
+                constants,
+                compile_options(config),
+            ),
+            Launch(
+                "scan_chunks",
+                (*operands(problem), "states", "totals", *strides(problem), "seqlen"),
+                (problem["batch"], blocks, chunks),
+                constants,
+                compile_options(config),
+            ),
+        )
+
+
+_CHUNKS = (64, 128, 256, 512, 1024)
+
+
+def _chunks(problem: Problem, config: Config) -> int:
+    return -(-problem["seqlen"] // config.integer("chunk"))
+
+
+SCANS = (Sequential(), Chunked())

@@ -1,0 +1,223 @@
+"""The linear scan in Triton: in order, by blocks of time with an associative scan, or in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ssmgen.config import Config, Value
+from ssmgen.device import DeviceFacts
+from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.program import Launch, Program, Workspace
+from ssmgen.kernels.triton.common import TritonVariant, next_power_of_two, parameters, per_lane
+from ssmgen.kernels.variant import Rule
+from ssmgen.problem import Problem
+
+__all__ = ["SCANS"]
+
+
+class _LinearScan(TritonVariant):
+    """What the variants share."""
+
+    interface = INTERFACES["linear_scan"]
+
+    def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
+        """The launches for these sizes; one, unless a variant makes more."""
+        constants = [("BLOCK_D", config.integer("block_d"))]
+        if _is_masked(problem, config) or problem.option("initial_state"):
+            constants.insert(0, ("DIM", problem["dim"]))
+        if "block_l" in dict(config.params):
+            constants.append(("BLOCK_L", config.integer("block_l")))
+        grid = (problem["batch"], _blocks(problem, config), 1)
+        arguments = (*_operands(problem), *_strides(problem), "seqlen")
+        return (Launch("linear_scan", arguments, grid, tuple(constants), _options(config)),)
+
+    def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
+        """Scratch memory: none, unless a variant needs it."""
+        return ()
+
+    def program(self, problem: Problem, config: Config) -> Program:
+        """See `Variant.program`."""
+        return Program(self.launches(problem, config), self.workspaces(problem, config))
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        masked = _is_masked(problem, config)
+        return {
+            **dict(problem.options),
+            **dict(config.params),
+            "masked": masked,
+            "mask": ", mask=inside" if masked else "",
+            "tile_mask": ", mask=inside[:, None]" if masked else "",
+            "widen": "" if problem.dtype == "fp32" else ".to(tl.float32)",
+            "parameters": parameters(self.launches(problem, config)),
+        }
+
+
+def _is_masked(problem: Problem, config: Config) -> bool:
+    return problem["dim"] % config.integer("block_d") != 0
+
+
+def _blocks(problem: Problem, config: Config) -> int:
+    return -(-problem["dim"] // config.integer("block_d"))
+
+
+def _operands(problem: Problem) -> list[str]:
+    return [operand.name for operand in INTERFACES["linear_scan"].operands(problem)]
+
+
+def _strides(problem: Problem) -> list[str]:
+    return [
+        scalar for operand in INTERFACES["linear_scan"].operands(problem) for scalar, _ in operand.strides
+    ]
+
+
+def _options(config: Config) -> tuple[tuple[str, int], ...]:
+    return (("num_warps", config.integer("num_warps")),)
+
+
+_LANES = Rule(
+    "lanes",
+    "with fewer channels in a block than lanes, lanes do the same work twice",
+    lambda problem, config, facts: per_lane(config.integer("block_d"), config, facts) >= 1,
+)
+_WIDTH = Rule(
+    "width",
+    "a block at least twice as wide as there are channels, and wider than the lanes, only adds idle work",
+    lambda problem, config, facts: (
+        config.integer("block_d") < 2 * problem["dim"]
+        or per_lane(config.integer("block_d"), config, facts) <= 1
+        and config.integer("num_warps") == 1
+    ),
+)
+
+
+class Sequential(_LinearScan):
+    """Channels across lanes, time in order."""
+
+    name = "sequential"
+    template = "linear_scan_sequential.py.j2"
+    summary = "channels across lanes, time in order"
+    rules = (_LANES, _WIDTH)
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {"block_d": (32, 64, 128, 256), "num_warps": (1, 2, 4), "unroll": (1, 2, 4, 8)}
+
+    def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
+        """Narrow blocks, so that there are many, and loads in flight for several steps."""
+        return {"unroll": (8, 4, 2)}
+
+
+_CHUNKS = (64, 128, 256, 512, 1024)
+
+
+def _chunks(problem: Problem, config: Config) -> int:
+    return -(-problem["seqlen"] // config.integer("chunk"))
+
+
+class Chunked(_LinearScan):
+    """Time in chunks: their final states and decays, then, from the right states on, the outputs."""
+
+    name = "chunked"
+    template = "linear_scan_chunked.py.j2"
+    summary = "time split into chunks, in two passes: for few channels and long sequences"
+    rules = (
+        _LANES,
+        _WIDTH,
+        Rule(
+            "chunk",
+            "a chunk as long as the sequence splits nothing, and more than 65535 exceed the launch grid",
+            lambda problem, config, facts: 1 < _chunks(problem, config) <= 65535,
+        ),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """Sequences of more than one chunk."""
+        return super().supports(problem) and _CHUNKS[0] < problem["seqlen"] <= 65535 * _CHUNKS[-1]
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {"block_d": (32, 64, 128), "chunk": _CHUNKS, "num_warps": (1,), "unroll": (2, 4, 8)}
+
+    def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
+        """Chunks of a few hundred steps."""
+        return {"chunk": (256, 128, 64), "unroll": (8, 4, 2)}
+
+    def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
+        """The final state and the decay of every chunk but the last."""
+        shape = (problem["batch"], _chunks(problem, config) - 1, problem["dim"])
+        return (Workspace("states", "fp32", shape), Workspace("decays", "fp32", shape))
+
+    def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
+        """A program for each chunk, in both passes."""
+        batch, blocks, chunks = problem["batch"], _blocks(problem, config), _chunks(problem, config)
+        constants = (
+            ("DIM", problem["dim"]),
+            ("BLOCK_D", config.integer("block_d")),
+            ("CHUNK", config.integer("chunk")),
+        )
+        inputs = [scalar for scalar in _strides(problem) if not scalar.startswith("out_")]
+        position = ("seqlen",) if problem.option("reverse") else ()
+        return (
+            Launch(
+                "summarise_chunks",
+                ("a", "b", "states", "decays", *inputs, *position),
+                (batch, blocks, chunks - 1),
+                constants,
+                _options(config),
+            ),
+            Launch(
+                "scan_chunks",
+                (*_operands(problem), "states", "decays", *_strides(problem), "seqlen"),
+                (batch, blocks, chunks),
+                constants,
+                _options(config),
+            ),
+        )
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        # In int64: a step's offset may pass 2^31 elements.
+        first = "(seqlen - 1 - chunk * CHUNK)" if problem.option("reverse") else "chunk * CHUNK"
+        return {**super().context(problem, config), "first": first}
+
+
+class Associative(_LinearScan):
+    """Blocks of time by an associative scan, a carry from one to the next."""
+
+    name = "associative"
+    template = "linear_scan_associative.py.j2"
+    summary = "blocks of time by an associative scan"
+    rules = (
+        Rule(
+            "numel",
+            "a tile needs at least one element for each lane, and more than 16 of each spill",
+            lambda problem, config, facts: (
+                1 <= per_lane(config.integer("block_d") * config.integer("block_l"), config, facts) <= 16
+            ),
+        ),
+        Rule(
+            "width",
+            "a block at least twice as wide as there are channels only adds idle work",
+            lambda problem, config, facts: config.integer("block_d") < 2 * problem["dim"],
+        ),
+        Rule(
+            "length",
+            "a block of time at least twice as long as the sequence only adds idle work",
+            lambda problem, config, facts: (
+                config.integer("block_l") <= max(128, next_power_of_two(problem["seqlen"]))
+            ),
+        ),
+    )
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {"block_d": (1, 2, 4, 8, 16), "block_l": (64, 128, 256, 512, 1024), "num_warps": (1, 2, 4)}
+
+    def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
+        """One channel along time where time has unit stride, several where channels have."""
+        first = (1,) if problem.option("layout") == "time" else (8, 4, 2, 1)
+        return {"block_d": first, "block_l": (256, 128, 64), "num_warps": (1, 2, 4)}
+
+
+SCANS = (Sequential(), Associative(), Chunked())
