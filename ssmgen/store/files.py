@@ -89,11 +89,13 @@ def save(found: Iterable[TunedConfig], folder: Path | None = None) -> tuple[Path
         The files that hold them, sorted.
 
     Raises:
+        InvalidInputError: An entry holds a value that no file may hold; nothing is written.
         ConfigFileError: A file cannot be written, or holds what is not ours; it is left as it is.
     """
     folder = settings.user_config_dir() if folder is None else folder
     by_path: dict[Path, list[TunedConfig]] = {}
     for entry in found:
+        TunedConfig.from_data(entry.to_data())  # what could not be read back must not be written
         by_path.setdefault(config_path(folder, entry.device, entry.problem.op), []).append(entry)
     for path, fresh in by_path.items():
         with _writing(path):

@@ -183,6 +183,14 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_the_remedy(tmp_path: P
         store.save([make_entry()], tmp_path / "file" / "configs")
 
 
+def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="reverse is 1"):
+        store.save([make_entry(make_problem("linear_scan", reverse=1))], tmp_path)
+    with pytest.raises(InvalidInputError, match="seconds is nan"):
+        store.save([make_entry(), make_entry(seconds=float("nan"))], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_missing_is_empty_without_a_warning(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -154,8 +154,6 @@ def test_a_run_that_is_killed_is_resumed_too() -> None:
 
 
 def test_nothing_is_saved_where_nothing_works() -> None:
-    result = fake("wrong,slow", max_trials=1, budget_seconds=10.0)
-    assert result.best is not None
     broken = fake("wrong,uncompilable")
     assert (broken.best, broken.default, broken.path, broken.speedup) == (None, None, None, None)
     assert broken.failures == {"wrong result": 2, "compile error": 2}
