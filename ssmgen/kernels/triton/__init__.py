@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from ssmgen.kernels.triton import linear_scan, selective_scan, selective_scan_tiles
+from ssmgen.kernels.triton import cauchy_mult, linear_scan, selective_scan, selective_scan_tiles
 from ssmgen.kernels.variant import Variant
 
 __all__ = ["VARIANTS"]
 
-VARIANTS: tuple[Variant, ...] = (*selective_scan.SCANS, *selective_scan_tiles.SCANS, *linear_scan.SCANS)
+VARIANTS: tuple[Variant, ...] = (
+    *selective_scan.SCANS,
+    *selective_scan_tiles.SCANS,
+    *linear_scan.SCANS,
+    *cauchy_mult.PRODUCTS,
+)

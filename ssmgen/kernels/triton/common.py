@@ -34,17 +34,13 @@ class TritonVariant(Variant):
         choices = self.choices(problem, facts)
         wanted = self.preferences(problem, facts)
         ordered = {
-            name: sorted(values, key=_rank(wanted.get(name, values))) for name, values in choices.items()
+            name: sorted(values, key=_Rank(wanted.get(name, values))) for name, values in choices.items()
         }
         for values in itertools.product(*ordered.values()):
             config = Config.of(self.name, dict(zip(ordered, values, strict=True)))
             if all(rule.holds(problem, config, facts) for rule in self.rules):
                 return config
         raise AssertionError(f"the rules of {self.name} leave no config for {problem}")
-
-
-def _rank(wanted: Sequence[Value]) -> _Rank:
-    return _Rank(wanted)
 
 
 class _Rank:

@@ -85,8 +85,7 @@ _WIDTH = Rule(
     "a block at least twice as wide as there are channels, and wider than the lanes, only adds idle work",
     lambda problem, config, facts: (
         config.integer("block_d") < 2 * problem["dim"]
-        or per_lane(config.integer("block_d"), config, facts) <= 1
-        and config.integer("num_warps") == 1
+        or (per_lane(config.integer("block_d"), config, facts) <= 1 and config.integer("num_warps") == 1)
     ),
 )
 

@@ -12,7 +12,7 @@ from ssmgen.kernels.triton.common import EXP_RULE, TritonVariant, exp_choices, p
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem
 
-__all__ = ["SelectiveScan", "Sequential", "Chunked"]
+__all__ = ["Chunked", "SelectiveScan", "Sequential"]
 
 
 class SelectiveScan(TritonVariant):
@@ -123,8 +123,7 @@ WIDTH = Rule(
     "a block at least twice as wide as there are channels, and wider than the lanes, only adds idle work",
     lambda problem, config, facts: (
         config.integer("block_d") < 2 * channels_of_group(problem)
-        or per_lane(config.integer("block_d"), config, facts) <= 1
-        and config.integer("num_warps") == 1
+        or (per_lane(config.integer("block_d"), config, facts) <= 1 and config.integer("num_warps") == 1)
     ),
 )
 

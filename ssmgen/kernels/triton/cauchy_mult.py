@@ -1,0 +1,127 @@
+"""The Cauchy product in Triton: nodes across lanes, the poles of one row in a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ssmgen.config import Config, Value
+from ssmgen.device import DeviceFacts
+from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.program import Launch, Program
+from ssmgen.kernels.triton.common import (
+    TritonVariant,
+    exp_choices,
+    next_power_of_two,
+    parameters,
+    per_lane,
+)
+from ssmgen.kernels.variant import Rule
+from ssmgen.problem import Problem
+
+__all__ = ["PRODUCTS"]
+
+
+class _CauchyMult(TritonVariant):
+    """What the variants share."""
+
+    interface = INTERFACES["cauchy_mult"]
+    rules = (
+        Rule(
+            "reciprocal",
+            "PTX runs on NVIDIA GPUs only: neither on AMD's nor in the interpreter",
+            lambda problem, config, facts: config["reciprocal"] != "asm" or facts.kind == "cuda",
+        ),
+        Rule(
+            "registers",
+            "a node takes ten registers, and more than 16 of them for each lane spill",
+            lambda problem, config, facts: 1 <= per_lane(config.integer("block"), config, facts) <= 16,
+        ),
+        Rule(
+            "width",
+            "a block at least twice as long as there are nodes only adds idle work",
+            lambda problem, config, facts: (
+                config.integer("block") <= max(64, next_power_of_two(problem["nodes"]))
+            ),
+        ),
+        Rule(
+            "unroll",
+            "there are fewer poles than the loop would be unrolled by",
+            lambda problem, config, facts: config.integer("unroll") <= problem["poles"],
+        ),
+        Rule(
+            "grid",
+            "a launch grid has no more than 65535 blocks along the nodes",
+            lambda problem, config, facts: _blocks(problem, config) <= 65535,
+        ),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """Complex64, with nodes that a launch grid can cover."""
+        return super().supports(problem) and problem.dtype == "c64" and problem["nodes"] <= 65535 * 512
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {
+            "block": (64, 128, 256, 512, 1024),
+            "num_warps": (1, 2, 4),
+            "reciprocal": exp_choices(facts),
+            "unroll": (1, 2, 4),
+        }
+
+    def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
+        """Four nodes for each lane of a warp: a pole's load serves them all."""
+        return {"block": (128, 64, 256, 512), "unroll": (4, 2, 1)}
+
+    def program(self, problem: Problem, config: Config) -> Program:
+        """See `Variant.program`."""
+        return Program(self._launches(problem, config))
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        return {
+            **dict(problem.options),
+            **dict(config.params),
+            "poles": problem["poles"],
+            "parameters": parameters(self._launches(problem, config)),
+        }
+
+    def _launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
+        operands = self.interface.operands(problem)
+        names = [operand.name for operand in operands]
+        strides = [scalar for operand in operands for scalar, _ in operand.strides]
+        return (
+            Launch(
+                "cauchy_mult",
+                (*names, *strides, "nodes"),
+                (problem["rows"], _blocks(problem, config), 1),
+                (("BLOCK", config.integer("block")),),
+                (("num_warps", config.integer("num_warps")),),
+            ),
+        )
+
+
+def _blocks(problem: Problem, config: Config) -> int:
+    return -(-problem["nodes"] // config.integer("block"))
+
+
+class Factored(_CauchyMult):
+    """One reciprocal for each conjugate pair of poles and node."""
+
+    name = "factored"
+    template = "cauchy_mult_factored.py.j2"
+    summary = "conjugate pairs over one factored denominator: one reciprocal per pair"
+
+    def supports(self, problem: Problem) -> bool:
+        """Conjugate pairs only."""
+        return super().supports(problem) and problem.option("symmetric") is True
+
+
+class TwoTerm(_CauchyMult):
+    """One reciprocal for each pole and node."""
+
+    name = "two_term"
+    template = "cauchy_mult_two_term.py.j2"
+    summary = "every pole by itself: one reciprocal per pole"
+
+
+PRODUCTS = (Factored(), TwoTerm())
