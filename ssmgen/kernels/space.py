@@ -93,7 +93,7 @@ class Space:
                 raise InvalidInputError(f"config {config}: {name} must be one of {allowed}.")
         rule = broken_rule(variant, self.problem, config, self.facts)
         if rule is not None:
-            raise InvalidInputError(f"config {config} is excluded by rule {rule.name!r}: {rule.reason}")
+            raise InvalidInputError(f"config {config} is excluded by rule {rule.name!r}: {rule.reason}.")
         return variant
 
 

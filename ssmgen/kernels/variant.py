@@ -23,7 +23,7 @@ class Rule:
 
     Attributes:
         name: Short name, shown in counts (`registers`).
-        reason: One sentence saying why such a config cannot work or cannot win.
+        reason: Why such a config cannot work or cannot win, as a clause without a period.
         holds: Whether the config may stay.
     """
 
