@@ -23,6 +23,10 @@ def print_results(results: Sequence[TuneResult], console: Console) -> None:
     console.print()
     for result in results:
         console.print(_details(result))
+        if result.path is not None:
+            # Never wrapped by us, so that the path can be copied.
+            console.print(Text.assemble("  ", ("saved", "cyan"), f"     {result.path}"), soft_wrap=True)
+        console.print()
 
 
 def print_table(results: Sequence[TuneResult], console: Console) -> None:
@@ -102,7 +106,7 @@ def _over_default(result: TuneResult) -> float | None:
 
 def _details(result: TuneResult) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(style="cyan", no_wrap=True, min_width=8)
     table.add_column(overflow="fold")
     table.add_row(
         "config",
@@ -120,9 +124,7 @@ def _details(result: TuneResult) -> RenderableType:
         table.add_row("left out", f"{_counts(rules)} (static rules)")
     for note in result.notes:
         table.add_row("note", note)
-    if result.path is not None:
-        table.add_row("saved", str(result.path))
-    return Group(Text(problem_text(result.problem), "bold"), Padding(table, (0, 0, 1, 2)))
+    return Group(Text(problem_text(result.problem), "bold"), Padding(table, (0, 0, 0, 2)))
 
 
 def _tried(result: TuneResult) -> str:
