@@ -1,0 +1,170 @@
+"""Every Triton variant, in the interpreter, against float64; its rules, its defaults and how its sources read."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ssmgen.device import DeviceFacts
+from ssmgen.kernels import interface, variants
+from ssmgen.kernels.oracle import tolerance
+from ssmgen.kernels.space import Space
+from ssmgen.problem import Option, Problem
+from ssmgen.targets import target
+from tests.helpers import make_problem, run_config
+
+DEVICES = (
+    DeviceFacts("cuda", "sm_90", "sm_90", 32, 1024, 255, 232448),
+    DeviceFacts("hip", "gfx942", "gfx942", 64, 1024, 512, 65536),
+    DeviceFacts("interpret", "Triton interpreter", "interpret", 32, 1024, 255, 232448),
+)
+
+EVERYTHING: dict[str, Option] = {
+    "D": True,
+    "z": True,
+    "delta_bias": True,
+    "softplus": True,
+    "last_state": True,
+}
+
+SCANS: tuple[tuple[str, dict[str, Option]], ...] = (
+    ("sequential", {"seqlen": 13, "layout": "channel"}),
+    ("sequential", {"seqlen": 13, "layout": "time", **EVERYTHING}),
+    ("sequential", {"seqlen": 1, "layout": "time", "d_state": 1}),
+    ("sequential", {"seqlen": 5, "layout": "channel", "dim": 6, "groups": 3, "B": "constant"}),
+    ("sequential", {"seqlen": 5, "layout": "channel", "C": "constant", "softplus": True}),
+    ("sequential", {"seqlen": 5, "layout": "time", "B": "constant", "C": "constant", "delta_bias": True}),
+    ("chunked", {"seqlen": 67, "layout": "channel", "batch": 1, "d_state": 2, **EVERYTHING}),
+    ("chunked", {"seqlen": 65, "layout": "time", "batch": 1, "d_state": 1, "dim": 3}),
+    ("states", {"seqlen": 7, "layout": "channel", **EVERYTHING}),
+    ("states", {"seqlen": 1, "layout": "time", "d_state": 4, "dim": 6, "groups": 2}),
+    ("states", {"seqlen": 6, "layout": "time", "B": "constant", "C": "constant", "delta_bias": True}),
+    ("associative", {"seqlen": 9, "layout": "time", "d_state": 2, **EVERYTHING}),
+    ("associative", {"seqlen": 67, "layout": "channel", "batch": 1, "d_state": 1}),
+    ("associative", {"seqlen": 3, "layout": "channel", "d_state": 2, "B": "constant", "C": "constant"}),
+)
+
+
+def check(problem: Problem, name: str, *, harsh: bool = False, configs: int = 2) -> None:
+    """The default and a few random configs of a variant stay within the tolerance."""
+    interpreter = target("interpret")
+    space = interpreter.space(problem)
+    (variant,) = (item for item in space.variants if item.name == name)
+    chosen = [variant.default(problem, space.facts)]
+    chosen += random.Random(str(problem)).sample(
+        space.configs[name], min(configs - 1, len(space.configs[name]))
+    )
+    for config in chosen:
+        for output, error in run_config(interpreter, problem, config, harsh=harsh).items():
+            assert error <= tolerance(problem), f"{output} of {config} for {problem}: {error:.2e}"
+
+
+@pytest.mark.parametrize(("name", "given"), SCANS)
+def test_selective_scans_agree_with_float64(name: str, given: dict[str, Option]) -> None:
+    check(make_problem("selective_scan", **{"batch": 2, "dim": 5, "d_state": 5, **given}), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+@pytest.mark.parametrize("harsh", [False, True])
+@pytest.mark.parametrize(("name", "given"), SCANS)
+def test_selective_scans_agree_on_hard_operands_in_every_config(
+    name: str, given: dict[str, Option], harsh: bool, dtype: str
+) -> None:
+    problem = make_problem(
+        "selective_scan", dtype, **{"batch": 2, "dim": 37, "d_state": 6, "groups": 1} | given
+    )
+    check(problem, name, harsh=harsh, configs=4)
+
+
+@pytest.mark.parametrize("layout", ["time", "channel"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("name", "seqlen"), [("sequential", 19), ("sequential", 1), ("associative", 67), ("chunked", 67)]
+)
+@pytest.mark.parametrize("initial_state", [False, True])
+def test_linear_scans_agree_with_float64(
+    name: str, seqlen: int, reverse: bool, layout: str, initial_state: bool
+) -> None:
+    options: dict[str, Option] = {"layout": layout, "reverse": reverse, "initial_state": initial_state}
+    check(make_problem("linear_scan", batch=2, dim=3, seqlen=seqlen, **options), name)
+
+
+@pytest.mark.parametrize(("name", "symmetric"), [("factored", True), ("two_term", True), ("two_term", False)])
+@pytest.mark.parametrize(("poles", "nodes"), [(1, 1), (7, 70)])
+@pytest.mark.parametrize("harsh", [False, True])
+def test_cauchy_products_agree_with_complex128(
+    name: str, symmetric: bool, poles: int, nodes: int, harsh: bool
+) -> None:
+    problem = make_problem("cauchy_mult", rows=3, poles=poles, nodes=nodes, symmetric=symmetric)
+    check(problem, name, harsh=harsh)
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    op = draw(st.sampled_from(("selective_scan", "linear_scan", "cauchy_mult")))
+    face = interface(op)
+    sizes = st.one_of(st.integers(1, 9), st.integers(1, 5000))
+    dims: dict[str, Option] = {name: draw(sizes) for name in face.dims}
+    if op == "selective_scan":
+        groups = draw(st.sampled_from((1, 1, 2, 3)))
+        dims |= {"d_state": draw(st.integers(1, 256)), "groups": groups, "dim": groups * draw(sizes)}
+    options = {name: draw(st.sampled_from(values)) for name, values in face.options.items()}
+    return make_problem(op, draw(st.sampled_from(face.dtypes)), **dims, **options)
+
+
+@settings(deadline=None, max_examples=60)
+@given(problems(), st.sampled_from(DEVICES))
+def test_defaults_are_valid_and_wide_types_are_left_to_others(problem: Problem, facts: DeviceFacts) -> None:
+    space = Space.of(problem, facts, variants(problem.op, "triton"))
+    if problem.dtype in ("fp64", "c128"):
+        assert not space.variants
+        return
+    assert space.variants
+    for variant in space.variants:
+        default = variant.default(problem, facts)
+        assert default in space
+        for launch in variant.program(problem, default).launches:
+            assert all(size >= 1 for size in launch.grid)
+            assert max(launch.grid[1:]) <= 65535
+
+
+@pytest.mark.parametrize("facts", DEVICES[1:])
+def test_inline_assembly_is_for_nvidia_alone(facts: DeviceFacts) -> None:
+    for op in ("selective_scan", "cauchy_mult"):
+        space = Space.of(make_problem(op), facts, variants(op, "triton"))
+        assert not any("asm" in str(config) for configs in space.configs.values() for config in configs)
+
+
+def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
+    pytest.importorskip("ruff")
+    chance = random.Random(0)
+    count = 0
+    for op, dtype in [
+        ("selective_scan", "fp32"),
+        ("selective_scan", "bf16"),
+        ("linear_scan", "fp16"),
+        ("cauchy_mult", "c64"),
+    ]:
+        for _ in range(6):
+            options = {name: chance.choice(values) for name, values in interface(op).options.items()}
+            dims = {"d_state": chance.choice((1, 2, 3, 7, 16)), "groups": chance.choice((1, 2)), "dim": 50}
+            problem = make_problem(op, dtype, **options, **(dims if op == "selective_scan" else {}))
+            space = Space.of(problem, DEVICES[0], variants(op, "triton"))
+            for variant in space.variants:
+                config = chance.choice(space.configs[variant.name])
+                (tmp_path / f"source_{count}.py").write_text(variant.source(problem, config).text)
+                count += 1
+    for command in (["format", "--diff", "--line-length", "110"], ["check", "--select", "F"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--isolated", str(tmp_path)],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-500:]
