@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 
 import ssmgen
-from ssmgen import dispatch, settings, targets
+from ssmgen import dispatch, settings, store, targets
 from ssmgen.config import Config
 from ssmgen.errors import UntunedWarning
 from ssmgen.problem import Problem
@@ -73,3 +74,69 @@ def test_siblings_are_tried_by_the_fewest_differences() -> None:
 def test_settings_are_declared() -> None:
     with pytest.raises(AssertionError):
         settings.get("SSMGEN_UNDECLARED")
+
+
+@pytest.mark.filterwarnings("error::ssmgen.errors.UntunedWarning")
+def test_what_is_saved_is_used_by_the_next_call_and_by_another_process(tmp_path: Path) -> None:
+    problem = make_problem("linear_scan", batch=1, dim=40, seqlen=300)
+    _save(problem, _other(problem))
+    dispatch.forget()
+    resolution = dispatch.resolve(problem, targets.target("cpu"))
+    assert resolution is not None
+    assert (resolution.config, resolution.how) == (_other(problem), "exact")
+    a = torch.rand(40, 300)
+    ssmgen.linear_scan(a, a)
+
+    code = (
+        "import warnings, torch, ssmgen; from ssmgen import dispatch, targets; warnings.simplefilter('error')\n"
+        "a = torch.rand(40, 300); ssmgen.linear_scan(a, a)\n"
+        "print(*[r.config for r in dispatch._resolutions.values()])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(_other(problem))
+
+
+def test_a_nearby_class_and_another_epilogue_serve_too() -> None:
+    tuned = make_problem("selective_scan", batch=1, dim=64, seqlen=512)
+    _save(tuned, _other(tuned))
+    dispatch.forget()
+    cpu = targets.target("cpu")
+    for problem, how in (
+        (tuned.with_dims(seqlen=5000), "nearest"),
+        (tuned.with_options(z=True, D=True), "other options"),
+        (tuned.with_options(layout="channel"), "default"),
+        (tuned.with_dims(d_state=8), "default"),
+    ):
+        resolution = dispatch.resolve(problem, cpu)
+        assert resolution is not None
+        assert resolution.how == how, problem
+
+
+def test_an_entry_of_another_source_is_a_miss() -> None:
+    problem = make_problem("linear_scan", batch=1, dim=40, seqlen=300)
+    _save(problem, _other(problem), source_hash="0123456789abcdef")
+    dispatch.forget()
+    resolution = dispatch.resolve(problem, targets.target("cpu"))
+    assert resolution is not None
+    assert resolution.how == "default"
+
+
+def _save(problem: Problem, config: Config, source_hash: str | None = None) -> None:
+    cpu = targets.target("cpu")
+    variant = cpu.space(problem).check(config)
+    entry = store.TunedConfig(
+        problem=problem,
+        config=config,
+        evidence="measured",
+        seconds=1e-3,
+        quartiles=(1e-3, 2e-3),
+        default_seconds=None,
+        reference_seconds=None,
+        error={"out": 1e-7},
+        source_hash=source_hash or variant.source(problem, config).hash,
+        versions={"ssmgen": "0"},
+        device=cpu.facts,
+        threads=2,
+        created="2026-01-31",
+    )
+    store.save([entry])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 import ssmgen
-from ssmgen import targets
+from ssmgen import dispatch, targets
 from ssmgen.errors import InvalidInputError, TargetUnavailableError
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
@@ -80,6 +80,8 @@ class Tuner:
         observer = observer or Observer()
         run = Run(self.target, space, self._worker, self.versions, budget_seconds, max_trials, seed, observer)
         result = run.complete()
+        # Calls of this process are to see what was saved, too.
+        dispatch.forget()
         observer.finished(result)
         return result
 
