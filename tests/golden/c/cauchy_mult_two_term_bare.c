@@ -1,0 +1,135 @@
+// cauchy_mult forward, c64: two_term(lanes=16,nodes=2,unroll=1)
+// out_l = sum_n v_n / (z_l - w_n)
+// symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
+// Rendered by ssmgen from templates/c/cauchy_mult_two_term.c.j2; source e9628f36f5b480b1.
+#include <stdint.h>
+#include <string.h>
+
+enum { LANES = 16, POLES = 32, TASK = 1024 };
+
+typedef float floats __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+
+struct cauchy_mult_args {
+    const float *v;
+    const float *z;
+    const float *w;
+    float *out;
+    int64_t rows, nodes;
+    int64_t v_stride_row;
+    int64_t z_stride_row;
+    int64_t w_stride_row;
+    int64_t out_stride_row;
+    int64_t threads;
+};
+
+static inline floats load(const float *x)
+{
+    floats y;
+    memcpy(&y, x, sizeof y);
+    return y;
+}
+
+// The first elements only; the others are zero.
+static inline floats load_part(const float *x, int64_t count)
+{
+    float y[LANES] = {0};
+    memcpy(y, x, (size_t)count * sizeof *x);
+    return load(y);
+}
+
+static inline floats load_some(const float *x, int64_t count)
+{
+    return count >= LANES ? load(x) : load_part(x, count > 0 ? count : 0);
+}
+
+static inline void store(float *x, floats y)
+{
+    memcpy(x, &y, sizeof y);
+}
+
+static inline void store_part(float *x, floats y, int64_t count)
+{
+    float z[LANES];
+    store(z, y);
+    memcpy(x, z, (size_t)count * sizeof *x);
+}
+
+static inline void store_some(float *x, floats y, int64_t count)
+{
+    if (count >= LANES)
+        store(x, y);
+    else if (count > 0)
+        store_part(x, y, count);
+}
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+// Each of a conjugate pair by itself: v / d = v conj(d) / |d|^2.
+static void multiply(const float *v, const float *w, const float *z, float *out, int64_t count)
+{
+    float w_real[POLES], w_imag[POLES], v_real[POLES], v_imag[POLES];
+    for (int n = 0; n < POLES; n++) {
+        w_real[n] = 0x1p-10f * w[2 * n];
+        w_imag[n] = 0x1p-10f * w[2 * n + 1];
+        v_real[n] = 0x1p-10f * v[2 * n];
+        v_imag[n] = 0x1p-10f * v[2 * n + 1];
+    }
+    for (; count > 0; count -= 2 * LANES, z += 4 * LANES, out += 4 * LANES) {
+        const floats low0 = load_some(z, 2 * count);
+        const floats high0 = load_some(z + LANES, 2 * count - LANES);
+        const floats x0 = 0x1p-10f * SHUFFLE(low0, high0, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        const floats y0 = 0x1p-10f * SHUFFLE(low0, high0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        floats real0 = {0}, imag0 = {0};
+        const floats low1 = load_some(z + 2 * LANES, 2 * count - 2 * LANES);
+        const floats high1 = load_some(z + 3 * LANES, 2 * count - 3 * LANES);
+        const floats x1 = 0x1p-10f * SHUFFLE(low1, high1, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        const floats y1 = 0x1p-10f * SHUFFLE(low1, high1, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        floats real1 = {0}, imag1 = {0};
+        for (int n = 0; n < POLES; n++) {
+            const floats a0 = x0 - w_real[n], b0 = y0 - w_imag[n];
+            const floats r0 = 1 / (a0 * a0 + b0 * b0);
+            real0 += (v_real[n] * a0 + v_imag[n] * b0) * r0;
+            imag0 += (v_imag[n] * a0 - v_real[n] * b0) * r0;
+            const floats c0 = y0 + w_imag[n];
+            const floats s0 = 1 / (a0 * a0 + c0 * c0);
+            real0 += (v_real[n] * a0 - v_imag[n] * c0) * s0;
+            imag0 -= (v_imag[n] * a0 + v_real[n] * c0) * s0;
+            const floats a1 = x1 - w_real[n], b1 = y1 - w_imag[n];
+            const floats r1 = 1 / (a1 * a1 + b1 * b1);
+            real1 += (v_real[n] * a1 + v_imag[n] * b1) * r1;
+            imag1 += (v_imag[n] * a1 - v_real[n] * b1) * r1;
+            const floats c1 = y1 + w_imag[n];
+            const floats s1 = 1 / (a1 * a1 + c1 * c1);
+            real1 += (v_real[n] * a1 - v_imag[n] * c1) * s1;
+            imag1 -= (v_imag[n] * a1 + v_real[n] * c1) * s1;
+        }
+        store_some(out, SHUFFLE(real0, imag0, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+                   2 * count);
+        store_some(out + LANES, SHUFFLE(real0, imag0, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
+                   2 * count - LANES);
+        store_some(out + 2 * LANES, SHUFFLE(real1, imag1, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+                   2 * count - 2 * LANES);
+        store_some(out + 3 * LANES, SHUFFLE(real1, imag1, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
+                   2 * count - 3 * LANES);
+    }
+}
+
+void cauchy_mult(const struct cauchy_mult_args *args)
+{
+    const int64_t blocks = (args->nodes + TASK - 1) / TASK;
+    // Below some ten microseconds of work, waking threads costs more than they bring.
+    const int threads = args->rows * args->nodes * POLES < 32768 ? 1 : (int)args->threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t task = 0; task < args->rows * blocks; task++) {
+        const int64_t row = task / blocks, first = task % blocks * TASK;
+        const int64_t count = args->nodes - first < TASK ? args->nodes - first : TASK;
+        multiply(args->v + 2 * row * args->v_stride_row, args->w + 2 * row * args->w_stride_row,
+                 args->z + 2 * (row * args->z_stride_row + first),
+                 args->out + 2 * (row * args->out_stride_row + first), count);
+    }
+}

@@ -1,0 +1,214 @@
+// selective_scan forward, bf16: states(lanes=16)
+// h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
+// delta = softplus(delta + delta_bias) when asked
+// Rendered by ssmgen from templates/c/selective_scan_states.c.j2; source 0498765db825a720.
+#include <stdint.h>
+#include <string.h>
+#if defined(__AVX512DQ__)
+#include <immintrin.h>
+#endif
+
+enum { LANES = 16, STATES = 16 };
+
+typedef float floats __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+typedef uint32_t words __attribute__((vector_size(64)));
+typedef uint16_t halves __attribute__((vector_size(32)));
+
+struct selective_scan_args {
+    const uint16_t *u;
+    const uint16_t *delta;
+    const float *A;
+    const float *B;
+    const float *C;
+    const float *D;
+    const uint16_t *z;
+    const float *delta_bias;
+    uint16_t *out;
+    float *last_state;
+    int64_t batch, dim, seqlen, groups;
+    int64_t u_stride_batch, u_stride_seqlen;
+    int64_t delta_stride_batch, delta_stride_seqlen;
+    int64_t z_stride_batch, z_stride_seqlen;
+    int64_t out_stride_batch, out_stride_seqlen;
+    int64_t threads;
+};
+
+static inline floats widen(halves x)
+{
+    return (floats)(__builtin_convertvector(x, words) << 16);
+}
+
+static inline floats load(const uint16_t *x)
+{
+    halves y;
+    memcpy(&y, x, sizeof y);
+    return widen(y);
+}
+
+// To nearest, ties to even; a NaN stays one, whatever its payload.
+static inline halves narrow(floats x)
+{
+    const words bits = (words)x;
+    const words rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    const words nan = (words)(x != x);
+    return __builtin_convertvector((rounded & ~nan) | (nan & 0x7fc0), halves);
+}
+
+static inline void store(uint16_t *x, floats y)
+{
+    const halves z = narrow(y);
+    memcpy(x, &z, sizeof z);
+}
+
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
+// 2^x = 2^r p(x - r) with r the nearest integer. p is minimax on [-1/2, 1/2] under a bound that shrinks towards 0, where p
+// is exact, so that decays near 1 are not biased. Relative error at most 1.9e-7; 0 and infinity beyond the exponents.
+#if defined(__AVX512DQ__)
+static inline floats exp2_lanes(floats x)
+{
+    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
+    const floats r = _mm512_roundscale_ps(x, NEAREST);
+    const floats f = _mm512_reduce_ps(x, NEAREST);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return _mm512_scalef_ps(p, r);
+}
+#else
+static inline floats clamp(floats x, float low, float high)
+{
+    x = choose(x < low, (floats){0} + low, x);
+    return choose(x > high, (floats){0} + high, x);
+}
+
+static inline floats exp2_lanes(floats x)
+{
+    x = clamp(x, -127.0f, 128.0f);
+    const floats shifted = x + 0x1.8p23f; // r in its low bits
+    const floats f = x - (shifted - 0x1.8p23f);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return (floats)((ints)p + ((ints)shifted << 23));
+}
+#endif
+
+// max(x, 0) + log1p(w), w = exp(-|x|); log1p(w) = 2 artanh(w / (2 + w)), as a series in (w / (2 + w))^2 <= 1/9.
+static inline floats softplus(floats x)
+{
+    const floats w = exp2_lanes(choose(x < 0, x, -x) * 1.4426950408889634f);
+    const floats s = w / (w + 2), s2 = s * s;
+    floats p = 0.11764705882352941f * s2 + 0.13333333333333333f;
+    p = p * s2 + 0.15384615384615385f;
+    p = p * s2 + 0.18181818181818182f;
+    p = p * s2 + 0.2222222222222222f;
+    p = p * s2 + 0.2857142857142857f;
+    p = p * s2 + 0.4f;
+    p = p * s2 + 0.6666666666666666f;
+    p = p * s2 + 2.0f;
+    return choose(x > 20, x, choose(x > 0, x, (floats){0}) + p * s);
+}
+
+static inline floats silu(floats x)
+{
+    return x / (1 + exp2_lanes(-1.4426950408889634f * x));
+}
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+// Interleaving the first half of the rows with the second, log2(LANES) times over, is a transposition.
+static void transpose(floats rows[LANES])
+{
+    floats next[LANES];
+#pragma GCC unroll 16
+    for (int stage = 1; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const floats x = rows[i], y = rows[i + LANES / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            next[2 * i + 1] = SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+}
+
+static inline floats load_states(const float *x, size_t count)
+{
+    floats y = {0};
+    memcpy(&y, x, count * sizeof *x);
+    return y;
+}
+
+// LANES steps of one channel; those beyond the end are zero.
+static inline floats load_steps(const uint16_t *x, int64_t stride, int64_t steps)
+{
+    uint16_t row[LANES] = {0};
+    for (int64_t t = 0; t < steps; t++)
+        row[t] = x[t * stride];
+    return load(row);
+}
+
+// One channel, all of time, states in vector lanes. A step leaves its products h C in a row; transposing LANES rows turns the
+// sums over the lanes into a sum of rows.
+static void scan_channel(const struct selective_scan_args *args, int64_t b, int64_t d)
+{
+    const int64_t g = d / (args->dim / args->groups);
+    floats h0 = {0};
+    const floats A0 = 1.4426950408889634f * load_states(args->A + d * STATES, LANES);
+    const float *B = args->B + (b * args->groups + g) * args->seqlen * STATES;
+    const float *C = args->C + (b * args->groups + g) * args->seqlen * STATES;
+    const uint16_t *u_0 = args->u + b * args->u_stride_batch + d;
+    const uint16_t *delta_0 = args->delta + b * args->delta_stride_batch + d;
+    const uint16_t *z_0 = args->z + b * args->z_stride_batch + d;
+    uint16_t *out_0 = args->out + b * args->out_stride_batch + d;
+
+    for (int64_t t0 = 0; t0 < args->seqlen; t0 += LANES) {
+        const int64_t steps = args->seqlen - t0 < LANES ? args->seqlen - t0 : LANES;
+        const floats u = load_steps(u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, steps);
+        const floats delta = softplus(load_steps(delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, steps) + args->delta_bias[d]);
+        const floats delta_u = delta * u;
+        floats rows[LANES] = {0};
+        for (int64_t t = 0; t < steps; t++) {
+            const float *B_t = B + (t0 + t) * STATES;
+            const float *C_t = C + (t0 + t) * STATES;
+            h0 = exp2_lanes(delta[t] * A0) * h0 + delta_u[t] * load_states(B_t, LANES);
+            rows[t] = h0 * load_states(C_t, LANES);
+        }
+        transpose(rows);
+        floats y = args->D[d] * u;
+        for (int n = 0; n < LANES; n++)
+            y += rows[n];
+        y *= silu(load_steps(z_0 + t0 * args->z_stride_seqlen, args->z_stride_seqlen, steps));
+        uint16_t *out = out_0 + t0 * args->out_stride_seqlen, row[LANES];
+        store(row, y);
+        for (int64_t t = 0; t < steps; t++)
+            out[t * args->out_stride_seqlen] = row[t];
+    }
+    float *last_state = args->last_state + (b * args->dim + d) * STATES;
+    memcpy(last_state, &h0, LANES * sizeof *last_state);
+}
+
+void selective_scan(const struct selective_scan_args *args)
+{
+    // Below some ten microseconds of work, waking threads costs more than they bring.
+    const int64_t work = args->batch * args->dim * args->seqlen * STATES;
+    const int threads = work < 131072 ? 1 : (int)args->threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t task = 0; task < args->batch * args->dim; task++)
+        scan_channel(args, task / args->dim, task % args->dim);
+}

@@ -1,0 +1,97 @@
+# selective_scan forward, bf16: states(block_d=8,exp=asm,num_warps=1)
+# h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
+# delta = softplus(delta + delta_bias) when asked
+# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source 6d2782f9910a56e7.
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def exp2(x):
+    # One MUFU instruction: tl.exp2 adds the handling of denormals, which these sums do not need.
+    asm: tl.constexpr = "ex2.approx.ftz.f32 $0, $1;"
+    return tl.inline_asm_elementwise(asm, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
+def softplus(x):
+    # max(x, 0) + log1p(exp(-|x|)), with log1p(e) = 2 artanh(e / (2 + e)): exact to rounding where e is small, and
+    # equal to x beyond 20.
+    e = exp2(tl.abs(x) * -1.4426950408889634)
+    s = e / (2.0 + e)
+    q = s * s
+    p = tl.fma(q, 0.28157779574394226, 0.27965158224105835)
+    p = tl.fma(p, q, 0.4002459645271301)
+    p = tl.fma(p, q, 0.6666632294654846)
+    p = tl.fma(p, q, 2.0)
+    return tl.fma(p, s, tl.maximum(x, 0.0))
+
+
+@triton.jit
+def silu(x):
+    return x / (1.0 + exp2(x * -1.4426950408889634))
+
+
+@triton.jit
+def add(x, y):
+    return x + y
+
+
+@triton.jit
+def selective_scan(
+    u,
+    delta,
+    A,
+    B,
+    C,
+    D,
+    z,
+    delta_bias,
+    out,
+    last_state,
+    u_stride_batch,
+    u_stride_seqlen,
+    delta_stride_batch,
+    delta_stride_seqlen,
+    z_stride_batch,
+    z_stride_seqlen,
+    out_stride_batch,
+    out_stride_seqlen,
+    seqlen,
+    DIM: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
+    batch = tl.program_id(0).to(tl.int64)
+    channels = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
+    u += batch * u_stride_batch
+    delta += batch * delta_stride_batch
+    z += batch * z_stride_batch
+    out += batch * out_stride_batch
+    n = tl.arange(0, BLOCK_N)
+    cells = channels[:, None] * 16 + n[None, :]
+    B += batch * seqlen * 16
+    C += batch * seqlen * 16
+    # Padded states have A = B = 0 and stay 0.
+    A_n = tl.load(A + cells) * 1.4426950408889634
+    skip = tl.load(D + channels)
+    bias = tl.load(delta_bias + channels)
+    h = tl.full((BLOCK_D, BLOCK_N), 0.0, tl.float32)
+    for _ in range(seqlen):
+        u_t = tl.load(u + channels).to(tl.float32)
+        delta_t = tl.load(delta + channels).to(tl.float32)
+        delta_t = softplus(delta_t + bias)
+        B_n = tl.load(B + n)[None, :]
+        C_n = tl.load(C + n)[None, :]
+        h = exp2(delta_t[:, None] * A_n) * h + (delta_t * u_t)[:, None] * B_n
+        y = tl.reduce(h * C_n, 1, add)
+        y = tl.fma(skip, u_t, y)
+        y *= silu(tl.load(z + channels).to(tl.float32))
+        tl.store(out + channels, y)
+        u += u_stride_seqlen
+        delta += delta_stride_seqlen
+        z += z_stride_seqlen
+        out += out_stride_seqlen
+        B += 16
+        C += 16
+    tl.store(last_state + batch * DIM * 16 + cells, h)
