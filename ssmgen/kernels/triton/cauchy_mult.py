@@ -69,8 +69,8 @@ class _CauchyMult(TritonVariant):
         }
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
-        """Four nodes for each lane of a warp: a pole's load serves them all."""
-        return {"block": (128, 64, 256, 512), "unroll": (4, 2, 1)}
+        """Eight nodes for each lane of a warp: a pole's load serves them all."""
+        return {"block": (256, 128, 64, 512), "unroll": (4, 2, 1)}
 
     def program(self, problem: Problem, config: Config) -> Program:
         """See `Variant.program`."""
