@@ -23,6 +23,7 @@ from ssmgen.request import Request
 from ssmgen.tuning import Trial
 
 _WIDTH = 96
+_BUDGET = 110.0  # what `ssmgen tune` takes by default
 
 
 class _Snapshot(Screen):
@@ -41,7 +42,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("path", type=Path, help="where the SVG goes")
-    parser.add_argument("--budget", type=float, default=110.0, help="seconds in all (default: 110)")
+    parser.add_argument("--budget", type=float, default=_BUDGET, help="seconds in all (default: 110)")
     arguments = parser.parse_args()
 
     target = targets.target(targets.default_target())
@@ -54,7 +55,8 @@ def main() -> None:
         results = list(campaign(problems, target.name, budget_seconds=arguments.budget, observer=screen))
 
     console = Console(record=True, width=_WIDTH, force_terminal=True, file=io.StringIO(), highlight=False)
-    console.print(Text("$ ssmgen tune --d-state 16", "bold"))
+    budget = "" if arguments.budget == _BUDGET else f" --budget {arguments.budget:.0f}"
+    console.print(Text(f"$ ssmgen tune --d-state 16{budget}", "bold"))
     if screen.picture is not None:
         console.print(screen.picture)
     console.print(Text("\nwhen the budget is spent\n", "dim italic"))
