@@ -1,7 +1,7 @@
-# cauchy_mult forward, c64: factored(block=128,num_warps=1,reciprocal=asm,unroll=4)
+# cauchy_mult forward, c64: factored(block=256,num_warps=1,reciprocal=asm,unroll=4)
 # out_l = sum_n v_n / (z_l - w_n)
 # symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-# Rendered by ssmgen from templates/triton/cauchy_mult_factored.py.j2; source 624bb12d88ed91ab.
+# Rendered by ssmgen from templates/triton/cauchy_mult_factored.py.j2; source b56ed3fabbea6593.
 import triton
 import triton.language as tl
 
@@ -26,35 +26,49 @@ def cauchy_mult(
     nodes,
     BLOCK: tl.constexpr,
 ):
-    # A conjugate pair: v / (z - w) + conj(v) / (z - conj(w)) = 2 ((z - Re w) Re v - Im v Im w) / ((z - w) (z - conj(w))).
-    # With a = x - Re w the denominator is a^2 - (y - Im w) (y + Im w) + 2 i a y: factored, since expanded it cancels.
-    # Complex numbers are pairs of reals. Poles and nodes are scaled alike, exactly, so that products of distances
-    # neither overflow for nodes close to Nyquist nor underflow.
+    # A conjugate pair: v / (z - w) + conj(v) / (z - conj(w)) = 2 (s + i y Re v) / ((z - w) (z - conj(w))) with
+    # s = a Re v - Im v Im w and a = x - Re w. The denominator p + i q = a^2 - (y - Im w) (y + Im w) + 2 i a y is factored,
+    # since expanded it cancels. y leaves the sums.
+    # Complex numbers are pairs of reals. Poles and nodes are scaled alike, exactly, so that products of distances stay
+    # in range: |z - w| |z - conj(w)| from 2^-43 on. A node beyond 2^40, as Nyquist's is in floating point, is moved
+    # to 2^40 along its ray and the sum scaled back: the same to rounding for poles below 2^17, and never infinite.
     scale: tl.constexpr = 0.0009765625
+    limit: tl.constexpr = 1073741824.0
     row = tl.program_id(0).to(tl.int64)
     node = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     pair = 2 * node[:, None] + tl.arange(0, 2)[None, :]
     inside = node[:, None] < nodes
     x, y = tl.split(tl.load(z + 2 * row * z_stride_row + pair, mask=inside, other=0.0) * scale)
+    shrink = limit / tl.maximum(tl.maximum(tl.abs(x), tl.abs(y)), limit)
+    x *= shrink
+    y *= shrink
     v += 2 * row * v_stride_row
     w += 2 * row * w_stride_row
-    real = tl.full((BLOCK,), 0.0, tl.float32)
-    imag = tl.full((BLOCK,), 0.0, tl.float32)
     y2 = 2.0 * y
+    sp = tl.full((BLOCK,), 0.0, tl.float32)
+    sq = tl.full((BLOCK,), 0.0, tl.float32)
+    vp = tl.full((BLOCK,), 0.0, tl.float32)
+    vq = tl.full((BLOCK,), 0.0, tl.float32)
     for _ in range(8):
         for _ in tl.static_range(4):
-            v_real = tl.load(v) * (2.0 * scale)
+            v_real = tl.load(v)
             w_real = tl.load(w) * scale
             w_imag = tl.load(w + 1) * scale
-            vw_imag = tl.load(v + 1) * (2.0 * scale) * w_imag
+            vw_imag = tl.load(v + 1) * w_imag
             a = x - w_real
             p = tl.fma(a, a, -((y - w_imag) * (y + w_imag)))
             q = a * y2
             r = inverse(tl.fma(p, p, q * q))
+            p *= r
+            q *= r
             s = tl.fma(a, v_real, -vw_imag)
-            t = y * v_real
-            real = tl.fma(tl.fma(s, p, t * q), r, real)
-            imag = tl.fma(tl.fma(t, p, -(s * q)), r, imag)
+            sp = tl.fma(s, p, sp)
+            sq = tl.fma(s, q, sq)
+            vp = tl.fma(v_real, p, vp)
+            vq = tl.fma(v_real, q, vq)
             v += 2
             w += 2
+    shrink *= 2.0 * scale
+    real = tl.fma(y, vq, sp) * shrink
+    imag = tl.fma(y, vp, -sq) * shrink
     tl.store(out + 2 * row * out_stride_row + pair, tl.join(real, imag), mask=inside)

@@ -1,7 +1,7 @@
-# cauchy_mult forward, c64: two_term(block=128,num_warps=1,reciprocal=asm,unroll=4)
+# cauchy_mult forward, c64: two_term(block=256,num_warps=1,reciprocal=asm,unroll=4)
 # out_l = sum_n v_n / (z_l - w_n)
 # symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-# Rendered by ssmgen from templates/triton/cauchy_mult_two_term.py.j2; source 9ed42b7889023ab8.
+# Rendered by ssmgen from templates/triton/cauchy_mult_two_term.py.j2; source 1d371dfb67a42d2b.
 import triton
 import triton.language as tl
 
@@ -27,22 +27,27 @@ def cauchy_mult(
     BLOCK: tl.constexpr,
 ):
     # Each of a conjugate pair by itself: v / d = v conj(d) / |d|^2.
-    # Complex numbers are pairs of reals. Poles and nodes are scaled alike, exactly, so that products of distances
-    # neither overflow for nodes close to Nyquist nor underflow.
+    # Complex numbers are pairs of reals. Poles and nodes are scaled alike, exactly, so that products of distances stay
+    # in range: |z - w| |z - conj(w)| from 2^-43 on. A node beyond 2^40, as Nyquist's is in floating point, is moved
+    # to 2^40 along its ray and the sum scaled back: the same to rounding for poles below 2^17, and never infinite.
     scale: tl.constexpr = 0.0009765625
+    limit: tl.constexpr = 1073741824.0
     row = tl.program_id(0).to(tl.int64)
     node = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     pair = 2 * node[:, None] + tl.arange(0, 2)[None, :]
     inside = node[:, None] < nodes
     x, y = tl.split(tl.load(z + 2 * row * z_stride_row + pair, mask=inside, other=0.0) * scale)
+    shrink = limit / tl.maximum(tl.maximum(tl.abs(x), tl.abs(y)), limit)
+    x *= shrink
+    y *= shrink
     v += 2 * row * v_stride_row
     w += 2 * row * w_stride_row
     real = tl.full((BLOCK,), 0.0, tl.float32)
     imag = tl.full((BLOCK,), 0.0, tl.float32)
     for _ in range(8):
         for _ in tl.static_range(4):
-            v_real = tl.load(v) * scale
-            v_imag = tl.load(v + 1) * scale
+            v_real = tl.load(v)
+            v_imag = tl.load(v + 1)
             w_imag = tl.load(w + 1) * scale
             a = x - tl.load(w) * scale
             b = y - w_imag
@@ -55,4 +60,6 @@ def cauchy_mult(
             imag = tl.fma(-tl.fma(v_imag, a, v_real * c), s, imag)
             v += 2
             w += 2
+    real *= shrink * scale
+    imag *= shrink * scale
     tl.store(out + 2 * row * out_stride_row + pair, tl.join(real, imag), mask=inside)

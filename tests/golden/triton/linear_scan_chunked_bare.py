@@ -1,6 +1,6 @@
 # linear_scan forward, fp32: chunked(block_d=32,chunk=256,num_warps=1,unroll=8)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 0fbe449f352be870.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 5e1735cd7a1c532f.
 import triton
 import triton.language as tl
 
@@ -83,13 +83,6 @@ def summarise_chunks(
         h = tl.fma(a7, h, b7)
         a += 8
         b += 8
-    for _ in range(CHUNK % 8):
-        a_t = tl.load(a)
-        b_t = tl.load(b)
-        decay *= a_t
-        h = tl.fma(a_t, h, b_t)
-        a += 1
-        b += 1
     summary = (batch * tl.num_programs(2) + chunk) * DIM
     tl.store(states + summary + channels, h)
     tl.store(decays + summary + channels, decay)

@@ -1,6 +1,6 @@
 # linear_scan forward, bf16: chunked(block_d=32,chunk=256,num_warps=1,unroll=8)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 6493f45d545c3dac.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 4d5565ddb9a96c37.
 import triton
 import triton.language as tl
 
@@ -36,13 +36,6 @@ def summarise_chunks(
             h = tl.fma(a_t, h, b_t)
             a -= a_stride_seqlen
             b -= b_stride_seqlen
-    for _ in range(CHUNK % 8):
-        a_t = tl.load(a + channels).to(tl.float32)
-        b_t = tl.load(b + channels).to(tl.float32)
-        decay *= a_t
-        h = tl.fma(a_t, h, b_t)
-        a -= a_stride_seqlen
-        b -= b_stride_seqlen
     summary = (batch * tl.num_programs(2) + chunk) * DIM
     tl.store(states + summary + channels, h)
     tl.store(decays + summary + channels, decay)

@@ -1,7 +1,7 @@
 # selective_scan forward, fp32: chunked(block_d=64,chunk=256,exp=asm,num_warps=1,unroll=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 83a1268b80590174.
+# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 7bdd382c285df6c4.
 import triton
 import triton.language as tl
 
@@ -207,34 +207,6 @@ def summarise_chunks(
         B += 16
         u += 4
         delta += 4
-    for _ in range(CHUNK % 4):
-        u_t = tl.load(u)
-        delta_t = tl.load(delta)
-        total += delta_t
-        x = delta_t * u_t
-        B0, B1, B2, B3 = row4(B, BLOCK_D)
-        h0 = tl.fma(exp2(delta_t * A0), h0, x * B0)
-        h1 = tl.fma(exp2(delta_t * A1), h1, x * B1)
-        h2 = tl.fma(exp2(delta_t * A2), h2, x * B2)
-        h3 = tl.fma(exp2(delta_t * A3), h3, x * B3)
-        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
-        h4 = tl.fma(exp2(delta_t * A4), h4, x * B4)
-        h5 = tl.fma(exp2(delta_t * A5), h5, x * B5)
-        h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
-        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
-        h8 = tl.fma(exp2(delta_t * A8), h8, x * B8)
-        h9 = tl.fma(exp2(delta_t * A9), h9, x * B9)
-        h10 = tl.fma(exp2(delta_t * A10), h10, x * B10)
-        h11 = tl.fma(exp2(delta_t * A11), h11, x * B11)
-        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
-        h12 = tl.fma(exp2(delta_t * A12), h12, x * B12)
-        h13 = tl.fma(exp2(delta_t * A13), h13, x * B13)
-        h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
-        B += 16
-        u += 1
-        delta += 1
     summary = batch * tl.num_programs(2) + chunk
     tl.store(totals + summary * DIM + channels, total)
     states += summary * 16 * DIM
