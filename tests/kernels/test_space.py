@@ -68,7 +68,7 @@ def test_rules_have_reasons_and_spaces_a_size_one_can_search(
         assert variant.summary
         for rule in variant.rules:
             assert rule.reason, rule.name
-                assert not rule.reason.endswith("."), rule.name
+            assert not rule.reason.endswith("."), rule.name
 
 
 def test_values_from_outside_are_checked_against_the_choices() -> None:

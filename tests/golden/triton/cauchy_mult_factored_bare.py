@@ -1,7 +1,7 @@
 # cauchy_mult forward, c64: factored(block=256,num_warps=1,reciprocal=asm,unroll=4)
 # out_l = sum_n v_n / (z_l - w_n)
 # symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-# Rendered by ssmgen from templates/triton/cauchy_mult_factored.py.j2; source b56ed3fabbea6593.
+# Rendered by ssmgen from templates/triton/cauchy_mult_factored.py.j2; source b8e4f590059e5ec0.
 import triton
 import triton.language as tl
 
@@ -26,12 +26,13 @@ def cauchy_mult(
     nodes,
     BLOCK: tl.constexpr,
 ):
-    # A conjugate pair: v / (z - w) + conj(v) / (z - conj(w)) = 2 (s + i y Re v) / ((z - w) (z - conj(w))) with
-    # s = a Re v - Im v Im w and a = x - Re w. The denominator p + i q = a^2 - (y - Im w) (y + Im w) + 2 i a y is factored,
-    # since expanded it cancels. y leaves the sums.
-    # Complex numbers are pairs of reals. Poles and nodes are scaled alike, exactly, so that products of distances stay
-    # in range: |z - w| |z - conj(w)| from 2^-43 on. A node beyond 2^40, as Nyquist's is in floating point, is moved
-    # to 2^40 along its ray and the sum scaled back: the same to rounding for poles below 2^17, and never infinite.
+    # A conjugate pair: v / (z - w) + conj(v) / (z - conj(w)) = 2 (s + i y Re v) / (p + i q), where a = x - Re w,
+    # s = a Re v - Im v Im w and p + i q = (z - w) (z - conj(w)) = a^2 - (y - Im w) (y + Im w) + 2 i a y: factored,
+    # since expanded it cancels. The sums vp and vq have the factor y in common.
+    #
+    # Complex numbers are pairs of reals. Poles and nodes are scaled alike, exactly, so that products of distances
+    # stay in range where |z - w| |z - conj(w)| > 2^-43. A node beyond 2^40, as Nyquist's is in floating point, is
+    # moved there along its ray and its sum scaled back: for poles below 2^17 the same to rounding, and finite.
     scale: tl.constexpr = 0.0009765625
     limit: tl.constexpr = 1073741824.0
     row = tl.program_id(0).to(tl.int64)

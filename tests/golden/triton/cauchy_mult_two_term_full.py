@@ -1,7 +1,7 @@
 # cauchy_mult forward, c64: two_term(block=256,num_warps=1,reciprocal=asm,unroll=4)
 # out_l = sum_n v_n / (z_l - w_n)
 # symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-# Rendered by ssmgen from templates/triton/cauchy_mult_two_term.py.j2; source a9a26cbde2951c48.
+# Rendered by ssmgen from templates/triton/cauchy_mult_two_term.py.j2; source 6691342125cad801.
 import triton
 import triton.language as tl
 
@@ -27,9 +27,10 @@ def cauchy_mult(
     BLOCK: tl.constexpr,
 ):
     # One reciprocal for each pole and node: v / d = v conj(d) / |d|^2.
-    # Complex numbers are pairs of reals. Poles and nodes are scaled alike, exactly, so that products of distances stay
-    # in range: |z - w| |z - conj(w)| from 2^-43 on. A node beyond 2^40, as Nyquist's is in floating point, is moved
-    # to 2^40 along its ray and the sum scaled back: the same to rounding for poles below 2^17, and never infinite.
+    #
+    # Complex numbers are pairs of reals. Poles and nodes are scaled alike, exactly, so that products of distances
+    # stay in range where |z - w| |z - conj(w)| > 2^-43. A node beyond 2^40, as Nyquist's is in floating point, is
+    # moved there along its ray and its sum scaled back: for poles below 2^17 the same to rounding, and finite.
     scale: tl.constexpr = 0.0009765625
     limit: tl.constexpr = 1073741824.0
     row = tl.program_id(0).to(tl.int64)
