@@ -6,6 +6,8 @@ addresses of their tensors. Nothing here renders, reads a file or tunes on a hit
 
 from __future__ import annotations
 
+import itertools
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,8 +34,18 @@ __all__ = [
     "tune_command",
 ]
 
-# Options that add an epilogue to a kernel but leave its structure, and so its best config, as it is.
-_EPILOGUE = frozenset({"D", "z", "delta_bias", "softplus", "last_state", "initial_state", "reverse"})
+# Options that leave the recurrence in the middle of a kernel as it is, so that a config tuned with other values of
+# them is a better guess than the default. The layout changes how tiles are loaded, so it is given up last.
+_PERIPHERAL = {
+    "D": 1,
+    "z": 1,
+    "delta_bias": 1,
+    "softplus": 1,
+    "last_state": 1,
+    "initial_state": 1,
+    "reverse": 1,
+    "layout": 8,
+}
 
 Tensors = Sequence[Tensor | None]
 # Turns the tensors of a call into its outputs.
@@ -124,8 +136,9 @@ class Resolution:
 def resolve(problem: Problem, target: Target) -> Resolution | None:
     """The config for a problem on a target, or None where no kernel of the target supports it.
 
-    Order: the tuned entries as `store.lookup` ranks them; then those of the same problem with another epilogue (tuned
-    without `z`, called with it), which change a kernel's tail and not what its blocks should be; then the default.
+    Order: the tuned entries as `store.lookup` ranks them; then those of the same problem with other peripheral
+    options (tuned without `z`, called with it), which change a kernel's edges and not what its blocks should be;
+    then the default.
     """
     key = (target.name, problem)
     if key not in _resolutions:
@@ -147,12 +160,17 @@ def _resolve(problem: Problem, target: Target) -> Resolution | None:
 
 
 def _siblings(problem: Problem) -> list[Problem]:
-    """The problem with other epilogues, the fewest differences first."""
-    names = [name for name, _ in problem.options if name in _EPILOGUE]
+    """The problem with other peripheral options, the most alike first."""
+    others = {
+        name: next(value for value in interface(problem.op).options[name] if value != chosen)
+        for name, chosen in problem.options
+        if name in _PERIPHERAL
+    }
     found = []
-    for mask in range(1, 1 << len(names)):
-        flips = [name for bit, name in enumerate(names) if mask >> bit & 1]
-        found.append((len(flips), problem.with_options(**{name: not problem.option(name) for name in flips})))
+    for count in range(1, len(others) + 1):
+        for names in itertools.combinations(others, count):
+            cost = sum(_PERIPHERAL[name] for name in names)
+            found.append((cost, problem.with_options(**{name: others[name] for name in names})))
     return [sibling for _, sibling in sorted(found, key=lambda item: item[0])]
 
 
@@ -166,16 +184,17 @@ def _is_usable(entry: store.TunedConfig, space: Space) -> bool:
 
 
 def tune_command(problem: Problem) -> str:
-    """The command that tunes this problem."""
-    sizes = dict(problem.dims)
+    """The command that tunes this problem; what is at its default there is left out."""
+    face = interface(problem.op)
+    sizes = {name: size for name, size in problem.dims if size != face.dims[name]}
     if problem.op == "cauchy_mult":
-        sizes = {"dim": sizes["rows"], "poles": sizes["poles"], "seqlen": 2 * (sizes["nodes"] - 1)}
-    defaults = interface(problem.op).options
+        words = {"rows": "dim", "poles": "poles", "nodes": "seqlen"}
+        sizes = {words[name]: 2 * (size - 1) if name == "nodes" else size for name, size in sizes.items()}
     flags = [f"--{name.replace('_', '-')} {size}" for name, size in sizes.items()]
     flags += [
         f"--option {name}" if value is True else f"--option {name}={str(value).lower()}"
         for name, value in problem.options
-        if value != defaults[name][0]
+        if value != face.options[name][0]
     ]
     return " ".join(["ssmgen tune", problem.op, *flags, f"--dtype {problem.dtype}"])
 
@@ -212,7 +231,7 @@ def kernel_plan(
     if resolution is None:
         return None
     if resolution.how == "default" and target.facts.kind != "interpret":
-        _say_untuned(problem.problem_class(), target)
+        _say_untuned(problem, target)
     outputs = [operand for operand in interface(problem.op).operands(problem) if operand.output]
     device = next(x for x in tensors if x is not None).device
 
@@ -249,14 +268,22 @@ _said: set[tuple[object, ...]] = set()
 def _say_once(key: tuple[object, ...], message: str, category: type[Warning]) -> None:
     if key not in _said:
         _said.add(key)
-        warnings.warn(message, category, stacklevel=7)
+        warnings.warn(message, category, stacklevel=_depth_of_caller())
 
 
-def _say_untuned(problem_class: Problem, target: Target) -> None:
+def _depth_of_caller() -> int:
+    """How far up the stack, from `_say_once`, the line stands that called the op, past ours and autograd's."""
+    frame, depth = sys._getframe(2), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("ssmgen.", "torch.")):
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+def _say_untuned(problem: Problem, target: Target) -> None:
     _say_once(
-        (target.name, problem_class),
-        f"{problem_class.op} has no tuned config for {problem_class} on {target.facts.name}; a default is used. "
-        f"To tune it: {tune_command(problem_class)}",
+        (target.name, problem.problem_class()),
+        f"{problem.op} has no tuned config for {problem} on {target.facts.name}; a default is used. "
+        f"To tune it: {tune_command(problem)}",
         UntunedWarning,
     )
 

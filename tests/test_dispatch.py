@@ -27,9 +27,10 @@ def _other(problem: Problem) -> Config:
 def test_an_untuned_problem_gets_the_default_and_says_so_once() -> None:
     a = torch.rand(2, 3, 700)
     with pytest.warns(
-        UntunedWarning, match=r"ssmgen tune linear_scan --batch 2 --dim 4 --seqlen 1024 --dtype fp32"
-    ):
+        UntunedWarning, match=r"ssmgen tune linear_scan --batch 2 --dim 3 --seqlen 700 --dtype fp32"
+    ) as said:
         ssmgen.linear_scan(a, a)
+    assert [warning.filename for warning in said] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ssmgen.linear_scan(a[..., :699], a[..., :699])
@@ -62,13 +63,15 @@ def test_the_plans_do_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) ->
         assert len(dispatch._plans) <= 4
 
 
-def test_siblings_are_tried_by_the_fewest_differences() -> None:
+def test_siblings_are_tried_by_the_fewest_differences_and_the_layout_last() -> None:
     problem = make_problem("selective_scan", z=True, D=True, softplus=True)
     siblings = dispatch._siblings(problem)
-    differences = [sum(a != b for a, b in zip(problem.options, s.options, strict=True)) for s in siblings]
+    same_layout = [s for s in siblings if s.option("layout") == "time"]
+    assert siblings[: len(same_layout)] == same_layout
+    differences = [sum(a != b for a, b in zip(problem.options, s.options, strict=True)) for s in same_layout]
     assert differences == sorted(differences)
     assert make_problem("selective_scan") in siblings
-    assert not any(s.option("layout") != "time" or s.option("B") != "variable" for s in siblings)
+    assert not any(s.option("B") != "variable" for s in siblings)
 
 
 def test_settings_are_declared() -> None:
@@ -104,7 +107,8 @@ def test_a_nearby_class_and_another_epilogue_serve_too() -> None:
     for problem, how in (
         (tuned.with_dims(seqlen=5000), "nearest"),
         (tuned.with_options(z=True, D=True), "other options"),
-        (tuned.with_options(layout="channel"), "default"),
+        (tuned.with_options(layout="channel"), "other options"),
+        (tuned.with_options(B="constant"), "default"),
         (tuned.with_dims(d_state=8), "default"),
     ):
         resolution = dispatch.resolve(problem, cpu)
