@@ -1,6 +1,10 @@
 """Tuned kernels for state-space models: generated from templates, tuned on the machine at hand, used by these ops."""
 
+from __future__ import annotations
+
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from ssmgen.errors import (
     CompileError,
@@ -14,7 +18,9 @@ from ssmgen.errors import (
     UntunedWarning,
     VerificationError,
 )
-from ssmgen.ops import cauchy_mult, linear_scan, selective_scan
+
+if TYPE_CHECKING:
+    from ssmgen.ops import cauchy_mult, linear_scan, selective_scan
 
 try:
     __version__ = version("ssmgen")
@@ -37,3 +43,15 @@ __all__ = [
     "linear_scan",
     "selective_scan",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # The ops bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
+    if name not in ("cauchy_mult", "linear_scan", "selective_scan"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module("ssmgen.ops"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -37,6 +37,7 @@ _FIRST_GRACE = (
 )
 _FINALISTS = 5
 _FINAL_SECONDS = 4.0
+_MOST_REFERENCES = 6
 _MOST_BATCH = 8
 _REFERENCE_SHARE = 0.25  # of the budget that one run of the reference may take
 _FIRST_GUESS = 0.5  # seconds that a config takes to compile, verify and time, before any did
@@ -121,7 +122,7 @@ class Run:
             assert isinstance(seconds, float)
             self._reference.append(seconds)
             # The final comparison times it again.
-            self._reserve += min(2 * seconds, 0.1 * self._budget)
+            self._reserve += min(_MOST_REFERENCES * seconds, 0.1 * self._budget)
         except WorkerTimeoutError:
             self._notes.append(f"one run of the reference takes more than {limit:.0f} s: it was not timed")
         self._observer.referenced(self._reference[0] if self._reference else None)
@@ -270,7 +271,7 @@ class Run:
             seconds = 1.0 if interrupted else max(0.5, min(left, _FINAL_SECONDS))
             references = 0
             if self._reference and not interrupted:
-                references = max(0, min(2, int(left / 2 / max(self._reference[0], 1e-9))))
+                references = max(0, min(_MOST_REFERENCES, int(left / 2 / max(self._reference[0], 1e-9))))
             request = requests.Final(self._problem, tuple(configs), seconds, references)
             found = self._worker.ask(request, _TRY_SECONDS[1] + 2 * seconds)
         except (KeyboardInterrupt, WorkerDiedError, WorkerTimeoutError) as error:
