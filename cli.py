@@ -120,11 +120,11 @@ def tune(
     Every config is verified against float64 before it may win. Ctrl-C keeps what was measured; a second run starts
     from it.
     """
-    from ssmgen.campaign import campaign
     from ssmgen.kernels import INTERFACES
     from ssmgen.report.progress import watched
     from ssmgen.report.terminal import errors, output, print_json, reported
     from ssmgen.report.tuned import print_results, result_data
+    from ssmgen.tuning import campaign
 
     with reported(as_json):
         request = _request(d_state, batch, dim, seqlen, groups, poles, dtype, option)

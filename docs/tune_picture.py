@@ -15,12 +15,11 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from ssmgen import targets
-from ssmgen.campaign import campaign
 from ssmgen.kernels import INTERFACES
 from ssmgen.report.progress import Screen
 from ssmgen.report.tuned import print_table
 from ssmgen.request import Request
-from ssmgen.tuning import Trial
+from ssmgen.tuning import Trial, campaign
 
 _WIDTH = 96
 _BUDGET = 110.0  # what `ssmgen tune` takes by default

@@ -1,7 +1,8 @@
 """The search for the best config of a problem on this machine: compile, verify, measure, keep."""
 
+from ssmgen.tuning.campaign import campaign
 from ssmgen.tuning.result import Final, Observer, TuneResult
 from ssmgen.tuning.trial import FAILURES, Timing, Trial
 from ssmgen.tuning.tune import Tuner, tune
 
-__all__ = ["FAILURES", "Final", "Observer", "Timing", "Trial", "TuneResult", "Tuner", "tune"]
+__all__ = ["FAILURES", "Final", "Observer", "Timing", "Trial", "TuneResult", "Tuner", "campaign", "tune"]

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from ssmgen import store
 from ssmgen.problem import Problem
-from ssmgen.tuning import Observer, Tuner, TuneResult
+from ssmgen.tuning.result import Observer, TuneResult
+from ssmgen.tuning.tune import Tuner
 
 __all__ = ["campaign"]
 
