@@ -1,6 +1,6 @@
-# linear_scan forward, fp32: chunked(block_d=32,chunk=256,num_warps=1,unroll=8)
+# linear_scan forward, fp32: chunked(block_d=32,chunk=256,num_warps=1,unroll=4)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 5e1735cd7a1c532f.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source e9742013b0c567c0.
 import triton
 import triton.language as tl
 
@@ -15,26 +15,9 @@ def split4(tile, BLOCK_D: tl.constexpr):
 
 
 @triton.jit
-def split8(tile, BLOCK_D: tl.constexpr):
-    # The columns of a (BLOCK_D, 8) tile.
-    even, odd = tl.split(tl.reshape(tile, (BLOCK_D, 4, 2)))
-    c0, c2, c4, c6 = split4(even, BLOCK_D)
-    c1, c3, c5, c7 = split4(odd, BLOCK_D)
-    return c0, c1, c2, c3, c4, c5, c6, c7
-
-
-@triton.jit
 def join4(c0, c1, c2, c3, BLOCK_D: tl.constexpr):
     # The (BLOCK_D, 4) tile of these columns.
     return tl.reshape(tl.join(tl.join(c0, c2), tl.join(c1, c3)), (BLOCK_D, 4))
-
-
-@triton.jit
-def join8(c0, c1, c2, c3, c4, c5, c6, c7, BLOCK_D: tl.constexpr):
-    # The (BLOCK_D, 8) tile of these columns.
-    even = join4(c0, c2, c4, c6, BLOCK_D)
-    odd = join4(c1, c3, c5, c7, BLOCK_D)
-    return tl.reshape(tl.join(even, odd), (BLOCK_D, 8))
 
 
 @triton.jit
@@ -59,12 +42,12 @@ def summarise_chunks(
     h = tl.full((BLOCK_D,), 0.0, tl.float32)
     decay = tl.full((BLOCK_D,), 1.0, tl.float32)
     # The last chunk has no successor and no program here, so that every chunk is whole.
-    steps = tl.arange(0, 8)[None, :]
-    for _ in range(CHUNK // 8):
+    steps = tl.arange(0, 4)[None, :]
+    for _ in range(CHUNK // 4):
         a_tile = tl.load(a[:, None] + steps)
-        a0, a1, a2, a3, a4, a5, a6, a7 = split8(a_tile, BLOCK_D)
+        a0, a1, a2, a3 = split4(a_tile, BLOCK_D)
         b_tile = tl.load(b[:, None] + steps)
-        b0, b1, b2, b3, b4, b5, b6, b7 = split8(b_tile, BLOCK_D)
+        b0, b1, b2, b3 = split4(b_tile, BLOCK_D)
         decay *= a0
         h = tl.fma(a0, h, b0)
         decay *= a1
@@ -73,16 +56,8 @@ def summarise_chunks(
         h = tl.fma(a2, h, b2)
         decay *= a3
         h = tl.fma(a3, h, b3)
-        decay *= a4
-        h = tl.fma(a4, h, b4)
-        decay *= a5
-        h = tl.fma(a5, h, b5)
-        decay *= a6
-        h = tl.fma(a6, h, b6)
-        decay *= a7
-        h = tl.fma(a7, h, b7)
-        a += 8
-        b += 8
+        a += 4
+        b += 4
     summary = (batch * tl.num_programs(2) + chunk) * DIM
     tl.store(states + summary + channels, h)
     tl.store(decays + summary + channels, decay)
@@ -121,12 +96,12 @@ def scan_chunks(
         states += DIM
         decays += DIM
     count = tl.minimum(CHUNK, seqlen - chunk * CHUNK)
-    steps = tl.arange(0, 8)[None, :]
-    for _ in range(count // 8):
+    steps = tl.arange(0, 4)[None, :]
+    for _ in range(count // 4):
         a_tile = tl.load(a[:, None] + steps)
-        a0, a1, a2, a3, a4, a5, a6, a7 = split8(a_tile, BLOCK_D)
+        a0, a1, a2, a3 = split4(a_tile, BLOCK_D)
         b_tile = tl.load(b[:, None] + steps)
-        b0, b1, b2, b3, b4, b5, b6, b7 = split8(b_tile, BLOCK_D)
+        b0, b1, b2, b3 = split4(b_tile, BLOCK_D)
         h = tl.fma(a0, h, b0)
         h0 = h
         h = tl.fma(a1, h, b1)
@@ -135,19 +110,11 @@ def scan_chunks(
         h2 = h
         h = tl.fma(a3, h, b3)
         h3 = h
-        h = tl.fma(a4, h, b4)
-        h4 = h
-        h = tl.fma(a5, h, b5)
-        h5 = h
-        h = tl.fma(a6, h, b6)
-        h6 = h
-        h = tl.fma(a7, h, b7)
-        h7 = h
-        tl.store(out[:, None] + steps, join8(h0, h1, h2, h3, h4, h5, h6, h7, BLOCK_D))
-        a += 8
-        b += 8
-        out += 8
-    for _ in range(count % 8):
+        tl.store(out[:, None] + steps, join4(h0, h1, h2, h3, BLOCK_D))
+        a += 4
+        b += 4
+        out += 4
+    for _ in range(count % 4):
         a_t = tl.load(a)
         b_t = tl.load(b)
         h = tl.fma(a_t, h, b_t)
