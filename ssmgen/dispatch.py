@@ -232,8 +232,8 @@ def kernel_plan(
         return None
     if resolution.how == "default" and target.facts.kind != "interpret":
         _say_untuned(problem, target)
-    outputs = [operand for operand in interface(problem.op).operands(problem) if operand.output]
     device = next(x for x in tensors if x is not None).device
+    outputs = [x.allocator(device) for x in interface(problem.op).operands(problem) if x.output]
 
     def operands(tensors: Tensors) -> list[Tensor]:
         found = []
@@ -241,8 +241,7 @@ def kernel_plan(
             tensor = tensors[source]
             assert tensor is not None
             found.append(tensor if convert is None else convert(tensor))
-        found += [operand.allocate(device) for operand in outputs]
-        return found
+        return found + [allocate() for allocate in outputs]
 
     trial = operands(tensors)
     scalars = interface(problem.op).bindings(problem, trial)

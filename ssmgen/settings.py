@@ -30,11 +30,12 @@ VARIABLES = (
     Variable("SSMGEN_CACHE_DIR", "folder of rendered sources and compiled C kernels"),
     Variable("SSMGEN_CC", "C compiler for the cpu target (default: $CC, then cc, gcc, clang)"),
 )
+_NAMES = frozenset(variable.name for variable in VARIABLES)
 
 
 def get(name: str) -> str | None:
     """The value of the variable, or None where it is unset or empty."""
-    assert any(variable.name == name for variable in VARIABLES), name
+    assert name in _NAMES, name
     return os.environ.get(name) or None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,14 +35,18 @@ class Operand:
     output: bool = False
 
     def allocate(self, device: torch.device | str) -> torch.Tensor:
-        """An uninitialised tensor for this operand; the axis without a stride scalar is the innermost in memory."""
+        """An uninitialised tensor for this operand; the axis without a stride is the innermost in memory."""
+        return self.allocator(device)()
+
+    def allocator(self, device: torch.device | str) -> Callable[[], torch.Tensor]:
+        """What `allocate` does, with all that can be computed before a call already computed."""
         free = [axis for _, axis in self.strides]
-        inner = [axis for axis in range(len(self.shape)) if axis not in free]
-        order = (*free, *inner)
-        memory = torch.empty(
-            [self.shape[axis] for axis in order], dtype=dtype(self.dtype).torch, device=device
-        )
-        return memory.permute([order.index(axis) for axis in range(len(order))])
+        order = [*free, *(axis for axis in range(len(self.shape)) if axis not in free)]
+        memory, kind = [self.shape[axis] for axis in order], dtype(self.dtype).torch
+        if order == sorted(order):
+            return lambda: torch.empty(memory, dtype=kind, device=device)
+        axes = [order.index(axis) for axis in range(len(order))]
+        return lambda: torch.empty(memory, dtype=kind, device=device).permute(axes)
 
 
 class Interface(ABC):
