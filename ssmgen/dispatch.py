@@ -244,12 +244,9 @@ def kernel_plan(
         return found + [allocate() for allocate in outputs]
 
     trial = operands(tensors)
-    scalars = interface(problem.op).bindings(problem, trial)
-    names = [operand.name for operand in interface(problem.op).operands(problem)]
-    aligned = {name for name, x in zip(names, trial, strict=True) if x.data_ptr() % 16 == 0}
-    aligned |= {name for name, value in scalars.items() if value % 16 == 0}
-    kernel = target.compile(resolution.variant, problem, resolution.config, frozenset(aligned))
-    run = kernel.bind(scalars)
+    face = interface(problem.op)
+    kernel = target.compile(resolution.variant, problem, resolution.config, face.aligned(problem, trial))
+    run = kernel.bind(face.bindings(problem, trial))
     first = len(adapters)
 
     def plan(tensors: Tensors) -> tuple[Tensor, ...]:

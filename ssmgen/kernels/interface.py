@@ -73,3 +73,10 @@ class Interface(ABC):
         for operand, tensor in zip(self.operands(problem), tensors, strict=True):
             values |= {scalar: tensor.stride(axis) for scalar, axis in operand.strides}
         return values
+
+    def aligned(self, problem: Problem, tensors: Sequence[torch.Tensor]) -> frozenset[str]:
+        """The names of the operands whose address, and of the scalars whose value, is a multiple of 16."""
+        operands = zip(self.operands(problem), tensors, strict=True)
+        addresses = {operand.name for operand, tensor in operands if tensor.data_ptr() % 16 == 0}
+        scalars = self.bindings(problem, tensors)
+        return frozenset(addresses | {name for name, value in scalars.items() if value % 16 == 0})

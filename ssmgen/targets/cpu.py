@@ -6,7 +6,6 @@ import ctypes
 import os
 import platform
 import struct
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -142,18 +141,6 @@ class CpuTarget(Target):
         source = variant.source(problem, config)
         library = _load(compiler, source, f"{self.facts.name} {self.facts.arch} {_instruction_sets()}")
         return CpuKernel(problem, config, source, variant.program(problem, config), compiler, library)
-
-    def synchronize(self) -> None:
-        """Kernels have ended when they return."""
-
-    def time(self, run: Callable[[], None], repetitions: int) -> list[float]:
-        """Wall-clock seconds of each run."""
-        seconds = []
-        for _ in range(repetitions):
-            start = time.perf_counter()
-            run()
-            seconds.append(time.perf_counter() - start)
-        return seconds
 
     def versions(self) -> dict[str, str]:
         """Torch and, where there is one, the compiler."""

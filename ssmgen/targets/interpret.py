@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -92,7 +91,7 @@ def _prepare(launch: Launch, function: Any, names: Sequence[str], scalars: Mappi
 class InterpretTarget(Target):
     """Triton's interpreter, for the correctness of Triton kernels where there is no GPU.
 
-    Its limits are those of a large NVIDIA GPU, so that the spaces are the ones a GPU has.
+    Its limits are those of a large NVIDIA GPU, so that the spaces are the ones a GPU has; its times say nothing of one.
     """
 
     language: ClassVar[str] = "triton"
@@ -122,18 +121,6 @@ class InterpretTarget(Target):
         return InterpretKernel(
             problem, config, variant.source(problem, config), variant.program(problem, config)
         )
-
-    def synchronize(self) -> None:
-        """Kernels have ended when they return."""
-
-    def time(self, run: Callable[[], None], repetitions: int) -> list[float]:
-        """Wall-clock seconds of each run: of the interpreter, which say nothing about a GPU."""
-        seconds = []
-        for _ in range(repetitions):
-            start = time.perf_counter()
-            run()
-            seconds.append(time.perf_counter() - start)
-        return seconds
 
     def versions(self) -> dict[str, str]:
         """Torch and Triton."""

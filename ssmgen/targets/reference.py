@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import ClassVar, NoReturn
 
 import torch
@@ -44,15 +42,3 @@ class ReferenceTarget(Target):
             "target 'reference' is plain PyTorch: it has no kernels to generate, tune or show. "
             "Choose another with --target, e.g. cpu."
         )
-
-    def synchronize(self) -> None:
-        """Nothing runs behind the caller's back."""
-
-    def time(self, run: Callable[[], None], repetitions: int) -> list[float]:
-        """Wall-clock seconds of each run."""
-        seconds = []
-        for _ in range(repetitions):
-            start = time.perf_counter()
-            run()
-            seconds.append(time.perf_counter() - start)
-        return seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
@@ -96,13 +97,17 @@ class Target(ABC):
             TargetUnavailableError: There is no compiler.
         """
 
-    @abstractmethod
-    def synchronize(self) -> None:
-        """Wait until everything launched has ended."""
+    def synchronize(self) -> None:  # noqa: B027 - nothing to wait for, unless a target says so
+        """Wait until everything launched has ended; kernels that run in this process have, when they return."""
 
-    @abstractmethod
     def time(self, run: Callable[[], None], repetitions: int) -> list[float]:
-        """Seconds of each of some consecutive runs, after none to warm up."""
+        """Wall-clock seconds of each of some consecutive runs."""
+        seconds = []
+        for _ in range(repetitions):
+            start = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - start)
+        return seconds
 
     def versions(self) -> dict[str, str]:
         """Name and version of what compiles and runs kernels here, for the record of a measurement."""

@@ -68,9 +68,6 @@ def runner(target: Target, problem: Problem, config: Config, tensors: Sequence[T
         CompileError: The compiler refused it.
     """
     face = interface(problem.op)
-    scalars = face.bindings(problem, tensors)
-    operands = face.operands(problem)
-    aligned = {operand.name for operand, x in zip(operands, tensors, strict=True) if x.data_ptr() % 16 == 0}
-    aligned |= {name for name, value in scalars.items() if value % 16 == 0}
     variant = next(item for item in target.variants(problem.op) if item.name == config.variant)
-    return target.compile(variant, problem, config, frozenset(aligned)).bind(scalars)
+    kernel = target.compile(variant, problem, config, face.aligned(problem, tensors))
+    return kernel.bind(face.bindings(problem, tensors))
