@@ -91,7 +91,7 @@ def _prepare(launch: Launch, function: Any, names: Sequence[str], scalars: Mappi
 class InterpretTarget(Target):
     """Triton's interpreter, for the correctness of Triton kernels where there is no GPU.
 
-    Its limits are those of a large NVIDIA GPU, so that the spaces are the ones a GPU has; its times say nothing of one.
+    Its limits are those of a large NVIDIA GPU, so that the spaces are those of a GPU; its times say nothing.
     """
 
     language: ClassVar[str] = "triton"
