@@ -102,10 +102,10 @@ def _matrix(x: Tensor, leading: torch.Size, kind: torch.dtype) -> Callable[[Tens
         and x.dtype == kind
         and x.stride(1) == 1
     ):
-        return None if not x.is_conj() else Tensor.resolve_conj
+        return None
 
     def convert(x: Tensor) -> Tensor:
-        x = x.to(kind).resolve_conj()
+        x = x.to(kind)
         if x.stride(-1) != 1:
             x = x.contiguous()
         return x.expand(*leading, -1).reshape(leading.numel(), -1)

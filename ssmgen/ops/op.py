@@ -46,6 +46,9 @@ class Op(ABC):
     def forward(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
         """The outputs, without gradients."""
         try:
+            if any(x is not None and (x.is_conj() or x.is_neg()) for x in tensors):
+                # Kernels read memory, which holds the other sign.
+                tensors = [x if x is None else x.resolve_conj().resolve_neg() for x in tensors]
             return dispatch.call(self.name, self.plan, tensors, options, target)
         except AttributeError as error:
             # The key reads tensor attributes before anything is checked, which keeps the hot path short.

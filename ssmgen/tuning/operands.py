@@ -12,9 +12,9 @@ from ssmgen.dtypes import dtype
 from ssmgen.kernels.interface import Operand
 from ssmgen.kernels.interfaces import interface
 from ssmgen.problem import Problem
-from ssmgen.targets import Runner, Target
+from ssmgen.targets import Kernel, Runner, Target
 
-__all__ = ["Fenced", "allocate", "runner"]
+__all__ = ["Fenced", "allocate", "compiled", "runner"]
 
 _FENCE = 4096  # bytes on either side: a page, and a multiple of every alignment that a kernel may rely on
 _POISON = 0xFF  # a float of any width whose bytes are all ones is NaN
@@ -61,13 +61,21 @@ def allocate(problem: Problem, inputs: Mapping[str, Tensor], device: torch.devic
     return found
 
 
-def runner(target: Target, problem: Problem, config: Config, tensors: Sequence[Tensor]) -> Runner:
-    """The compiled kernel of a config, specialised and bound as dispatch does it for these operands.
+def compiled(
+    target: Target, problem: Problem, config: Config, tensors: Sequence[Tensor] | None = None
+) -> Kernel:
+    """The kernel of a config, specialised as dispatch does it for these operands; by default for fresh ones.
 
     Raises:
         CompileError: The compiler refused it.
     """
     face = interface(problem.op)
+    if tensors is None:
+        tensors = [operand.allocate("meta") for operand in face.operands(problem)]
     variant = next(item for item in target.variants(problem.op) if item.name == config.variant)
-    kernel = target.compile(variant, problem, config, face.aligned(problem, tensors))
-    return kernel.bind(face.bindings(problem, tensors))
+    return target.compile(variant, problem, config, face.aligned(problem, tensors))
+
+
+def runner(target: Target, problem: Problem, config: Config, tensors: Sequence[Tensor]) -> Runner:
+    """The compiled kernel of a config, bound to these operands' sizes and strides."""
+    return compiled(target, problem, config, tensors).bind(interface(problem.op).bindings(problem, tensors))

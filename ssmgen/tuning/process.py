@@ -113,7 +113,9 @@ class Worker:
                     continue  # the answer to a request that was interrupted
                 if kind == "error":
                     raise RuntimeError(f"the tuning worker failed:\n{answer}")
-                if kind == "done":
+                if kind == "last":
+                    self.kill()
+                if kind in ("done", "last"):
                     return answer
                 if partial is not None:
                     partial(answer)

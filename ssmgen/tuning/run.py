@@ -29,7 +29,7 @@ from ssmgen.tuning.trial import Timing, Trial
 
 __all__ = ["Run"]
 
-_COMPILE_SECONDS = (20.0, 60.0)  # a request that takes longer hangs: at least, and at most
+_COMPILE_SECONDS = (30.0, 120.0)  # a request that takes longer hangs: at least, and at most
 _TRY_SECONDS = (5.0, 30.0)
 _HANGS_AFTER = 20.0  # times as long as the longest that was answered
 _FIRST_GRACE = (

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ssmgen.config import Config
@@ -98,8 +100,9 @@ class Verifier:
             if not item.operand.output:
                 item.fill(case.inputs[item.operand.name])
         tensors = [item.tensor for item in fenced]
-        runner(self.target, case.problem, config, tensors)(tensors)
-        self.target.synchronize()
+        with _poisoned_workspaces():
+            runner(self.target, case.problem, config, tensors)(tensors)
+            self.target.synchronize()
         outputs = {item.operand.name: item.tensor for item in fenced if item.operand.output}
         error = {name: oracle.relative_error(outputs[name], wanted) for name, wanted in case.expected.items()}
         for item in fenced:
@@ -149,6 +152,20 @@ class Verifier:
         except SsmgenError:
             return False
         return True
+
+
+@contextmanager
+def _poisoned_workspaces() -> Iterator[None]:
+    """Fill what `torch.empty` gives with NaN, as PyTorch does in its deterministic mode.
+
+    An allocator likes to hand out the block that the config before has just filled with the right states.
+    """
+    mode = torch.get_deterministic_debug_mode()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
 
 
 def awkward_problems(problem: Problem, length: int) -> tuple[Problem, ...]:

@@ -23,7 +23,7 @@ from ssmgen.errors import CompileError, SsmgenError
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
 from ssmgen.tuning.measure import Bench, FinalTimes
-from ssmgen.tuning.operands import runner
+from ssmgen.tuning.operands import compiled
 from ssmgen.tuning.trial import Timing, Trial
 from ssmgen.tuning.verify import Verifier
 
@@ -99,6 +99,11 @@ class _Worker:
                 return self._final(problem, configs, seconds, references)
         raise AssertionError(f"unknown request {request!r}")
 
+    def is_poisoned_by(self, error: Exception) -> bool:
+        """Whether no later launch of this process can be trusted: a failed one on a GPU spoils the context."""
+        spoils = _is_of_launch(error) and not _is_out_of_resources(error)
+        return spoils and self._target.device.type == "cuda"
+
     def _turn_to(self, problem: Problem) -> tuple[Verifier, Bench]:
         if self._verifier is None or self._bench is None or self._bench.problem != problem:
             # The old operands go before the new ones come.
@@ -110,11 +115,13 @@ class _Worker:
     def _compile(
         self, problem: Problem, configs: tuple[Config, ...], partial: Callable[[object], None]
     ) -> tuple[Trial, ...]:
-        operands = self._turn_to(problem)[1].operands
+        verifier, _ = self._turn_to(problem)
 
         def failure(config: Config) -> Trial | None:
             try:
-                runner(self._target, problem, config, operands)
+                # A kernel may be compiled for its channels: all that `Try` will run is compiled here.
+                for checked in dict.fromkeys((problem, *verifier.problems(config))):
+                    compiled(self._target, checked, config)
             except CompileError as error:
                 return Trial(config, failure="compile error", detail=str(error))
             return None
@@ -143,10 +150,10 @@ class _Worker:
         except Exception as error:
             if not _is_of_launch(error):
                 raise
-            if type(error).__name__ == "OutOfResources" or isinstance(error, torch.OutOfMemoryError):
+            if _is_out_of_resources(error):
                 return Trial(config, failure="out of resources", detail=str(error))
             trial = Trial(config, failure="crash", detail=f"{type(error).__name__}: {error}")
-            if self._target.device.type == "cuda":
+            if self.is_poisoned_by(error):
                 raise _PoisonedError(trial) from error
             return trial
 
@@ -154,6 +161,13 @@ class _Worker:
         self, problem: Problem, configs: tuple[Config, ...], seconds: float, references: int
     ) -> FinalTimes:
         return self._turn_to(problem)[1].final(configs, seconds, references)
+
+
+def _is_out_of_resources(error: Exception) -> bool:
+    """Whether the device lacked memory, shared memory or registers, which spoils nothing else."""
+    if type(error).__name__ == "OutOfResources" or isinstance(error, torch.OutOfMemoryError):
+        return True
+    return "too many resources requested" in str(error)
 
 
 def _is_of_launch(error: Exception) -> bool:
@@ -176,7 +190,10 @@ def _end_with_parent(parent: int) -> None:
 
 
 def main(connection: Connection) -> None:
-    """Answer (number, request) pairs with (number, kind, answer) until the other side closes."""
+    """Answer (number, request) pairs with (number, kind, answer) until the other side closes.
+
+    After an answer of the kind `last` this process takes no more requests: the other side is to end it.
+    """
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     number, start = connection.recv()
     torch.set_num_threads(start.threads)
@@ -190,9 +207,11 @@ def main(connection: Connection) -> None:
         try:
             connection.send((number, "done", worker.answer(request, _sender(connection, number))))
         except _PoisonedError as error:
-            connection.send((number, "done", error.args[0]))
-            os._exit(1)
-        except Exception:
+            connection.send((number, "last", error.args[0]))
+        except Exception as error:
+            if worker.is_poisoned_by(error):
+                traceback.print_exc()
+                os._exit(1)
             connection.send((number, "error", traceback.format_exc()))
 
 

@@ -9,8 +9,10 @@ from ssmgen.device import DeviceFacts
 from ssmgen.kernels.interfaces import INTERFACES
 from ssmgen.kernels.program import Launch, Program
 from ssmgen.kernels.triton.common import (
+    MOST_BLOCKS,
     TritonVariant,
     exp_choices,
+    grid_rule,
     next_power_of_two,
     parameters,
     per_lane,
@@ -48,16 +50,12 @@ class _CauchyMult(TritonVariant):
             "there are fewer poles than the loop would be unrolled by",
             lambda problem, config, facts: config.integer("unroll") <= problem["poles"],
         ),
-        Rule(
-            "grid",
-            "a launch grid has no more than 65535 blocks along the nodes",
-            lambda problem, config, facts: _blocks(problem, config) <= 65535,
-        ),
+        grid_rule(lambda problem, config: _blocks(problem, config)),
     )
 
     def supports(self, problem: Problem) -> bool:
         """Complex64, with nodes that a launch grid can cover."""
-        return super().supports(problem) and problem.dtype == "c64" and problem["nodes"] <= 65535 * 512
+        return super().supports(problem) and problem.dtype == "c64" and problem["nodes"] <= MOST_BLOCKS * 512
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
@@ -11,7 +11,16 @@ from ssmgen.kernels.program import Launch
 from ssmgen.kernels.variant import Rule, Variant
 from ssmgen.problem import Problem
 
-__all__ = ["EXP_RULE", "TritonVariant", "exp_choices", "next_power_of_two", "parameters", "per_lane"]
+__all__ = [
+    "EXP_RULE",
+    "MOST_BLOCKS",
+    "TritonVariant",
+    "exp_choices",
+    "grid_rule",
+    "next_power_of_two",
+    "parameters",
+    "per_lane",
+]
 
 FLOATS = ("fp32", "bf16", "fp16")
 
@@ -68,6 +77,19 @@ def exp_choices(facts: DeviceFacts) -> tuple[str, ...]:
 
 def _exp_exists(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     return config["exp"] != "asm" or facts.kind == "cuda"
+
+
+# Blocks along the second and third axis of a launch grid; the first, where the batch lies, takes 2^31.
+MOST_BLOCKS = 65535
+
+
+def grid_rule(blocks: Callable[[Problem, Config], int]) -> Rule:
+    """The rule on how many blocks a launch may have along its second axis."""
+    return Rule(
+        "grid",
+        f"a launch grid has no more than {MOST_BLOCKS} blocks along its second axis",
+        lambda problem, config, facts: blocks(problem, config) <= MOST_BLOCKS,
+    )
 
 
 EXP_RULE = Rule("exp", "PTX runs on NVIDIA GPUs only: neither on AMD's nor in the interpreter", _exp_exists)

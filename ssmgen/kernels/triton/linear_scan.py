@@ -8,7 +8,14 @@ from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels.interfaces import INTERFACES
 from ssmgen.kernels.program import Launch, Program, Workspace
-from ssmgen.kernels.triton.common import TritonVariant, next_power_of_two, parameters, per_lane
+from ssmgen.kernels.triton.common import (
+    MOST_BLOCKS,
+    TritonVariant,
+    grid_rule,
+    next_power_of_two,
+    parameters,
+    per_lane,
+)
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem
 
@@ -19,6 +26,10 @@ class _LinearScan(TritonVariant):
     """What the variants share."""
 
     interface = INTERFACES["linear_scan"]
+
+    def supports(self, problem: Problem) -> bool:
+        """As many channels as a launch grid covers with the narrowest of blocks that a variant may be left with."""
+        return super().supports(problem) and problem["dim"] <= 16 * MOST_BLOCKS
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """The launches for these sizes; one, unless a variant makes more."""
@@ -96,13 +107,16 @@ _WIDTH = Rule(
 )
 
 
+_GRID = grid_rule(_blocks)
+
+
 class Sequential(_LinearScan):
     """Channels across lanes, time in order."""
 
     name = "sequential"
     template = "linear_scan_sequential.py.j2"
     summary = "channels across lanes, time in order"
-    rules = (_LANES, _WIDTH)
+    rules = (_LANES, _WIDTH, _GRID)
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -129,16 +143,17 @@ class Chunked(_LinearScan):
     rules = (
         _LANES,
         _WIDTH,
+        _GRID,
         Rule(
             "chunk",
             "a chunk as long as the sequence splits nothing, and more than 65535 exceed the launch grid",
-            lambda problem, config, facts: 1 < _chunks(problem, config) <= 65535,
+            lambda problem, config, facts: 1 < _chunks(problem, config) <= MOST_BLOCKS,
         ),
     )
 
     def supports(self, problem: Problem) -> bool:
         """Sequences of more than one chunk."""
-        return super().supports(problem) and _CHUNKS[0] < problem["seqlen"] <= 65535 * _CHUNKS[-1]
+        return super().supports(problem) and _CHUNKS[0] < problem["seqlen"] <= MOST_BLOCKS * _CHUNKS[-1]
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -194,6 +209,7 @@ class Associative(_LinearScan):
     template = "linear_scan_associative.py.j2"
     summary = "blocks of time by an associative scan"
     rules = (
+        _GRID,
         Rule(
             "numel",
             "a tile needs at least one element for each lane, and more than 16 of each spill",

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels.interfaces import INTERFACES
 from ssmgen.kernels.program import Launch, Program, Workspace
-from ssmgen.kernels.triton.common import EXP_RULE, TritonVariant, exp_choices, parameters, per_lane
+from ssmgen.kernels.triton.common import (
+    EXP_RULE,
+    MOST_BLOCKS,
+    TritonVariant,
+    exp_choices,
+    grid_rule,
+    parameters,
+    per_lane,
+)
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem
 
@@ -20,9 +29,13 @@ class SelectiveScan(TritonVariant):
 
     interface = INTERFACES["selective_scan"]
 
+    def supports(self, problem: Problem) -> bool:
+        """As many groups as a launch grid has blocks: a block never crosses groups."""
+        return super().supports(problem) and group_count(problem) <= MOST_BLOCKS
+
+    @abstractmethod
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """The launches for these sizes."""
-        raise NotImplementedError
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """Scratch memory: none, unless a variant needs it."""
@@ -108,6 +121,7 @@ def _registers(problem: Problem, config: Config, facts: DeviceFacts) -> int:
     return channels * (held * problem["d_state"] + tile) + 40
 
 
+GRID = grid_rule(lambda problem, config: channel_blocks(problem, config.integer("block_d")))
 REGISTERS = Rule(
     "registers",
     "the states and their coefficients do not fit a lane's registers and would be spilled at every step",
@@ -134,7 +148,7 @@ class Sequential(SelectiveScan):
     name = "sequential"
     template = "selective_scan_sequential.py.j2"
     summary = "channels across lanes, one vector per state, time in order"
-    rules = (EXP_RULE, LANES, WIDTH, REGISTERS)
+    rules = (EXP_RULE, LANES, WIDTH, GRID, REGISTERS)
 
     def supports(self, problem: Problem) -> bool:
         """As many states as the registers of a lane hold."""
@@ -183,11 +197,12 @@ class Chunked(SelectiveScan):
         EXP_RULE,
         LANES,
         WIDTH,
+        GRID,
         REGISTERS,
         Rule(
             "chunk",
             "a chunk as long as the sequence splits nothing, and more than 65535 exceed the launch grid",
-            lambda problem, config, facts: 1 < _chunks(problem, config) <= 65535,
+            lambda problem, config, facts: 1 < _chunks(problem, config) <= MOST_BLOCKS,
         ),
     )
 
@@ -197,7 +212,7 @@ class Chunked(SelectiveScan):
         return (
             super().supports(problem)
             and 1 <= problem["d_state"] <= most
-            and _CHUNKS[0] < problem["seqlen"] <= 65535 * _CHUNKS[-1]
+            and _CHUNKS[0] < problem["seqlen"] <= MOST_BLOCKS * _CHUNKS[-1]
         )
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:

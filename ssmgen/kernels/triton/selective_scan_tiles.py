@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 from ssmgen.config import Config, Value
@@ -9,6 +10,7 @@ from ssmgen.device import DeviceFacts
 from ssmgen.kernels.program import Launch
 from ssmgen.kernels.triton.common import EXP_RULE, exp_choices, next_power_of_two, per_lane
 from ssmgen.kernels.triton.selective_scan import (
+    GRID,
     SelectiveScan,
     channel_blocks,
     channels_of_group,
@@ -32,9 +34,9 @@ _WIDTH = Rule(
 class _Tiles(SelectiveScan):
     """One launch, with the second side of its tile as a constant."""
 
+    @abstractmethod
     def tile(self, problem: Problem, config: Config) -> tuple[str, int]:
         """Name and size of the tile's second side."""
-        raise NotImplementedError
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """See `SelectiveScan.launches`."""
@@ -62,6 +64,7 @@ class States(_Tiles):
     rules = (
         EXP_RULE,
         _WIDTH,
+        GRID,
         Rule(
             "numel",
             "a tile needs an element for at least every second lane, and more than 16 for each spill",
@@ -117,6 +120,7 @@ class Associative(_Tiles):
     rules = (
         EXP_RULE,
         _WIDTH,
+        GRID,
         Rule(
             "numel",
             "a tile needs at least one element for each lane, and more than 8 of each value spill",
