@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssmgen import settings
-from ssmgen.codegen import Source
+from ssmgen.codegen import Source, cache_errors
 from ssmgen.errors import CompileError, TargetUnavailableError
 
 __all__ = ["Compiler", "find_compiler"]
@@ -62,9 +62,12 @@ class Compiler:
             return path.read_text()
 
     def _compile(self, source: Source, mode: tuple[str, ...], path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Another process may be compiling the same kernel: each writes a file of its own, and the last rename wins.
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        with cache_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(
+                dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
+            )
         os.close(descriptor)
         try:
             text = source.path()
@@ -84,9 +87,10 @@ def find_compiler() -> Compiler:
     Raises:
         TargetUnavailableError: There is none, or the one that is named does not run.
     """
-    named = settings.get("SSMGEN_CC") or os.environ.get("CC") or ""
     # CC may carry flags ("gcc -m64") that we do not need; its first word is the compiler.
-    return _find(named.split()[0] if named.split() else "", os.environ.get("PATH", ""))
+    words = os.environ.get("CC", "").split()
+    named = settings.get("SSMGEN_CC") or (words[0] if words else "")
+    return _find(named, os.environ.get("PATH", ""))
 
 
 @functools.cache

@@ -33,6 +33,11 @@ _MESSAGE_LINES = 20
 _GRID_LIMIT = 65535  # blocks along y and z; x takes 2^31 - 1
 
 
+# What was compiled for a device, by everything it depends on. Never dropped: Triton unloads a binary with the object
+# that holds it, but a captured graph, or a launch still in flight, may need it longer than the plan that made it.
+_COMPILED: dict[tuple[object, ...], Any] = {}
+
+
 class TritonKernel(Kernel):
     """The compiled launches of a program.
 
@@ -67,7 +72,7 @@ class TritonKernel(Kernel):
         self._present = present
         self._aligned = aligned_by_default(problem) if aligned is None else aligned
         self._aligned |= {workspace.name for workspace in program.workspaces}
-        self._compiled = self._compile()
+        self._compiled = self._compile(torch.cuda.current_device() if present else None)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -105,12 +110,12 @@ class TritonKernel(Kernel):
         names = tuple(tensor_dtypes(self.problem, self.program))
         slots = [_slots(launch, names, scalars) for launch in self.program.launches]
         complete = with_workspaces(self.program)
-        # A loaded binary belongs to one device; the first to ask gets what is compiled, each other a copy of its own.
-        unused = [self._compiled]
         loaded: dict[int, list[tuple[Callable[..., None], list[tuple[int, int]]]]] = {}
 
         def load(device: int) -> list[tuple[Callable[..., None], list[tuple[int, int]]]]:
-            compiled = unused.pop() if unused else self._compile()
+            self._require_same_gpu(device)
+            # A loaded binary belongs to one device, so each has its own.
+            compiled = self._compile(device)
             handles = [
                 item[launch.grid] for item, launch in zip(compiled, self.program.launches, strict=True)
             ]
@@ -132,11 +137,25 @@ class TritonKernel(Kernel):
 
         return run
 
-    def _compile(self) -> list[Any]:
-        module = import_source(self.source)
-        return [self._compile_launch(function_of(module, launch), launch) for launch in self.program.launches]
+    def _require_same_gpu(self, device: int) -> None:
+        """Raise a `TargetUnavailableError` where the current device is not of the kind that this was compiled for."""
+        from triton.runtime import driver
 
-    def _compile_launch(self, function: Any, launch: Launch) -> Any:
+        found = driver.active.get_current_target()
+        if found != self._gpu:
+            raise TargetUnavailableError(
+                f"device {device} is a {found.arch}, but kernels are chosen and compiled for {self._gpu.arch}, the "
+                "device that was current first; use GPUs of one kind in a process (CUDA_VISIBLE_DEVICES selects)."
+            )
+
+    def _compile(self, device: int | None) -> list[Any]:
+        module = import_source(self.source)
+        return [
+            self._compile_launch(function_of(module, launch), launch, device)
+            for launch in self.program.launches
+        ]
+
+    def _compile_launch(self, function: Any, launch: Launch, device: int | None) -> Any:
         from triton import compile as compile_ast
         from triton.compiler import ASTSource
         from triton.errors import TritonError
@@ -156,9 +175,22 @@ class TritonKernel(Kernel):
         }
         # Said aloud because the default of Triton changes in 3.10.
         options = {"enable_fp_fusion": True, **dict(launch.options)}
+        key = (
+            device,
+            self._gpu,
+            self.source.path(),
+            launch.function,
+            tuple(signature.items()),
+            launch.constants,
+            tuple(attributes),
+            launch.options,
+        )
+        if key in _COMPILED:
+            return _COMPILED[key]
         try:
             source = ASTSource(function, signature, dict(launch.constants), attributes)
-            return compile_ast(source, target=self._gpu, options=options)
+            _COMPILED[key] = compile_ast(source, target=self._gpu, options=options)
+            return _COMPILED[key]
         except (TritonError, RuntimeError) as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             said = "\n".join(lines[:_MESSAGE_LINES]) or type(error).__name__

@@ -99,7 +99,9 @@ class Worker:
         )
         theirs.close()
         self._connection = ours
-        self._exchange(Start(self._open_target, self._name, torch.get_num_threads()), _START_SECONDS, None)
+        gpu = torch.cuda.current_device() if self._name in ("cuda", "hip") else None
+        start = Start(self._open_target, self._name, torch.get_num_threads(), gpu)
+        self._exchange(start, _START_SECONDS, None)
 
     def _exchange(self, request: object, limit: float, partial: Callable[[object], None] | None) -> object:
         assert self._connection is not None

@@ -31,11 +31,12 @@ __all__ = ["Compile", "Final", "Prepare", "Reference", "Start", "Try"]
 
 
 class Start(NamedTuple):
-    """The first request: which target, by a function that can be imported, and how many CPU threads."""
+    """The first request: which target, by a function that can be imported, how many CPU threads, and which GPU."""
 
     open_target: Callable[[str], Target]
     name: str
     threads: int
+    gpu: int | None
 
 
 class Prepare(NamedTuple):
@@ -197,6 +198,8 @@ def main(connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     number, start = connection.recv()
     torch.set_num_threads(start.threads)
+    if start.gpu is not None:
+        torch.cuda.set_device(start.gpu)
     worker = _Worker(start.open_target(start.name))
     connection.send((number, "done", None))
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from ssmgen.errors import CompileError, TargetUnavailableError, UnknownNameError
 from ssmgen.kernels import interface
 from ssmgen.kernels.oracle import expected, relative_error, sample, tolerance
 from ssmgen.problem import Problem
+from ssmgen.targets import triton_kernel
 from ssmgen.targets.architectures import ARCHITECTURES
 from ssmgen.targets.gpu import GpuTarget
 from tests.helpers import make_problem
@@ -93,9 +95,14 @@ class StandIn:
         self.gpu = GPUTarget("cuda", 90, 32)
         self.utils = SimpleNamespace(
             get_device_properties=lambda device: {"max_shared_mem": 232448},
-            # No module: Triton would unload it when the stand-in is gone.
-            load_binary=lambda name, *rest: (None, f"handle of {name}", 32, 0, 1024),
+            load_binary=self.load_binary,
+            unload_module=lambda module: None,
         )
+        self.loads = 0
+
+    def load_binary(self, name: str, *rest: Any) -> tuple[Any, ...]:
+        self.loads += 1
+        return "module", f"handle of {name}", 32, 0, 1024
 
     def get_current_target(self) -> Any:
         return self.gpu
@@ -135,6 +142,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
         L2_cache_size=50 * 2**20,
     )
     monkeypatch.setattr(driver, "_active", fake)
+    monkeypatch.setattr(triton_kernel, "_COMPILED", {})
     monkeypatch.setattr(torch.version, "hip", None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda: facts)
@@ -143,6 +151,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: fake.log.append("synchronize"))
     compiler.max_shared_mem.cache_clear()
     yield fake
+    # Triton unloads what it loaded through the active driver, so before the stand-in is gone.
+    triton_kernel._COMPILED.clear()
+    gc.collect()
     compiler.max_shared_mem.cache_clear()
 
 
@@ -187,6 +198,31 @@ def test_another_device_is_made_current_for_the_launch(stand_in: StandIn) -> Non
     assert (stand_in.log[0], len(stand_in.log), stand_in.log[-1]) == ("enter -1", 4, "leave")
 
 
+def test_a_binary_is_loaded_once_for_a_device_whatever_the_lengths(stand_in: StandIn) -> None:
+    target = GpuTarget.present("cuda")
+    for seqlen in (48, 64, 48):
+        problem = PROBLEM.with_dims(seqlen=seqlen)
+        tensors = _tensors(problem)
+        scalars = interface("linear_scan").bindings(problem, tensors)
+        target.compile(RowScan(), problem, CONFIG).bind(scalars)(tensors)
+    assert len(stand_in.log) == 6
+    assert stand_in.loads == 2
+
+
+def test_a_gpu_of_another_kind_is_refused(stand_in: StandIn) -> None:
+    from triton.backends.compiler import GPUTarget
+
+    tensors = _tensors(PROBLEM)
+    run = (
+        GpuTarget.present("cuda")
+        .compile(RowScan(), PROBLEM, CONFIG)
+        .bind(interface("linear_scan").bindings(PROBLEM, tensors))
+    )
+    stand_in.gpu = GPUTarget("cuda", 80, 32)
+    with pytest.raises(TargetUnavailableError, match=r"is a 80.*compiled for 90"):
+        run(tensors)
+
+
 def test_time_flushes_the_cache_before_every_run(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     target, log = GpuTarget.present("cuda"), stand_in.log
 
@@ -202,7 +238,7 @@ def test_time_flushes_the_cache_before_every_run(stand_in: StandIn, monkeypatch:
             return 2.5
 
     def empty(size: int, **how: Any) -> Any:
-        assert size == 100 * 2**20
+        assert size == 256 * 2**20
         assert how["device"] == torch.device("cuda")
         return SimpleNamespace(zero_=lambda: log.append("flush"))
 
