@@ -78,4 +78,5 @@ def _text(value: Value) -> str:
 def _value(text: str) -> Value:
     if text in ("true", "false"):
         return text == "true"
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
+    # No choice has more digits; what has stays a text, which no space holds.
+    return int(text) if re.fullmatch(r"-?\d{1,18}", text) else text

@@ -70,6 +70,8 @@ def call(
     The key holds all that a plan depends on: shapes, strides, dtypes, devices, 16-byte alignment, options, target.
     """
     target = target or settings.get("SSMGEN_TARGET")
+    if target is not None and not isinstance(target, str):
+        raise InvalidInputError(f"target must be the name of one, e.g. 'cpu', not {target!r}.")
     key = (
         op,
         options,
@@ -189,7 +191,9 @@ def tune_command(problem: Problem) -> str:
     sizes = {name: size for name, size in problem.dims if size != face.dims[name]}
     if problem.op == "cauchy_mult":
         words = {"rows": "dim", "poles": "poles", "nodes": "seqlen"}
-        sizes = {words[name]: 2 * (size - 1) if name == "nodes" else size for name, size in sizes.items()}
+        sizes = {
+            words[name]: max(2 * (size - 1), 1) if name == "nodes" else size for name, size in sizes.items()
+        }
     flags = [f"--{name.replace('_', '-')} {size}" for name, size in sizes.items()]
     flags += [
         f"--option {name}" if value is True else f"--option {name}={str(value).lower()}"

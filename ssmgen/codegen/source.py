@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ssmgen import settings
+from ssmgen.errors import TargetUnavailableError
 
-__all__ = ["Source", "write_atomically"]
+__all__ = ["Source", "cache_errors", "write_atomically"]
 
 _SUFFIX = {"triton": ".py", "c": ".c"}
 
@@ -37,12 +40,29 @@ class Source:
         return hashlib.sha256(body.encode()).hexdigest()[:16]
 
     def path(self) -> Path:
-        """Where the source lies in the cache; written if it is not there or not the same."""
+        """Where the source lies in the cache; written if it is not there or not the same.
+
+        Raises:
+            TargetUnavailableError: The cache cannot be written.
+        """
         folder = settings.cache_dir() / "sources"
         path = folder / f"{self.name}_{self.hash}{_SUFFIX[self.language]}"
-        if not path.exists() or path.read_text() != self.text:
-            write_atomically(path, self.text)
+        with cache_errors(folder):
+            if not path.exists() or path.read_text() != self.text:
+                write_atomically(path, self.text)
         return path
+
+
+@contextmanager
+def cache_errors(folder: Path) -> Iterator[None]:
+    """Say which variable moves the cache where the system only says that a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise TargetUnavailableError(
+            f"the cache folder {folder} cannot be used ({error.strerror or error}); make it writable, or set "
+            "SSMGEN_CACHE_DIR to a folder that is."
+        ) from error
 
 
 def write_atomically(path: Path, text: str) -> None:

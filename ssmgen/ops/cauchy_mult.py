@@ -46,8 +46,7 @@ class _CauchyMult(Op):
     name = "cauchy_mult"
 
     def plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
-        v, z, w = tensors
-        assert v is not None and z is not None and w is not None
+        v, z, w = map(require_tensor, ("v", "z", "w"), tensors)
         leading = _check(v, z, w)
         chosen = pick_target(target, tensors)
         name = _complex_dtype(v, z, w)
@@ -72,7 +71,6 @@ _OP = _CauchyMult()
 def _check(v: Tensor, z: Tensor, w: Tensor) -> torch.Size:
     """The broadcast leading dims of a call whose shapes fit together."""
     for name, x in (("v", v), ("z", z), ("w", w)):
-        require_tensor(name, x)
         if x.ndim == 0 or x.numel() == 0:
             raise InvalidInputError(f"{name} has shape {tuple(x.shape)}; every size must be at least 1.")
     if v.shape[-1] != w.shape[-1]:

@@ -19,7 +19,8 @@ __all__ = ["linear_scan"]
 
 Convert = Callable[[Tensor], Tensor]
 
-_DTYPES = ("fp32", "bf16", "fp16", "fp64", "c64", "c128")
+_REAL = ("fp32", "bf16", "fp16", "fp64")
+_DTYPES = (*_REAL, "c64", "c128")
 
 
 def linear_scan(
@@ -57,14 +58,14 @@ class _LinearScan(Op):
     name = "linear_scan"
 
     def plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
-        a, b, initial_state = tensors
-        assert a is not None and b is not None
+        a, b = map(require_tensor, ("a", "b"), tensors)
+        initial_state = tensors[2]
         _check(a, b, initial_state)
         chosen = pick_target(target, tensors)
         name = common_dtype({"a": a, "b": b}, _DTYPES)
-        if initial_state is not None:
-            common_dtype({"initial_state": initial_state}, _DTYPES)
         kind, wide = dtype(name), dtype(accumulate(name))
+        if initial_state is not None:
+            common_dtype({"initial_state": initial_state}, _DTYPES if kind.is_complex else _REAL)
         if kind.is_complex:
             return self.reference_plan(options, chosen, name)
         shape = a.shape
@@ -105,8 +106,6 @@ _OP = _LinearScan()
 
 
 def _check(a: Tensor, b: Tensor, initial_state: Tensor | None) -> None:
-    require_tensor("a", a)
-    require_tensor("b", b)
     if a.ndim == 0 or a.shape != b.shape:
         raise InvalidInputError(
             f"a and b must have one shape (..., L), but they are {tuple(a.shape)} and {tuple(b.shape)}."
@@ -114,7 +113,6 @@ def _check(a: Tensor, b: Tensor, initial_state: Tensor | None) -> None:
     if a.numel() == 0:
         raise InvalidInputError(f"every size must be at least 1; a is {tuple(a.shape)}.")
     if initial_state is not None:
-        require_tensor("initial_state", initial_state)
         names = tuple(f"dim {axis} of a" for axis in range(a.ndim - 1))
         require_shape("initial_state", initial_state, names, tuple(a.shape[:-1]))
 

@@ -12,6 +12,7 @@ from ssmgen import dispatch
 from ssmgen.dispatch import Plan, Tensors
 from ssmgen.dtypes import by_torch
 from ssmgen.errors import InvalidInputError
+from ssmgen.reference.checkpointed import in_transform
 from ssmgen.targets import Target
 
 __all__ = ["Op", "common_dtype", "require_shape", "require_tensor"]
@@ -39,6 +40,9 @@ class Op(ABC):
 
     def __call__(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
         """The outputs; differentiable if an input requires gradients."""
+        if in_transform():
+            # Tangents and batched tensors pass through PyTorch's own ops, and so through the reference.
+            return self.reference(tensors, options)
         if torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in tensors):
             return _ThroughReference.apply(self, options, target, *tensors)  # type: ignore[no-any-return,no-untyped-call]
         return self.forward(tensors, options, target)
@@ -50,12 +54,21 @@ class Op(ABC):
                 # Kernels read memory, which holds the other sign.
                 tensors = [x if x is None else x.resolve_conj().resolve_neg() for x in tensors]
             return dispatch.call(self.name, self.plan, tensors, options, target)
-        except AttributeError as error:
-            # The key reads tensor attributes before anything is checked, which keeps the hot path short.
-            for x in tensors:
-                if x is not None:
-                    require_tensor(f"an input of {self.name}", x, cause=error)
+        except (AttributeError, RuntimeError) as error:
+            # The key is made before anything is checked, which keeps the hot path short.
+            self._explain(tensors, error)
             raise
+
+    def _explain(self, tensors: Tensors, error: Exception) -> None:
+        """Raise an `InvalidInputError` if it is an input's kind, and not a bug, that led to the error."""
+        for x in tensors:
+            if x is None:
+                continue
+            require_tensor(f"an input of {self.name}", x, cause=error)
+            if x.layout != torch.strided or x.is_nested:
+                raise InvalidInputError(
+                    f"an input of {self.name} is a {'nested' if x.is_nested else x.layout} tensor; make it dense."
+                ) from error
 
 
 class _ThroughReference(torch.autograd.Function):
@@ -70,22 +83,20 @@ class _ThroughReference(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        # For a double backward the graph has to reach the saved inputs themselves; otherwise they are leaves, so that
-        # the reference's graph ends here.
-        again = torch.is_grad_enabled()
-        saved = ctx.saved_tensors
         needed = ctx.needs_input_grad[3:]
-        if not again:
-            saved = [
-                None if x is None else x.detach().requires_grad_(need)
-                for x, need in zip(saved, needed, strict=True)
-            ]
+        again = torch.is_grad_enabled()
         with torch.enable_grad():
+            # Each input gets a node of its own, so that a path from one input to another is not followed here: the
+            # caller's engine does that. For a double backward the nodes lead on to the inputs; else the graph ends.
+            saved = [
+                None if x is None else (x.view_as(x) if again else x.detach().requires_grad_(need))
+                for x, need in zip(ctx.saved_tensors, needed, strict=True)
+            ]
             outputs = ctx.op.reference(saved, ctx.options)
         reached = [
             (y, g) for y, g in zip(outputs, gradients, strict=True) if g is not None and y.requires_grad
         ]
-        wanted = [x for x, need in zip(saved, needed, strict=True) if need]
+        wanted = [x for x, need in zip(saved, needed, strict=True) if need and x is not None]
         found = iter(
             torch.autograd.grad(
                 [y for y, _ in reached],
@@ -100,10 +111,15 @@ class _ThroughReference(torch.autograd.Function):
         return (None, None, None, *(next(found) if need else None for need in needed))
 
 
-def require_tensor(what: str, x: object, cause: BaseException | None = None) -> None:
-    """Raise an `InvalidInputError` unless `x` is a tensor."""
+def require_tensor(what: str, x: object, cause: BaseException | None = None) -> Tensor:
+    """The tensor.
+
+    Raises:
+        InvalidInputError: It is something else.
+    """
     if not isinstance(x, Tensor):
         raise InvalidInputError(f"{what} must be a torch.Tensor, not {type(x).__name__}.") from cause
+    return x
 
 
 def require_shape(what: str, x: Tensor, names: tuple[str, ...], sizes: tuple[int, ...]) -> None:

@@ -88,8 +88,9 @@ def selective_scan(
             whatever serves the tensors' device.
 
     Returns:
-        out (batch, dim, seqlen) in u's dtype and layout; with `return_last_state`, a pair of it and the last state
-        (batch, dim, d_state) in float32 (float64 for float64 inputs).
+        out (batch, dim, seqlen) in u's dtype, in the layout that most of u, delta and z have; with
+        `return_last_state`, a pair of it and the last state (batch, dim, d_state) in float32 (float64 for float64
+        inputs).
 
     Raises:
         InvalidInputError: Shapes, dtypes or devices do not fit together.
@@ -112,8 +113,8 @@ class _SelectiveScan(Op):
     name = "selective_scan"
 
     def plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
-        u, delta, A, B, C, D, z, delta_bias = tensors
-        assert u is not None and delta is not None and A is not None and B is not None and C is not None
+        u, delta, A, B, C = map(require_tensor, ("u", "delta", "A", "B", "C"), tensors)
+        D, z, delta_bias = tensors[5:]
         sizes = _check(u, delta, A, B, C, D, z, delta_bias)
         chosen = pick_target(target, tensors)
         # One dtype for all that is as long as the sequence: the widest, so that nothing loses precision.
@@ -185,10 +186,6 @@ def _check(
     delta_bias: Tensor | None,
 ) -> _Sizes:
     """The sizes of a call whose shapes fit together."""
-    named = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": delta_bias}
-    for name, x in named.items():
-        if x is not None or name in ("u", "delta", "A", "B", "C"):
-            require_tensor(name, x)
     if u.ndim != 3 or A.ndim != 2:
         raise InvalidInputError(
             f"u must be (batch, dim, seqlen) and A (dim, d_state), but they are {tuple(u.shape)} and {tuple(A.shape)}."
@@ -227,9 +224,9 @@ def _check(
             require_shape(name, rows, axes, (batch, own, d_state, seqlen))
     if dim % groups:
         raise InvalidInputError(f"the {groups} groups of B and C must divide dim={dim}.")
-    for name, x in (("A", A), ("D", D), ("delta_bias", delta_bias)):
+    for name, x in (("A", A), ("B", B), ("C", C), ("D", D), ("delta_bias", delta_bias)):
         if x is not None and by_torch(x.dtype, name) not in _REAL:
-            raise InvalidInputError(f"{name} is {x.dtype}; it must be real.")
+            raise InvalidInputError(f"{name} is {x.dtype}; it must be real and floating-point.")
     return _Sizes(batch, dim, seqlen, d_state, groups)
 
 

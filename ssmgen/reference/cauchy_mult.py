@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ssmgen.reference.checkpointed import wants_checkpoints
+
 __all__ = ["cauchy_mult"]
 
 _BLOCK_ELEMENTS = 1 << 22  # complex numbers in one broadcast: 64 MB in complex128
@@ -35,7 +37,7 @@ def cauchy_mult(
             total = total + (v.conj()[..., None, :] / (z[..., :, None] - w.conj()[..., None, :])).sum(-1)
         return total
 
-    wanted = torch.is_grad_enabled() and any(x.requires_grad for x in (v, z, w))
+    wanted = wants_checkpoints(v, z, w)
     pieces = []
     for z_i in z.split(block, dim=-1):
         if wanted:

@@ -6,12 +6,23 @@ from collections.abc import Callable
 from math import isqrt
 
 import torch
+from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["scan_in_segments"]
+__all__ = ["in_transform", "scan_in_segments", "wants_checkpoints"]
 
 # One segment: (state, *inputs of the segment, time first) -> (state, outputs of the segment, time first).
 Segment = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+
+
+def in_transform() -> bool:
+    """Whether this runs under forward-mode differentiation or a transform of torch.func (vmap, jvp, grad)."""
+    return forward_ad._current_level >= 0 or torch._C._functorch.maybe_current_level() is not None
+
+
+def wants_checkpoints(*tensors: torch.Tensor) -> bool:
+    """Whether autograd would keep what is computed from these; torch.func does not know checkpoints."""
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors) and not in_transform()
 
 
 def scan_in_segments(
@@ -35,7 +46,7 @@ def scan_in_segments(
         The state after the last step and the outputs, time first.
     """
     length = inputs[0].shape[0]
-    if not (torch.is_grad_enabled() and any(x.requires_grad for x in (state, *inputs, *parameters))):
+    if not wants_checkpoints(state, *inputs, *parameters):
         return segment(state, *inputs)
     size = max(1, isqrt(length))
     outputs = []

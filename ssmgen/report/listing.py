@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ssmgen import store
+from ssmgen.errors import SsmgenError
 from ssmgen.kernels import INTERFACES, Interface, Space, Variant, variants
 from ssmgen.problem import Problem
 from ssmgen.report.wording import milliseconds, problem_text
@@ -40,11 +41,14 @@ class _Saved:
     @property
     def is_stale(self) -> bool:
         """Whether the templates no longer render what was tuned, so that dispatch passes the entry over."""
-        language = "c" if self.entry.device.kind == "cpu" else "triton"
-        for variant in variants(self.entry.problem.op, language):
-            if variant.name == self.entry.config.variant:
-                return variant.source(self.entry.problem, self.entry.config).hash != self.entry.source_hash
-        return True
+        entry = self.entry
+        language = "c" if entry.device.kind == "cpu" else "triton"
+        space = Space.of(entry.problem, entry.device, variants(entry.problem.op, language))
+        try:
+            variant = space.check(entry.config)
+        except SsmgenError:
+            return True
+        return variant.source(entry.problem, entry.config).hash != entry.source_hash
 
 
 class Listing:

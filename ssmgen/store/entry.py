@@ -100,6 +100,9 @@ class TunedConfig:
             raise
         except SsmgenError as error:
             raise InvalidInputError(str(error)) from error
+        except (OverflowError, ValueError) as error:
+            # Integers of JSON know no bounds; floats do, and so does reading an integer from a config's text.
+            raise InvalidInputError(f"a number is too large ({error})") from error
 
 
 _DEVICE = tuple(item.name for item in fields(DeviceFacts) if item.name != "present")
@@ -120,9 +123,13 @@ def _parse(data: Mapping[str, Any]) -> TunedConfig:
         quartiles=(low, high),
         default_seconds=_optional_seconds(data["default_seconds"], "default_seconds"),
         reference_seconds=_optional_seconds(data["reference_seconds"], "reference_seconds"),
-        error={name: _number(value, f"error of {name}") for name, value in error.items()},
+        error={
+            _text(name, "an output"): _number(value, f"error of {name!r}") for name, value in error.items()
+        },
         source_hash=_text(data["source_hash"], "source_hash"),
-        versions={name: _text(value, f"version of {name}") for name, value in versions.items()},
+        versions={
+            _text(name, "a version"): _text(value, f"version of {name!r}") for name, value in versions.items()
+        },
         device=_facts(_mapping(data["device"], "device")),
         threads=None if data["threads"] is None else _count(data["threads"], "threads"),
         created=_text(data["created"], "created"),
@@ -181,8 +188,9 @@ def _pair(value: object, what: str) -> list[Any]:
 
 
 def _text(value: object, what: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise InvalidInputError(f"{what} is {value!r:.80}, not a text")
+    # It may be printed: no control characters, which a terminal would obey.
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise InvalidInputError(f"{what} is {value!r:.80}, not a printable text")
     return value
 
 

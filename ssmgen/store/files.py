@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import stat
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,9 @@ def read_file(path: Path) -> tuple[TunedConfig, ...]:
         return ()
     except OSError as error:
         _warn(path, f"cannot be read ({error.strerror})")
+        return ()
+    if not stat.S_ISREG(status.st_mode):
+        _warn(path, "is no regular file")
         return ()
     stamp = (status.st_mtime_ns, status.st_size)
     cached = _cache.get(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 import ssmgen
-from ssmgen.errors import InvalidInputError, TargetUnavailableError, UnknownNameError
+from ssmgen.errors import InvalidInputError, TargetUnavailableError, UnknownNameError, UntunedWarning
 
 U = torch.randn(2, 6, 5)
 A = -torch.rand(6, 4)
@@ -29,6 +31,10 @@ ROWS = torch.randn(2, 4, 5)
         ({"u": [1.0]}, "an input of selective_scan must be a torch.Tensor, not list"),
         ({"u": U[:, :, :0], "delta": U[:, :, :0], "B": ROWS[:, :, :0], "C": ROWS[:, :, :0]}, "at least 1"),
         ({"A": A.to("meta")}, "several devices"),
+        ({"B": None}, "B must be a torch.Tensor, not NoneType"),
+        ({"B": torch.randn(6, 4, dtype=torch.complex64)}, r"B is torch.complex64; it must be"),
+        ({"C": torch.ones(6, 4, dtype=torch.int64)}, "C is torch.int64"),
+        ({"target": 5}, "target must be the name of one"),
     ],
 )
 def test_selective_scan(change: dict[str, object], words: str) -> None:
@@ -42,8 +48,12 @@ def test_linear_scan() -> None:
         ssmgen.linear_scan(U, U[:1])
     with pytest.raises(InvalidInputError, match="initial_state has shape"):
         ssmgen.linear_scan(U, U, initial_state=U)
+    with pytest.raises(InvalidInputError, match=r"initial_state is torch\.complex64"):
+        ssmgen.linear_scan(U, U, initial_state=torch.randn(2, 6, dtype=torch.complex64))
     with pytest.raises(InvalidInputError, match="at least 1"):
         ssmgen.linear_scan(U[:0], U[:0])
+    with pytest.raises(InvalidInputError, match=r"a must be a torch\.Tensor, not NoneType"):
+        ssmgen.linear_scan(None, U)  # type: ignore[arg-type]
 
 
 def test_cauchy_mult() -> None:
@@ -63,3 +73,13 @@ def test_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSMGEN_TARGET", "nowhere")
     with pytest.raises(UnknownNameError, match="nowhere"):
         ssmgen.linear_scan(a, a)
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SSMGEN_CACHE_DIR", str(tmp_path / "file"))
+    with (
+        pytest.raises(TargetUnavailableError, match="set SSMGEN_CACHE_DIR"),
+        pytest.warns(UntunedWarning),
+    ):
+        ssmgen.linear_scan(U[0, 0], U[0, 0])

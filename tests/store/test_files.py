@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import multiprocessing
+import os
 import warnings
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def test_the_order_of_keys_in_a_file_does_not_matter(entry: TunedConfig) -> None
     ("keys", "value"),
     [
         (("seconds",), 0),
+        (("seconds",), 10**400),
+        (("error", "out"), 10**400),
+        (("created",), "\u001b[2J"),
+        (("created",), "\ud800"),
+        (("device", "name"), "a\nb"),
+        (("versions",), {"\u0007": "1"}),
         (("seconds",), -1.0),
         (("seconds",), True),
         (("seconds",), float("inf")),
@@ -203,3 +210,9 @@ def test_the_user_folder_is_where_configs_go(tmp_path: Path) -> None:
     (path,) = store.save([make_entry()])
     assert path == tmp_path / "tuned_configs" / "cuda-nvidia-h100" / "linear_scan.json"
     assert store.entries() == ((tmp_path / "tuned_configs", make_entry()),)
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "linear_scan.json")
+    with pytest.warns(ConfigFileWarning, match="no regular file"):
+        assert store.read_file(tmp_path / "linear_scan.json") == ()
