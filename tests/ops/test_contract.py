@@ -11,7 +11,19 @@ import ssmgen
 from ssmgen import reference
 from ssmgen.kernels.oracle import relative_error
 
-TARGETS = ["cpu", "interpret", "reference"]
+GPU = "hip" if torch.version.hip else "cuda"
+TARGETS = [
+    "cpu",
+    "interpret",
+    "reference",
+    pytest.param(
+        GPU,
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device"),
+        ],
+    ),
+]
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 4e-3, torch.float16: 5e-4, torch.float64: 1e-12}
 DTYPES = list(TOLERANCE)
 
@@ -43,7 +55,18 @@ def _scan_inputs(
     }
 
 
+def _on(target: str, *tensors: torch.Tensor | None) -> list[torch.Tensor]:
+    """The tensors where the target works."""
+    device = "cuda" if target == GPU else "cpu"
+    return [x if x is None else x.to(device) for x in tensors]  # type: ignore[misc]
+
+
+def _inputs_on(target: str, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return dict(zip(inputs, _on(target, *inputs.values()), strict=True))
+
+
 def _check_scan(target: str, inputs: dict[str, torch.Tensor], softplus: bool = True) -> None:
+    inputs = _inputs_on(target, inputs)
     dtype = inputs["u"].dtype
     out, last = ssmgen.selective_scan(
         **inputs, delta_softplus=softplus, return_last_state=True, target=target
@@ -80,6 +103,7 @@ def test_selective_scan_with_constant_rows(target: str, constant: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_selective_scan_without_options(target: str) -> None:
     inputs = {name: x for name, x in _scan_inputs().items() if name in ("u", "delta", "A", "B", "C")}
+    inputs = _inputs_on(target, inputs)
     out = ssmgen.selective_scan(**inputs, target=target)
     wanted, _ = reference.selective_scan(**inputs, dtype=torch.float64)
     assert relative_error(out, wanted) <= 2e-6
@@ -93,7 +117,7 @@ def test_selective_scan_of_any_length(target: str, seqlen: int) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_selective_scan_of_strided_inputs(target: str) -> None:
-    plain = _scan_inputs()
+    plain = _inputs_on(target, _scan_inputs())
     channel_last = {
         name: x.transpose(1, 2).contiguous().transpose(1, 2) if name in ("u", "delta", "z") else x
         for name, x in plain.items()
@@ -110,7 +134,7 @@ def test_selective_scan_of_strided_inputs(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_selective_scan_of_mixed_dtypes_computes_in_the_widest(target: str) -> None:
-    inputs = _scan_inputs()
+    inputs = _inputs_on(target, _scan_inputs())
     inputs["u"] = inputs["u"].bfloat16()
     out = ssmgen.selective_scan(**inputs, target=target)
     wanted, _ = reference.selective_scan(**inputs, dtype=torch.float64)
@@ -124,6 +148,7 @@ def test_selective_scan_of_mixed_dtypes_computes_in_the_widest(target: str) -> N
 def test_linear_scan(target: str, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     torch.manual_seed(sum(shape))
     a, b, h0 = torch.rand(shape).to(dtype), torch.randn(shape).to(dtype), torch.randn(shape[:-1]).to(dtype)
+    a, b, h0 = _on(target, a, b, h0)
     for reverse, start in ((False, None), (True, h0)):
         h = ssmgen.linear_scan(a, b, initial_state=start, reverse=reverse, target=target)
         wanted = reference.linear_scan(a, b, initial_state=start, reverse=reverse, dtype=torch.float64)
@@ -135,6 +160,7 @@ def test_linear_scan(target: str, dtype: torch.dtype, shape: tuple[int, ...]) ->
 @pytest.mark.parametrize("target", TARGETS)
 def test_linear_scan_of_complex_inputs(target: str) -> None:
     a, b = torch.randn(2, 7, dtype=torch.complex64) * 0.5, torch.randn(2, 7, dtype=torch.complex64)
+    a, b = _on(target, a, b)
     wanted = reference.linear_scan(a, b, dtype=torch.complex128)
     assert relative_error(ssmgen.linear_scan(a, b, target=target), wanted) <= 2e-6
 
@@ -154,6 +180,7 @@ def test_cauchy_mult(
     v, z, w = (torch.randn(shape, dtype=dtype) for shape in shapes)
     w = w - 2 * w.real.abs() - 0.5  # poles left of the nodes, as in a stable model
     z = torch.complex(torch.zeros_like(z.real), 3 * z.imag)
+    v, z, w = _on(target, v, z, w)
     out = ssmgen.cauchy_mult(v, z, w, symmetric, target=target)
     wanted = reference.cauchy_mult(v, z, w, symmetric, dtype=torch.complex128)
     assert out.dtype == dtype
@@ -163,7 +190,7 @@ def test_cauchy_mult(
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_cauchy_mult_of_conjugate_views(target: str) -> None:
-    v, z, w = (torch.randn(3, 4, dtype=torch.complex64) for _ in range(3))
+    v, z, w = _on(target, *(torch.randn(3, 4, dtype=torch.complex64) for _ in range(3)))
     wanted = reference.cauchy_mult(v.conj(), z, w.conj(), False, dtype=torch.complex128)
     assert relative_error(ssmgen.cauchy_mult(v.conj(), z, w.conj(), False, target=target), wanted) <= 1e-5
 
