@@ -1,4 +1,4 @@
-"""Every Triton variant, in the interpreter, against float64; its rules, its defaults and how its sources read."""
+"""Every Triton variant, in the interpreter and on a GPU, against float64; its rules, its defaults and how its sources read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from ssmgen.kernels import interface, variants
 from ssmgen.kernels.oracle import tolerance
 from ssmgen.kernels.space import Space
 from ssmgen.problem import Option, Problem
-from ssmgen.targets import target
+from ssmgen.targets import Target, target
 from tests.helpers import make_problem, run_config
 
 DEVICES = (
@@ -51,36 +52,55 @@ SCANS: tuple[tuple[str, dict[str, Option]], ...] = (
 )
 
 
-def check(problem: Problem, name: str, *, harsh: bool = False, configs: int = 2) -> None:
+GPU = "hip" if torch.version.hip else "cuda"
+
+
+@pytest.fixture(
+    params=[
+        "interpret",
+        pytest.param(
+            GPU,
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device"),
+            ],
+        ),
+    ]
+)
+def place(request: pytest.FixtureRequest) -> Target:
+    """Where the variants run."""
+    return target(request.param)
+
+
+def check(place: Target, problem: Problem, name: str, *, harsh: bool = False, configs: int = 2) -> None:
     """The default and a few random configs of a variant stay within the tolerance."""
-    interpreter = target("interpret")
-    space = interpreter.space(problem)
+    space = place.space(problem)
     (variant,) = (item for item in space.variants if item.name == name)
     chosen = [variant.default(problem, space.facts)]
     chosen += random.Random(str(problem)).sample(
         space.configs[name], min(configs - 1, len(space.configs[name]))
     )
     for config in chosen:
-        for output, error in run_config(interpreter, problem, config, harsh=harsh).items():
+        for output, error in run_config(place, problem, config, harsh=harsh).items():
             assert error <= tolerance(problem), f"{output} of {config} for {problem}: {error:.2e}"
 
 
 @pytest.mark.parametrize(("name", "given"), SCANS)
-def test_selective_scans_agree_with_float64(name: str, given: dict[str, Option]) -> None:
-    check(make_problem("selective_scan", **{"batch": 2, "dim": 5, "d_state": 5, **given}), name)
+def test_selective_scans_agree_with_float64(place: Target, name: str, given: dict[str, Option]) -> None:
+    check(place, make_problem("selective_scan", **{"batch": 2, "dim": 5, "d_state": 5, **given}), name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["fp32", "fp16"])
 @pytest.mark.parametrize("harsh", [False, True])
 @pytest.mark.parametrize(("name", "given"), SCANS)
-def test_selective_scans_agree_on_hard_operands_in_every_config(
-    name: str, given: dict[str, Option], harsh: bool, dtype: str
+def test_selective_scans_agree_on_hard_operands(
+    place: Target, name: str, given: dict[str, Option], harsh: bool, dtype: str
 ) -> None:
     problem = make_problem(
         "selective_scan", dtype, **{"batch": 2, "dim": 37, "d_state": 6, "groups": 1} | given
     )
-    check(problem, name, harsh=harsh, configs=4)
+    check(place, problem, name, harsh=harsh, configs=4)
 
 
 @pytest.mark.parametrize("layout", ["time", "channel"])
@@ -90,20 +110,20 @@ def test_selective_scans_agree_on_hard_operands_in_every_config(
 )
 @pytest.mark.parametrize("initial_state", [False, True])
 def test_linear_scans_agree_with_float64(
-    name: str, seqlen: int, reverse: bool, layout: str, initial_state: bool
+    place: Target, name: str, seqlen: int, reverse: bool, layout: str, initial_state: bool
 ) -> None:
     options: dict[str, Option] = {"layout": layout, "reverse": reverse, "initial_state": initial_state}
-    check(make_problem("linear_scan", batch=2, dim=3, seqlen=seqlen, **options), name)
+    check(place, make_problem("linear_scan", batch=2, dim=3, seqlen=seqlen, **options), name)
 
 
 @pytest.mark.parametrize(("name", "symmetric"), [("factored", True), ("two_term", True), ("two_term", False)])
 @pytest.mark.parametrize(("poles", "nodes"), [(1, 1), (7, 70)])
 @pytest.mark.parametrize("harsh", [False, True])
 def test_cauchy_products_agree_with_complex128(
-    name: str, symmetric: bool, poles: int, nodes: int, harsh: bool
+    place: Target, name: str, symmetric: bool, poles: int, nodes: int, harsh: bool
 ) -> None:
     problem = make_problem("cauchy_mult", rows=3, poles=poles, nodes=nodes, symmetric=symmetric)
-    check(problem, name, harsh=harsh)
+    check(place, problem, name, harsh=harsh)
 
 
 @st.composite
