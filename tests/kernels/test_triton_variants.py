@@ -1,4 +1,4 @@
-"""Every Triton variant, in the interpreter and on a GPU, against float64; its rules, its defaults and how its sources read."""
+"""Every Triton variant against float64, in the interpreter and on a GPU; its rules, defaults, and sources."""
 
 from __future__ import annotations
 
