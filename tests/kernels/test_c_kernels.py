@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ssmgen.config import Config
 from ssmgen.kernels import interface, variants
-from ssmgen.kernels.oracle import sample, tolerance
+from ssmgen.kernels.oracle import expected, sample, tolerance
 from ssmgen.problem import Problem
 from ssmgen.targets import target
 from tests.helpers import make_problem, run_config
@@ -149,6 +149,28 @@ def test_threads_do_not_change_a_bit(problem: Problem) -> None:
                 assert all(torch.equal(x, y) for x, y in zip(results[0], other, strict=True)), config
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [("c64", 37), ("c128", 300)])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_huge_nodes_are_finite_and_right(dtype: str, largest: int, symmetric: bool) -> None:
+    cpu = target("cpu")
+    y = torch.logspace(4, largest, 67, dtype=torch.float64)
+    z = torch.cat([torch.complex(x * y, y) for x in (0.0, -0.7, 0.7)])[None]
+    problem = make_problem("cauchy_mult", dtype, rows=1, poles=9, nodes=z.shape[1] + 1, symmetric=symmetric)
+    inputs = sample(problem, seed=0)
+    # A node's sum must not be small by cancellation; a NaN stays one, beside nodes that are none.
+    v = torch.complex(inputs["v"].real.abs() + 0.1, inputs["v"].imag)
+    z = torch.cat([z, torch.full((1, 1), complex("nan"))], dim=1).to(v.dtype)
+    wanted = expected(problem, inputs | {"v": v, "z": z})["out"]
+    for config in defaults(problem):
+        out = torch.empty_like(z)
+        tensors = [v, z, inputs["w"], out]
+        kernel = cpu.compile(cpu.space(problem).check(config), problem, config)
+        kernel.bind(interface("cauchy_mult").bindings(problem, tensors))(tensors)
+        assert bool(out[0, -1].isnan())
+        error = ((out - wanted).abs() / wanted.abs())[:, :-1]
+        assert float(error.max()) <= tolerance(problem), config
 
 
 def exp2_by_kernel(x: torch.Tensor) -> torch.Tensor:

@@ -1,11 +1,12 @@
 // cauchy_mult forward, c64: two_term(lanes=16,nodes=2,unroll=1)
 // out_l = sum_n v_n / (z_l - w_n)
 // symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-// Rendered by ssmgen from templates/c/cauchy_mult_two_term.c.j2; source 4bd78f78216de99f.
+// Rendered by ssmgen from templates/c/cauchy_mult_two_term.c.j2; source 7e195c7ba5826cbd.
 #include <stdint.h>
 #include <string.h>
 
 enum { LANES = 16, POLES = 32, TASK = 1024 };
+static const float LIMIT = 0x1p30f;
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -69,6 +70,31 @@ static inline void store_some(float *x, floats y, int64_t count)
 #define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
 #endif
 
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
+static inline floats magnitude(floats x, floats y)
+{
+    return choose(x < 0, -x, x) + choose(y < 0, -y, y);
+}
+
+static inline int any(ints mask)
+{
+    int32_t bits = 0;
+    for (int i = 0; i < LANES; i++)
+        bits |= mask[i];
+    return bits != 0;
+}
+
+// Products of four distances overflow beyond LIMIT, where Nyquist's node is in floating point. Such a node is moved to LIMIT
+// along its ray and its sum scaled back: the same to rounding, as poles are small beside it.
+static floats shrinkage(floats size)
+{
+    return LIMIT / choose(size > LIMIT, size, (floats){0} + LIMIT);
+}
+
 // One reciprocal for each pole and node: v / d = v conj(d) / |d|^2.
 static void multiply(const float *v, const float *w, const float *z, float *out, int64_t count)
 {
@@ -82,14 +108,25 @@ static void multiply(const float *v, const float *w, const float *z, float *out,
     for (; count > 0; count -= 2 * LANES, z += 4 * LANES, out += 4 * LANES) {
         const floats low0 = load_some(z, 2 * count);
         const floats high0 = load_some(z + LANES, 2 * count - LANES);
-        const floats x0 = 0x1p-10f * SHUFFLE(low0, high0, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-        const floats y0 = 0x1p-10f * SHUFFLE(low0, high0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        floats x0 = 0x1p-10f * SHUFFLE(low0, high0, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        floats y0 = 0x1p-10f * SHUFFLE(low0, high0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
         floats real0 = {0}, imag0 = {0};
         const floats low1 = load_some(z + 2 * LANES, 2 * count - 2 * LANES);
         const floats high1 = load_some(z + 3 * LANES, 2 * count - 3 * LANES);
-        const floats x1 = 0x1p-10f * SHUFFLE(low1, high1, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-        const floats y1 = 0x1p-10f * SHUFFLE(low1, high1, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        floats x1 = 0x1p-10f * SHUFFLE(low1, high1, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        floats y1 = 0x1p-10f * SHUFFLE(low1, high1, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
         floats real1 = {0}, imag1 = {0};
+        const floats size0 = magnitude(x0, y0), size1 = magnitude(x1, y1);
+        floats shrink0 = (floats){0} + 1, shrink1 = (floats){0} + 1;
+        // Rare: a branch keeps it off the way from z to the sums.
+        if (any((size0 > LIMIT) | (size1 > LIMIT))) {
+            shrink0 = shrinkage(size0);
+            x0 *= shrink0;
+            y0 *= shrink0;
+            shrink1 = shrinkage(size1);
+            x1 *= shrink1;
+            y1 *= shrink1;
+        }
         for (int n = 0; n < POLES; n++) {
             const floats a0 = x0 - w_real[n], b0 = y0 - w_imag[n];
             const floats r0 = 1 / (a0 * a0 + b0 * b0);
@@ -100,10 +137,14 @@ static void multiply(const float *v, const float *w, const float *z, float *out,
             real1 += (v_real[n] * a1 + v_imag[n] * b1) * r1;
             imag1 += (v_imag[n] * a1 - v_real[n] * b1) * r1;
         }
+        real0 *= shrink0;
+        imag0 *= shrink0;
         store_some(out, SHUFFLE(real0, imag0, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
                    2 * count);
         store_some(out + LANES, SHUFFLE(real0, imag0, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
                    2 * count - LANES);
+        real1 *= shrink1;
+        imag1 *= shrink1;
         store_some(out + 2 * LANES, SHUFFLE(real1, imag1, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
                    2 * count - 2 * LANES);
         store_some(out + 3 * LANES, SHUFFLE(real1, imag1, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
