@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +13,7 @@ from hypothesis import strategies as st
 
 from ssmgen.config import Config
 from ssmgen.kernels import interface, variants
-from ssmgen.kernels.oracle import expected, sample, tolerance
+from ssmgen.kernels.oracle import expected, relative_error, sample, tolerance
 from ssmgen.problem import Problem
 from ssmgen.targets import target
 from tests.helpers import make_problem, run_config
@@ -151,10 +155,20 @@ def test_threads_do_not_change_a_bit(problem: Problem) -> None:
         torch.set_num_threads(before)
 
 
+def run(problem: Problem, config: Config, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The outputs of a config by name."""
+    cpu = target("cpu")
+    kernel = cpu.compile(cpu.space(problem).check(config), problem, config)
+    operands = interface(problem.op).operands(problem)
+    outputs = {operand.name: operand.allocate("cpu") for operand in operands if operand.output}
+    tensors = [(inputs | outputs)[operand.name] for operand in operands]
+    kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
+    return outputs
+
+
 @pytest.mark.parametrize(("dtype", "largest"), [("c64", 37), ("c128", 300)])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_huge_nodes_are_finite_and_right(dtype: str, largest: int, symmetric: bool) -> None:
-    cpu = target("cpu")
     y = torch.logspace(4, largest, 67, dtype=torch.float64)
     z = torch.cat([torch.complex(x * y, y) for x in (0.0, -0.7, 0.7)])[None]
     problem = make_problem("cauchy_mult", dtype, rows=1, poles=9, nodes=z.shape[1] + 1, symmetric=symmetric)
@@ -164,10 +178,7 @@ def test_huge_nodes_are_finite_and_right(dtype: str, largest: int, symmetric: bo
     z = torch.cat([z, torch.full((1, 1), complex("nan"))], dim=1).to(v.dtype)
     wanted = expected(problem, inputs | {"v": v, "z": z})["out"]
     for config in defaults(problem):
-        out = torch.empty_like(z)
-        tensors = [v, z, inputs["w"], out]
-        kernel = cpu.compile(cpu.space(problem).check(config), problem, config)
-        kernel.bind(interface("cauchy_mult").bindings(problem, tensors))(tensors)
+        out = run(problem, config, inputs | {"v": v, "z": z})["out"]
         assert bool(out[0, -1].isnan())
         error = ((out - wanted).abs() / wanted.abs())[:, :-1]
         assert float(error.max()) <= tolerance(problem), config
@@ -213,6 +224,74 @@ def test_exp2_saturates() -> None:
     assert float(result[0]) <= 2**-126
     assert result[1:].tolist() == [0.0, 0.0, *[float("inf")] * 3, 1.0]
     assert bool(exp2_by_kernel(torch.tensor([float("nan")])).isnan().all())
+
+
+@pytest.fixture
+def plain_avx2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile for a CPU without AVX-512, whose rounding and scaling some kernels use where they can."""
+    compiler = shutil.which("cc")
+    if platform.machine() != "x86_64" or target("cpu").facts.lanes < 8 or compiler is None:
+        pytest.skip("needs cc on an x86 CPU with AVX2")
+    script = tmp_path / "cc-avx2"
+    script.write_text(f'#!/bin/sh\nexec {compiler} "$@" -march=x86-64-v3\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("SSMGEN_CC", str(script))
+
+
+@pytest.mark.usefixtures("plain_avx2")
+@pytest.mark.parametrize("dtype", ["fp32", "fp64"])
+def test_nans_stay_nans_whatever_their_payload(dtype: str) -> None:
+    problem = make_problem("selective_scan", dtype, dim=8, seqlen=300, softplus=True, z=True, D=True)
+    if dtype == "fp32":
+        bits = torch.tensor([0x7FC00000, 0x7FC00001, 0x7FFFFFFF, -1, -0x3FFF81], dtype=torch.int32)
+        nans = bits.view(torch.float32)
+    else:
+        nans = torch.tensor([0x7FF8 << 48, (0x7FF8 << 48) + 1, -1], dtype=torch.int64).view(torch.float64)
+    assert bool(nans.isnan().all())
+    inputs = sample(problem, seed=0)
+    for config in defaults(problem):
+        for name in ("delta", "A", "u", "z", "D", "B", "C"):
+            for nan in nans:
+                poisoned = inputs | {name: inputs[name].clone()}
+                where = (0, 0, 3) if inputs[name].dim() > 2 else (0,)
+                poisoned[name][where] = nan
+                assert bool(run(problem, config, poisoned)["out"].isnan().any()), (config, name)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp64"])
+def test_chunks_that_follow_a_state_of_zero_may_grow_without_bound(dtype: str) -> None:
+    # b is zero in the first chunks, whose decay overflows, and a in the last ones.
+    linear = make_problem("linear_scan", dtype, dim=5, seqlen=1400)
+    a, b = torch.full((1, 5, 1400), 8.0), torch.zeros(1, 5, 1400)
+    a[..., 1050:], b[..., 1050:] = 0.5, 1.0
+    selective = make_problem("selective_scan", dtype, dim=5, seqlen=1400, d_state=3)
+    inputs = sample(selective, seed=0)
+    inputs["A"].abs_()
+    inputs["delta"][..., :1050], inputs["delta"][..., 1050:] = 8.0, 0.0
+    inputs["u"][..., :1050] = 0.0
+    inputs["u"][..., 1060:] = 1.0
+    real = inputs["A"].dtype
+    for problem, operands in ((linear, {"a": a.to(real), "b": b.to(real)}), (selective, inputs)):
+        (wanted,) = expected(problem, operands).values()
+        assert bool(wanted.isfinite().all())
+        names = []
+        for config in defaults(problem):
+            names.append(config.variant)
+            assert relative_error(run(problem, config, operands)["out"], wanted) <= tolerance(problem), config
+        assert "chunked" in names
+
+
+@pytest.mark.parametrize("d_state", [1, 17])
+def test_lanes_without_a_state_add_nothing_where_u_is_infinite(d_state: int) -> None:
+    problem = make_problem("selective_scan", dim=3, seqlen=40, d_state=d_state, B="constant", C="constant")
+    inputs = sample(problem, seed=0)
+    inputs["B"].abs_()
+    inputs["C"].abs_()
+    inputs["u"][:, 1, 20] = float("inf")
+    for config in defaults(problem):
+        out = run(problem, config, inputs)["out"]
+        assert bool((out[:, 1, 20:] == float("inf")).all()), config
+        assert bool(out[:, 1, :20].isfinite().all() and out[:, (0, 2)].isfinite().all()), config
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,8 +19,8 @@ _SIZES = ("rows", "nodes")
 _SERIAL_WORK = 1 << 15
 # Nodes of one task: enough that preparing a row's poles does not count, few enough that one row feeds many threads.
 _TASK_NODES = 1024
-# Poles and nodes are scaled alike, exactly, so that products of four distances do not overflow for nodes up to the limit,
-# 2^40 and 2^250 before scaling, nor underflow in float where |z - w| |z - conj(w)| > 2^-43.
+# Poles and nodes are scaled alike, exactly, so that products of four distances neither overflow for nodes up to the
+# limit (2^40 and 2^250 before scaling), nor underflow in float where |z - w| |z - conj(w)| > 2^-43.
 _SCALE = {"c64": "0x1p-10f", "c128": "0x1p-10"}
 _LIMIT = {"c64": "0x1p30f", "c128": "0x1p240"}
 

@@ -1,6 +1,6 @@
 // linear_scan forward, bf16: chunked(chunk=256,lanes=16,tile=64)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 32a570d5d977146e.
+// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 03018fd9c3ec377e.
 #include <stdint.h>
 #include <string.h>
 
@@ -84,6 +84,11 @@ static void store_tile(uint16_t *x, int64_t stride, const floats *tile, int64_t 
 
 enum { CHUNK = 256 };
 
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
 // The state at the end of a chunk that starts from zero, and the product of its a, by which an earlier state decays.
 static void end_of_chunk(const struct linear_scan_args *args, int64_t b, int64_t d0,
                          int64_t channels, int64_t first, int64_t last, float *end)
@@ -117,7 +122,7 @@ static void scan_chunk(const struct linear_scan_args *args, int64_t b, int64_t d
     for (int64_t c = 0; c < before; c++) {
         floats end[2];
         memcpy(end, ends + c * 2 * LANES, sizeof end);
-        h = end[1] * h + end[0];
+        h = choose(h == 0, end[0], end[1] * h + end[0]); // the decay of a growing system may be infinite
     }
     for (int64_t t0 = first + (last - first - 1) / TILE * TILE; t0 >= first; t0 -= TILE) {
         const int64_t steps = last - t0 < TILE ? last - t0 : TILE;

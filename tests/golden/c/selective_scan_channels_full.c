@@ -1,7 +1,7 @@
 // selective_scan forward, bf16: channels(exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source d661d85151055fd7.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source cbec1729e6ea8ece.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -83,6 +83,7 @@ static inline floats choose(ints mask, floats x, floats y)
 
 // 2^x = 2^r p(x - r) with r the nearest integer. p is minimax on [-1/2, 1/2] under a bound that shrinks towards 0, where p
 // is exact, so that decays near 1 are not biased. Relative error at most 1.9e-7; 0 and infinity beyond the exponents.
+// Of NaNs, only those without a payload are sure to stay one.
 #if defined(__AVX512DQ__)
 static inline floats exp2_lanes(floats x)
 {
@@ -117,6 +118,13 @@ static inline floats exp2_lanes(floats x)
 }
 #endif
 
+// log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
+// delta reach the state by delta u.
+static inline floats exponent(floats A)
+{
+    return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
+}
+
 // max(x, 0) + log1p(w), w = exp(-|x|); log1p(w) = 2 artanh(w / (2 + w)), as a series in (w / (2 + w))^2 <= 1/9.
 static inline floats softplus(floats x)
 {
@@ -130,7 +138,7 @@ static inline floats softplus(floats x)
     p = p * s2 + 0.4f;
     p = p * s2 + 0.6666666666666666f;
     p = p * s2 + 2.0f;
-    return choose(x > 20, x, choose(x > 0, x, (floats){0}) + p * s);
+    return choose(x <= 20, choose(x > 0, x, (floats){0}) + p * s, x); // x where it is NaN, too
 }
 
 static inline floats silu(floats x)
@@ -177,7 +185,7 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
     floats A[STATES];
     load_states(A, args->A + d0 * STATES, channels);
     for (int n = 0; n < STATES; n++)
-        A[n] *= 1.4426950408889634f;
+        A[n] = exponent(A[n]);
     const floats D = load_channels(args->D + d0, channels);
     const floats delta_bias = load_channels(args->delta_bias + d0, channels);
     const float *B = args->B + (b * args->groups + g) * args->seqlen * STATES;

@@ -1,7 +1,7 @@
 // selective_scan forward, fp32: channels(exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 4e29d85329d6e342.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 36aa4e51e7f33695.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -54,8 +54,14 @@ static inline void store_part(float *x, floats y, int64_t count)
     memcpy(x, z, (size_t)count * sizeof *x);
 }
 
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
 // 2^x = 2^r p(x - r) with r the nearest integer. p is minimax on [-1/2, 1/2] under a bound that shrinks towards 0, where p
 // is exact, so that decays near 1 are not biased. Relative error at most 1.9e-7; 0 and infinity beyond the exponents.
+// Of NaNs, only those without a payload are sure to stay one.
 #if defined(__AVX512DQ__)
 static inline floats exp2_lanes(floats x)
 {
@@ -70,11 +76,6 @@ static inline floats exp2_lanes(floats x)
     return _mm512_scalef_ps(p, r);
 }
 #else
-static inline floats choose(ints mask, floats x, floats y)
-{
-    return (floats)((mask & (ints)x) | (~mask & (ints)y));
-}
-
 static inline floats clamp(floats x, float low, float high)
 {
     x = choose(x < low, (floats){0} + low, x);
@@ -94,6 +95,13 @@ static inline floats exp2_lanes(floats x)
     return (floats)((ints)p + ((ints)shifted << 23));
 }
 #endif
+
+// log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
+// delta reach the state by delta u.
+static inline floats exponent(floats A)
+{
+    return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
+}
 
 #if defined(__clang__)
 #define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
@@ -163,7 +171,7 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
     floats A[STATES];
     load_states(A, args->A + d0 * STATES, channels);
     for (int n = 0; n < STATES; n++)
-        A[n] *= 1.4426950408889634f;
+        A[n] = exponent(A[n]);
     const float *B = args->B + (b * args->groups + g) * args->seqlen * STATES;
     const float *C = args->C + (b * args->groups + g) * args->seqlen * STATES;
     const float *u_0 = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;

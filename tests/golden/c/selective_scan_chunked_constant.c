@@ -1,7 +1,7 @@
 // selective_scan forward, fp32: chunked(chunk=256,exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source d10e1692c5e83259.
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 5e0e83e0890ce50d.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -55,8 +55,14 @@ static inline void store_part(float *x, floats y, int64_t count)
     memcpy(x, z, (size_t)count * sizeof *x);
 }
 
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
 // 2^x = 2^r p(x - r) with r the nearest integer. p is minimax on [-1/2, 1/2] under a bound that shrinks towards 0, where p
 // is exact, so that decays near 1 are not biased. Relative error at most 1.9e-7; 0 and infinity beyond the exponents.
+// Of NaNs, only those without a payload are sure to stay one.
 #if defined(__AVX512DQ__)
 static inline floats exp2_lanes(floats x)
 {
@@ -71,11 +77,6 @@ static inline floats exp2_lanes(floats x)
     return _mm512_scalef_ps(p, r);
 }
 #else
-static inline floats choose(ints mask, floats x, floats y)
-{
-    return (floats)((mask & (ints)x) | (~mask & (ints)y));
-}
-
 static inline floats clamp(floats x, float low, float high)
 {
     x = choose(x < low, (floats){0} + low, x);
@@ -95,6 +96,13 @@ static inline floats exp2_lanes(floats x)
     return (floats)((ints)p + ((ints)shifted << 23));
 }
 #endif
+
+// log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
+// delta reach the state by delta u.
+static inline floats exponent(floats A)
+{
+    return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
+}
 
 #if defined(__clang__)
 #define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
@@ -166,7 +174,7 @@ static void end_of_chunk(const struct selective_scan_args *args, int64_t b, int6
     floats A[STATES];
     load_states(A, args->A + d0 * STATES, channels);
     for (int n = 0; n < STATES; n++)
-        A[n] *= 1.4426950408889634f;
+        A[n] = exponent(A[n]);
     floats B[STATES];
     load_states(B, args->B + d0 * STATES, channels);
     const float *u_0 = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
@@ -220,7 +228,7 @@ static void scan_chunk(const struct selective_scan_args *args, int64_t b, int64_
     floats A[STATES];
     load_states(A, args->A + d0 * STATES, channels);
     for (int n = 0; n < STATES; n++)
-        A[n] *= 1.4426950408889634f;
+        A[n] = exponent(A[n]);
     floats B[STATES];
     load_states(B, args->B + d0 * STATES, channels);
     floats C[STATES];
@@ -233,7 +241,8 @@ static void scan_chunk(const struct selective_scan_args *args, int64_t b, int64_
         floats end[STATES + 1];
         memcpy(end, ends, sizeof end);
         for (int n = 0; n < STATES; n++)
-            h[n] = exp2_lanes(end[STATES] * A[n]) * h[n] + end[n];
+            // The decay of a growing system may be infinite.
+            h[n] = choose(h[n] == 0, end[n], exp2_lanes(end[STATES] * A[n]) * h[n] + end[n]);
     }
     const int64_t last = args->seqlen - first < CHUNK ? args->seqlen : first + CHUNK;
     for (int64_t t0 = first; t0 < last; t0 += TILE) {

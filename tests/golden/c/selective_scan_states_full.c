@@ -1,7 +1,7 @@
 // selective_scan forward, bf16: states(lanes=16)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_states.c.j2; source 0498765db825a720.
+// Rendered by ssmgen from templates/c/selective_scan_states.c.j2; source ec85cd7567e33059.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -68,6 +68,7 @@ static inline floats choose(ints mask, floats x, floats y)
 
 // 2^x = 2^r p(x - r) with r the nearest integer. p is minimax on [-1/2, 1/2] under a bound that shrinks towards 0, where p
 // is exact, so that decays near 1 are not biased. Relative error at most 1.9e-7; 0 and infinity beyond the exponents.
+// Of NaNs, only those without a payload are sure to stay one.
 #if defined(__AVX512DQ__)
 static inline floats exp2_lanes(floats x)
 {
@@ -102,6 +103,13 @@ static inline floats exp2_lanes(floats x)
 }
 #endif
 
+// log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
+// delta reach the state by delta u.
+static inline floats exponent(floats A)
+{
+    return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
+}
+
 // max(x, 0) + log1p(w), w = exp(-|x|); log1p(w) = 2 artanh(w / (2 + w)), as a series in (w / (2 + w))^2 <= 1/9.
 static inline floats softplus(floats x)
 {
@@ -115,7 +123,7 @@ static inline floats softplus(floats x)
     p = p * s2 + 0.4f;
     p = p * s2 + 0.6666666666666666f;
     p = p * s2 + 2.0f;
-    return choose(x > 20, x, choose(x > 0, x, (floats){0}) + p * s);
+    return choose(x <= 20, choose(x > 0, x, (floats){0}) + p * s, x); // x where it is NaN, too
 }
 
 static inline floats silu(floats x)
@@ -169,7 +177,7 @@ static void scan_channel(const struct selective_scan_args *args, int64_t b, int6
 {
     const int64_t g = d / (args->dim / args->groups);
     floats h0 = {0};
-    const floats A0 = 1.4426950408889634f * load_states(args->A + d * STATES, LANES);
+    const floats A0 = exponent(load_states(args->A + d * STATES, LANES));
     const float *B = args->B + (b * args->groups + g) * args->seqlen * STATES;
     const float *C = args->C + (b * args->groups + g) * args->seqlen * STATES;
     const uint16_t *u_0 = args->u + b * args->u_stride_batch + d;
