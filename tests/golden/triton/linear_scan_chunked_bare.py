@@ -1,6 +1,6 @@
 # linear_scan forward, fp32: chunked(block_d=32,chunk=256,num_warps=1,unroll=4)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source e9742013b0c567c0.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source f27a837714d48499.
 import triton
 import triton.language as tl
 
@@ -92,7 +92,9 @@ def scan_chunks(
     states += summary
     decays += summary
     for _ in range(chunk):
-        h = tl.fma(tl.load(decays + channels), h, tl.load(states + channels))
+        end = tl.load(states + channels)
+        # The decay of a growing system may be infinite.
+        h = tl.where(h == 0.0, end, tl.fma(tl.load(decays + channels), h, end))
         states += DIM
         decays += DIM
     count = tl.minimum(CHUNK, seqlen - chunk * CHUNK)

@@ -1,6 +1,6 @@
 # linear_scan forward, bf16: chunked(block_d=32,chunk=256,num_warps=1,unroll=8)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 4d5565ddb9a96c37.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 212b97c3ca5777e3.
 import triton
 import triton.language as tl
 
@@ -71,7 +71,9 @@ def scan_chunks(
     states += summary
     decays += summary
     for _ in range(chunk):
-        h = tl.fma(tl.load(decays + channels), h, tl.load(states + channels))
+        end = tl.load(states + channels)
+        # The decay of a growing system may be infinite.
+        h = tl.where(h == 0.0, end, tl.fma(tl.load(decays + channels), h, end))
         states += DIM
         decays += DIM
     count = tl.minimum(CHUNK, seqlen - chunk * CHUNK)

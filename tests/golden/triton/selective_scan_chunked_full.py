@@ -1,7 +1,7 @@
 # selective_scan forward, bf16: chunked(block_d=64,chunk=256,exp=asm,num_warps=1,unroll=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source d7911dc8d07aadd7.
+# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 732c0dc846e85d2a.
 import triton
 import triton.language as tl
 
@@ -238,44 +238,44 @@ def scan_chunks(
     h13 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h14 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h15 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    # The decay over a chunk is exp(A * sum(delta)): one exp for each preceding chunk.
+    # The decay over a chunk is exp(A * sum(delta)): one exp for each preceding chunk. It may be infinite.
     summary = batch * (tl.num_programs(2) - 1)
     totals += summary * DIM
     states += summary * 16 * DIM
     for _ in range(chunk):
         total = tl.load(totals + channels)
         state = tl.load(states + channels)
-        h0 = tl.fma(exp2(total * A0), h0, state)
+        h0 = tl.where(h0 == 0.0, state, tl.fma(exp2(total * A0), h0, state))
         state = tl.load(states + 1 * DIM + channels)
-        h1 = tl.fma(exp2(total * A1), h1, state)
+        h1 = tl.where(h1 == 0.0, state, tl.fma(exp2(total * A1), h1, state))
         state = tl.load(states + 2 * DIM + channels)
-        h2 = tl.fma(exp2(total * A2), h2, state)
+        h2 = tl.where(h2 == 0.0, state, tl.fma(exp2(total * A2), h2, state))
         state = tl.load(states + 3 * DIM + channels)
-        h3 = tl.fma(exp2(total * A3), h3, state)
+        h3 = tl.where(h3 == 0.0, state, tl.fma(exp2(total * A3), h3, state))
         state = tl.load(states + 4 * DIM + channels)
-        h4 = tl.fma(exp2(total * A4), h4, state)
+        h4 = tl.where(h4 == 0.0, state, tl.fma(exp2(total * A4), h4, state))
         state = tl.load(states + 5 * DIM + channels)
-        h5 = tl.fma(exp2(total * A5), h5, state)
+        h5 = tl.where(h5 == 0.0, state, tl.fma(exp2(total * A5), h5, state))
         state = tl.load(states + 6 * DIM + channels)
-        h6 = tl.fma(exp2(total * A6), h6, state)
+        h6 = tl.where(h6 == 0.0, state, tl.fma(exp2(total * A6), h6, state))
         state = tl.load(states + 7 * DIM + channels)
-        h7 = tl.fma(exp2(total * A7), h7, state)
+        h7 = tl.where(h7 == 0.0, state, tl.fma(exp2(total * A7), h7, state))
         state = tl.load(states + 8 * DIM + channels)
-        h8 = tl.fma(exp2(total * A8), h8, state)
+        h8 = tl.where(h8 == 0.0, state, tl.fma(exp2(total * A8), h8, state))
         state = tl.load(states + 9 * DIM + channels)
-        h9 = tl.fma(exp2(total * A9), h9, state)
+        h9 = tl.where(h9 == 0.0, state, tl.fma(exp2(total * A9), h9, state))
         state = tl.load(states + 10 * DIM + channels)
-        h10 = tl.fma(exp2(total * A10), h10, state)
+        h10 = tl.where(h10 == 0.0, state, tl.fma(exp2(total * A10), h10, state))
         state = tl.load(states + 11 * DIM + channels)
-        h11 = tl.fma(exp2(total * A11), h11, state)
+        h11 = tl.where(h11 == 0.0, state, tl.fma(exp2(total * A11), h11, state))
         state = tl.load(states + 12 * DIM + channels)
-        h12 = tl.fma(exp2(total * A12), h12, state)
+        h12 = tl.where(h12 == 0.0, state, tl.fma(exp2(total * A12), h12, state))
         state = tl.load(states + 13 * DIM + channels)
-        h13 = tl.fma(exp2(total * A13), h13, state)
+        h13 = tl.where(h13 == 0.0, state, tl.fma(exp2(total * A13), h13, state))
         state = tl.load(states + 14 * DIM + channels)
-        h14 = tl.fma(exp2(total * A14), h14, state)
+        h14 = tl.where(h14 == 0.0, state, tl.fma(exp2(total * A14), h14, state))
         state = tl.load(states + 15 * DIM + channels)
-        h15 = tl.fma(exp2(total * A15), h15, state)
+        h15 = tl.where(h15 == 0.0, state, tl.fma(exp2(total * A15), h15, state))
         totals += DIM
         states += 16 * DIM
     count = tl.minimum(CHUNK, seqlen - chunk * CHUNK)

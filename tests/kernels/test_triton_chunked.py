@@ -1,0 +1,52 @@
+"""Scans of chunks in Triton beyond what every variant is held to: carries of systems that grow."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from ssmgen.kernels import interface
+from ssmgen.kernels.oracle import expected, relative_error, sample, tolerance
+from ssmgen.problem import Problem
+from ssmgen.targets import target
+from tests.helpers import make_problem
+
+pytest.importorskip("triton")
+
+
+def growing_linear_scan() -> tuple[Problem, dict[str, Tensor]]:
+    """Two chunks of 64 whose decay, 8^64, is infinite, then one that shrinks."""
+    problem = make_problem("linear_scan", dim=3, seqlen=140)
+    a, b = torch.full((1, 3, 140), 8.0), torch.zeros(1, 3, 140)
+    a[..., 128:], b[..., 128:] = 0.5, 1.0
+    return problem, {"a": a, "b": b}
+
+
+def growing_selective_scan() -> tuple[Problem, dict[str, Tensor]]:
+    """Two chunks of 64 whose decay, exp(8 A 64), is infinite, then one that keeps its state."""
+    problem = make_problem("selective_scan", dim=3, seqlen=140, d_state=2)
+    inputs = sample(problem, seed=0)
+    inputs["A"].abs_()
+    inputs["delta"][..., :128], inputs["u"][..., :128] = 8.0, 0.0
+    inputs["delta"][..., 128:] = 0.01
+    return problem, inputs
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")  # that is the case
+@pytest.mark.parametrize(
+    "case", [growing_linear_scan(), growing_selective_scan()], ids=lambda case: case[0].op
+)
+def test_chunks_that_follow_a_state_of_zero_may_grow_without_bound(
+    case: tuple[Problem, dict[str, Tensor]],
+) -> None:
+    problem, inputs = case
+    interpreter = target("interpret")
+    (variant,) = (item for item in interpreter.space(problem).variants if item.name == "chunked")
+    config = next(item for item in interpreter.space(problem).configs["chunked"] if item["chunk"] == 64)
+    kernel = interpreter.compile(variant, problem, config)
+    operands = interface(problem.op).operands(problem)
+    out = next(operand for operand in operands if operand.output).allocate("cpu")
+    tensors = [inputs.get(operand.name, out) for operand in operands]
+    kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
+    assert relative_error(out, expected(problem, inputs)["out"]) <= tolerance(problem)
