@@ -227,20 +227,41 @@ def test_exp2_saturates() -> None:
 
 
 @pytest.fixture
-def plain_avx2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compile for a CPU without AVX-512, whose rounding and scaling some kernels use where they can."""
+def machine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile for a lesser x86 CPU, named as -march names it, or for this one."""
+    if request.param == "native":
+        return
     compiler = shutil.which("cc")
     if platform.machine() != "x86_64" or target("cpu").facts.lanes < 8 or compiler is None:
         pytest.skip("needs cc on an x86 CPU with AVX2")
-    script = tmp_path / "cc-avx2"
-    script.write_text(f'#!/bin/sh\nexec {compiler} "$@" -march=x86-64-v3\n')
+    script = tmp_path / "cc"
+    script.write_text(f'#!/bin/sh\nexec {compiler} "$@" -march={request.param}\n')
     script.chmod(0o755)
     monkeypatch.setenv("SSMGEN_CC", str(script))
 
 
-@pytest.mark.usefixtures("plain_avx2")
+@pytest.mark.parametrize("machine", ["native", "x86-64-v3", "x86-64-v2"], indirect=True)
+def test_every_half_is_read_as_it_is(machine: None) -> None:
+    halves = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16).view(torch.float16)
+    problem = make_problem("linear_scan", "fp16", dim=1 << 16, seqlen=1, layout="channel")
+    b = halves.reshape(1, -1, 1)
+    configs = [config for config in target("cpu").space(problem).configs["channels"] if config["tile"] == 64]
+    assert configs
+    for config in configs:
+        for flush in (False, True):
+            torch.set_flush_denormal(flush)
+            try:
+                out = run(problem, config, {"a": torch.zeros_like(b), "b": b})["out"].flatten()
+            finally:
+                torch.set_flush_denormal(False)
+            number = ~halves.isnan()
+            assert torch.equal(out[number], halves[number]), (config, flush)
+            assert bool(out[~number].isnan().all()), (config, flush)
+
+
+@pytest.mark.parametrize("machine", ["x86-64-v3"], indirect=True)
 @pytest.mark.parametrize("dtype", ["fp32", "fp64"])
-def test_nans_stay_nans_whatever_their_payload(dtype: str) -> None:
+def test_nans_stay_nans_whatever_their_payload(dtype: str, machine: None) -> None:
     problem = make_problem("selective_scan", dtype, dim=8, seqlen=300, softplus=True, z=True, D=True)
     if dtype == "fp32":
         bits = torch.tensor([0x7FC00000, 0x7FC00001, 0x7FFFFFFF, -1, -0x3FFF81], dtype=torch.int32)
