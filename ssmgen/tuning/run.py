@@ -230,6 +230,7 @@ class Run:
             self._source_hash(trial.config) or "",
         )
         self._session.append(trial)
+        self._search.learn(trial)
         self._tried += 1
         self._observer.measured(trial)
         return trial

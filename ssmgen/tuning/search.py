@@ -91,11 +91,16 @@ class Search:
         while (allowed := room()) > 0 and (self._first or self._rest):
             configs = self._next(min(batch, allowed), allowed)
             for trial in measure(configs):
-                self.trials[trial.config] = trial
-                self._studies[trial.config.variant].learn(trial, self._penalty())
-                for waiting in (self._first, self._rest):
-                    if trial.config in waiting:
-                        waiting.remove(trial.config)
+                if trial.config not in self.trials:
+                    self.learn(trial)
+
+    def learn(self, trial: Trial) -> None:
+        """Take note of a trial; `measure` may say so at once, lest an interruption loses the others of its batch."""
+        self.trials[trial.config] = trial
+        self._studies[trial.config.variant].learn(trial, self._penalty())
+        for waiting in (self._first, self._rest):
+            if trial.config in waiting:
+                waiting.remove(trial.config)
 
     def _next(self, count: int, allowed: int) -> list[Config]:
         if self._first:
