@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from ssmgen import targets
+from ssmgen.codegen import write_atomically
 from ssmgen.kernels import INTERFACES
 from ssmgen.report.progress import Screen
 from ssmgen.report.tuned import print_table
@@ -60,7 +62,9 @@ def main() -> None:
         console.print(screen.picture)
     console.print(Text("\nwhen the budget is spent\n", "dim italic"))
     print_table(results, console)
-    console.save_svg(str(arguments.path), title="ssmgen tune")
+    # Fonts that a page would have to fetch: the reader's own monospace does.
+    picture = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="ssmgen tune"), flags=re.DOTALL)
+    write_atomically(arguments.path, picture)
 
 
 if __name__ == "__main__":
