@@ -44,7 +44,9 @@ class Op(ABC):
             # Tangents and batched tensors pass through PyTorch's own ops, and so through the reference.
             return self.reference(tensors, options)
         if torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in tensors):
-            return _ThroughReference.apply(self, options, target, *tensors)  # type: ignore[no-any-return,no-untyped-call]
+            apply: Any = _ThroughReference.apply  # which only some releases of PyTorch give a type
+            outputs: tuple[Tensor, ...] = apply(self, options, target, *tensors)
+            return outputs
         return self.forward(tensors, options, target)
 
     def forward(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
