@@ -83,6 +83,7 @@ def test_ctrl_c_keeps_what_was_measured() -> None:
     assert len(saved_here()) == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error() -> None:
     command = [*SSMGEN, "show", "selective_scan", "--target", "cpu"]
     read, write = os.pipe()

@@ -261,6 +261,7 @@ def test_every_half_is_read_as_it_is(machine: None) -> None:
 
 @pytest.mark.parametrize("machine", ["x86-64-v3"], indirect=True)
 @pytest.mark.parametrize("dtype", ["fp32", "fp64"])
+@pytest.mark.slow
 def test_nans_stay_nans_whatever_their_payload(dtype: str, machine: None) -> None:
     problem = make_problem("selective_scan", dtype, dim=8, seqlen=300, softplus=True, z=True, D=True)
     if dtype == "fp32":

@@ -47,6 +47,7 @@ def test_a_trial_says_what_became_of_a_config(worker: Worker, behaviour: str, fa
     assert (trial.detail == "") == (failure is None)
 
 
+@pytest.mark.slow
 def test_a_crash_is_reported_by_its_signal_and_the_next_request_starts_anew(worker: Worker) -> None:
     with pytest.raises(WorkerDiedError, match="SIGABRT"):
         attempt(worker, "aborts")
@@ -63,6 +64,7 @@ def test_a_hang_is_killed_in_time(worker: Worker) -> None:
     assert not worker.is_alive
 
 
+@pytest.mark.slow
 def test_compiling_several_tells_which_are_done_and_which_failed(worker: Worker) -> None:
     configs = tuple(config(behaviour) for behaviour in ("good", "uncompilable", "slow"))
     done: list[object] = []
@@ -88,6 +90,7 @@ def test_a_mistake_of_ours_is_not_a_failure_of_a_config(worker: Worker) -> None:
         worker.ask(Final(PROBLEM, (), 0.1, 0), 20.0)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_leaves_nothing_behind() -> None:
     with Worker(open_fake, "fake") as worker:
         worker.ask(Prepare(PROBLEM), 20.0)

@@ -114,6 +114,7 @@ def test_a_hang_costs_its_timeout_and_the_budget_holds() -> None:
     assert time.monotonic() - start < 4.0 + 3.0
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_measured_and_the_next_run_starts_from_it() -> None:
     first = Recorder(interrupt_after=3)
     result = fake("good,slow,wrong", observer=first)
@@ -153,12 +154,14 @@ def test_a_run_that_is_killed_is_resumed_too() -> None:
     assert (result.resumed, result.tried) == (2, 2)
 
 
+@pytest.mark.slow
 def test_nothing_is_saved_where_nothing_works() -> None:
     broken = fake("wrong,uncompilable")
     assert (broken.best, broken.default, broken.path, broken.speedup) == (None, None, None, None)
     assert broken.failures == {"wrong result": 2, "compile error": 2}
 
 
+@pytest.mark.slow
 def test_one_worker_serves_several_problems() -> None:
     with Tuner("good", open_target=open_fake) as tuner:
         results = [
