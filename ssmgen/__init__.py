@@ -16,7 +16,6 @@ from ssmgen.errors import (
     TargetUnavailableError,
     UnknownNameError,
     UntunedWarning,
-    VerificationError,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ __all__ = [
     "TargetUnavailableError",
     "UnknownNameError",
     "UntunedWarning",
-    "VerificationError",
     "__version__",
     "cauchy_mult",
     "linear_scan",

@@ -12,7 +12,6 @@ __all__ = [
     "TargetUnavailableError",
     "UnknownNameError",
     "UntunedWarning",
-    "VerificationError",
 ]
 
 
@@ -34,10 +33,6 @@ class TargetUnavailableError(SsmgenError, RuntimeError):
 
 class CompileError(SsmgenError, RuntimeError):
     """A generated kernel did not compile; carries what the compiler said."""
-
-
-class VerificationError(SsmgenError, RuntimeError):
-    """A kernel's result differs from the float64 reference by more than its op allows."""
 
 
 class ConfigFileError(SsmgenError, RuntimeError):
