@@ -85,7 +85,7 @@ def call(
     if plan is None:
         plan = prepare(tensors, options, target)
         if len(_plans) >= _MOST_PLANS:
-            _plans.clear()
+            forget()
         _plans[key] = plan
     return plan(tensors)
 
