@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import log2
 
-__all__ = ["RUNTIME_DIMS", "Option", "Problem"]
+__all__ = ["RUNTIME_DIMS", "Option", "Problem", "next_power_of_two"]
 
 Option = bool | int | str
 
@@ -67,7 +67,9 @@ class Problem:
         """The problem with every run-time size rounded up to a power of two; tuned configs are stored per class."""
         return replace(
             self,
-            dims=tuple((name, _bucket(size) if name in RUNTIME_DIMS else size) for name, size in self.dims),
+            dims=tuple(
+                (name, next_power_of_two(size) if name in RUNTIME_DIMS else size) for name, size in self.dims
+            ),
         )
 
     def distance(self, other: Problem) -> float | None:
@@ -97,5 +99,6 @@ def _option_text(name: str, value: Option) -> str:
     return name if value is True else f"{name}={value}"
 
 
-def _bucket(size: int) -> int:
+def next_power_of_two(size: int) -> int:
+    """The smallest power of two that is not below the size."""
     return 1 << max(size - 1, 0).bit_length()

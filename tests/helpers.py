@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from ssmgen.config import Config
@@ -10,7 +11,17 @@ from ssmgen.kernels.oracle import expected, relative_error, sample
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import Target
 
-__all__ = ["make_problem", "run_config"]
+__all__ = ["GPU", "ON_GPU", "make_problem", "run_config"]
+
+GPU = "hip" if torch.version.hip else "cuda"
+# A parameter of tests that take the name of a target.
+ON_GPU = pytest.param(
+    GPU,
+    marks=[
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device"),
+    ],
+)
 
 
 def make_problem(op: str, dtype: str | None = None, /, **given: Option) -> Problem:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +17,7 @@ from ssmgen.kernels.oracle import tolerance
 from ssmgen.kernels.space import Space
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import Target, target
-from tests.helpers import make_problem, run_config
+from tests.helpers import ON_GPU, make_problem, run_config
 
 DEVICES = (
     DeviceFacts("cuda", "sm_90", "sm_90", 32, 1024, 255, 232448),
@@ -52,21 +51,7 @@ SCANS: tuple[tuple[str, dict[str, Option]], ...] = (
 )
 
 
-GPU = "hip" if torch.version.hip else "cuda"
-
-
-@pytest.fixture(
-    params=[
-        "interpret",
-        pytest.param(
-            GPU,
-            marks=[
-                pytest.mark.gpu,
-                pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device"),
-            ],
-        ),
-    ]
-)
+@pytest.fixture(params=["interpret", ON_GPU])
 def place(request: pytest.FixtureRequest) -> Target:
     """Where the variants run."""
     return target(request.param)

@@ -10,20 +10,9 @@ import torch
 import ssmgen
 from ssmgen import reference
 from ssmgen.kernels.oracle import relative_error
+from tests.helpers import GPU, ON_GPU
 
-GPU = "hip" if torch.version.hip else "cuda"
-TARGETS = [
-    "cpu",
-    "interpret",
-    "reference",
-    pytest.param(
-        GPU,
-        marks=[
-            pytest.mark.gpu,
-            pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device"),
-        ],
-    ),
-]
+TARGETS = ["cpu", "interpret", "reference", ON_GPU]
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 4e-3, torch.float16: 5e-4, torch.float64: 1e-12}
 DTYPES = list(TOLERANCE)
 

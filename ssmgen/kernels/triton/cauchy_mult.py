@@ -13,12 +13,11 @@ from ssmgen.kernels.triton.common import (
     TritonVariant,
     exp_choices,
     grid_rule,
-    next_power_of_two,
     parameters,
     per_lane,
 )
 from ssmgen.kernels.variant import Rule
-from ssmgen.problem import Problem
+from ssmgen.problem import Problem, next_power_of_two
 
 __all__ = ["PRODUCTS"]
 

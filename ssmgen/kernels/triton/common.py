@@ -12,12 +12,14 @@ from ssmgen.kernels.variant import Rule, Variant
 from ssmgen.problem import Problem
 
 __all__ = [
+    "CHUNKS",
+    "CHUNK_RULE",
     "EXP_RULE",
     "MOST_BLOCKS",
     "TritonVariant",
+    "chunk_count",
     "exp_choices",
     "grid_rule",
-    "next_power_of_two",
     "parameters",
     "per_lane",
 ]
@@ -83,6 +85,21 @@ def _exp_exists(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
 MOST_BLOCKS = 65535
 
 
+CHUNKS = (64, 128, 256, 512, 1024)
+
+
+def chunk_count(problem: Problem, config: Config) -> int:
+    """Chunks that the config splits the sequence into, the last of them perhaps shorter."""
+    return -(-problem["seqlen"] // config.integer("chunk"))
+
+
+CHUNK_RULE = Rule(
+    "chunk",
+    f"a chunk as long as the sequence splits nothing, and more than {MOST_BLOCKS} exceed the launch grid",
+    lambda problem, config, facts: 1 < chunk_count(problem, config) <= MOST_BLOCKS,
+)
+
+
 def grid_rule(blocks: Callable[[Problem, Config], int]) -> Rule:
     """The rule on how many blocks a launch may have along its second axis."""
     return Rule(
@@ -98,8 +115,3 @@ EXP_RULE = Rule("exp", "PTX runs on NVIDIA GPUs only: neither on AMD's nor in th
 def per_lane(block: int, config: Config, facts: DeviceFacts) -> int:
     """Elements of a block that one lane holds; 0 where the block has fewer elements than lanes."""
     return block // (facts.lanes * config.integer("num_warps"))
-
-
-def next_power_of_two(value: int) -> int:
-    """The smallest power of two that is not below the value."""
-    return 1 << max(value - 1, 0).bit_length()

@@ -9,15 +9,17 @@ from ssmgen.device import DeviceFacts
 from ssmgen.kernels.interfaces import INTERFACES
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
+    CHUNK_RULE,
+    CHUNKS,
     MOST_BLOCKS,
     TritonVariant,
+    chunk_count,
     grid_rule,
-    next_power_of_two,
     parameters,
     per_lane,
 )
 from ssmgen.kernels.variant import Rule
-from ssmgen.problem import Problem
+from ssmgen.problem import Problem, next_power_of_two
 
 __all__ = ["SCANS"]
 
@@ -127,13 +129,6 @@ class Sequential(_LinearScan):
         return {"unroll": _steps(problem)}
 
 
-_CHUNKS = (64, 128, 256, 512, 1024)
-
-
-def _chunks(problem: Problem, config: Config) -> int:
-    return -(-problem["seqlen"] // config.integer("chunk"))
-
-
 class Chunked(_LinearScan):
     """Time in chunks: their final states and decays, then, from the right states on, the outputs."""
 
@@ -144,20 +139,16 @@ class Chunked(_LinearScan):
         _LANES,
         _WIDTH,
         _GRID,
-        Rule(
-            "chunk",
-            "a chunk as long as the sequence splits nothing, and more than 65535 exceed the launch grid",
-            lambda problem, config, facts: 1 < _chunks(problem, config) <= MOST_BLOCKS,
-        ),
+        CHUNK_RULE,
     )
 
     def supports(self, problem: Problem) -> bool:
         """Sequences of more than one chunk."""
-        return super().supports(problem) and _CHUNKS[0] < problem["seqlen"] <= MOST_BLOCKS * _CHUNKS[-1]
+        return super().supports(problem) and CHUNKS[0] < problem["seqlen"] <= MOST_BLOCKS * CHUNKS[-1]
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"block_d": (32, 64, 128), "chunk": _CHUNKS, "num_warps": (1,), "unroll": (2, 4, 8)}
+        return {"block_d": (32, 64, 128), "chunk": CHUNKS, "num_warps": (1,), "unroll": (2, 4, 8)}
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
         """Chunks of a few hundred steps."""
@@ -165,12 +156,12 @@ class Chunked(_LinearScan):
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """The final state and the decay of every chunk but the last."""
-        shape = (problem["batch"], _chunks(problem, config) - 1, problem["dim"])
+        shape = (problem["batch"], chunk_count(problem, config) - 1, problem["dim"])
         return (Workspace("states", "fp32", shape), Workspace("decays", "fp32", shape))
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """A program for each chunk, in both passes."""
-        batch, blocks, chunks = problem["batch"], _blocks(problem, config), _chunks(problem, config)
+        batch, blocks, chunks = problem["batch"], _blocks(problem, config), chunk_count(problem, config)
         constants = (
             ("DIM", problem["dim"]),
             ("BLOCK_D", config.integer("block_d")),

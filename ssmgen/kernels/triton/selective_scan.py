@@ -10,9 +10,12 @@ from ssmgen.device import DeviceFacts
 from ssmgen.kernels.interfaces import INTERFACES
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
+    CHUNK_RULE,
+    CHUNKS,
     EXP_RULE,
     MOST_BLOCKS,
     TritonVariant,
+    chunk_count,
     exp_choices,
     grid_rule,
     parameters,
@@ -199,11 +202,7 @@ class Chunked(SelectiveScan):
         WIDTH,
         GRID,
         REGISTERS,
-        Rule(
-            "chunk",
-            "a chunk as long as the sequence splits nothing, and more than 65535 exceed the launch grid",
-            lambda problem, config, facts: 1 < _chunks(problem, config) <= MOST_BLOCKS,
-        ),
+        CHUNK_RULE,
     )
 
     def supports(self, problem: Problem) -> bool:
@@ -212,14 +211,14 @@ class Chunked(SelectiveScan):
         return (
             super().supports(problem)
             and 1 <= problem["d_state"] <= most
-            and _CHUNKS[0] < problem["seqlen"] <= MOST_BLOCKS * _CHUNKS[-1]
+            and CHUNKS[0] < problem["seqlen"] <= MOST_BLOCKS * CHUNKS[-1]
         )
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
         return {
             "block_d": (32, 64, 128),
-            "chunk": _CHUNKS,
+            "chunk": CHUNKS,
             "exp": exp_choices(facts),
             "num_warps": (1,),
             "unroll": (2, 4, 8),
@@ -231,7 +230,7 @@ class Chunked(SelectiveScan):
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """The final state of every chunk but the last, and the sum of its steps."""
-        batch, dim, preceding = problem["batch"], problem["dim"], _chunks(problem, config) - 1
+        batch, dim, preceding = problem["batch"], problem["dim"], chunk_count(problem, config) - 1
         return (
             Workspace("states", "fp32", (batch, preceding, problem["d_state"], dim)),
             Workspace("totals", "fp32", (batch, preceding, dim)),
@@ -239,7 +238,7 @@ class Chunked(SelectiveScan):
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """A program for each chunk, in both passes."""
-        block_d, chunks = config.integer("block_d"), _chunks(problem, config)
+        block_d, chunks = config.integer("block_d"), chunk_count(problem, config)
         blocks = channel_blocks(problem, block_d)
         constants = (("DIM", problem["dim"]), ("BLOCK_D", block_d), ("CHUNK", config.integer("chunk")))
         summary = (*operands(problem, False), "states", "totals", *strides(problem, False))
@@ -259,13 +258,6 @@ class Chunked(SelectiveScan):
                 compile_options(config),
             ),
         )
-
-
-_CHUNKS = (64, 128, 256, 512, 1024)
-
-
-def _chunks(problem: Problem, config: Config) -> int:
-    return -(-problem["seqlen"] // config.integer("chunk"))
 
 
 SCANS = (Sequential(), Chunked())

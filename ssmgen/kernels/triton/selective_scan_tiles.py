@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels.program import Launch
-from ssmgen.kernels.triton.common import EXP_RULE, exp_choices, next_power_of_two, per_lane
+from ssmgen.kernels.triton.common import EXP_RULE, exp_choices, per_lane
 from ssmgen.kernels.triton.selective_scan import (
     GRID,
     SelectiveScan,
@@ -20,7 +20,7 @@ from ssmgen.kernels.triton.selective_scan import (
     strides,
 )
 from ssmgen.kernels.variant import Rule
-from ssmgen.problem import Problem
+from ssmgen.problem import Problem, next_power_of_two
 
 __all__ = ["SCANS"]
 
