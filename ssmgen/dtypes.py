@@ -8,7 +8,7 @@ import torch
 
 from ssmgen.errors import InvalidInputError, unknown
 
-__all__ = ["DTYPES", "DType", "accumulate", "by_torch", "dtype"]
+__all__ = ["DTYPES", "FLOATING", "DType", "accumulate", "by_torch", "dtype", "with_complex"]
 
 
 class DType(NamedTuple):
@@ -31,9 +31,11 @@ DTYPES: dict[str, DType] = {
         DType("fp64", torch.float64, "fp64", "double", 8),
         DType("c64", torch.complex64, "fp32", "float", 8, is_complex=True),
         DType("c128", torch.complex128, "fp64", "double", 16, is_complex=True),
+        DType("i32", torch.int32, "i32", "int32_t", 4),  # of offsets, not of inputs
     )
 }
-_BY_TORCH = {item.torch: item for item in DTYPES.values()}
+FLOATING = tuple(name for name in DTYPES if name != "i32")
+_BY_TORCH = {DTYPES[name].torch: DTYPES[name] for name in FLOATING}
 _ACCUMULATE = {"fp32": "fp32", "bf16": "fp32", "fp16": "fp32", "fp64": "fp64", "c64": "c64", "c128": "c128"}
 
 
@@ -55,3 +57,8 @@ def by_torch(value: torch.dtype, what: str) -> str:
 def accumulate(name: str) -> str:
     """The dtype in which states and sums of inputs of that dtype are kept: fp32, or fp64 for fp64."""
     return _ACCUMULATE[name]
+
+
+def with_complex(name: str) -> str:
+    """The complex dtype of that precision."""
+    return {"fp32": "c64", "fp64": "c128"}.get(name, name)

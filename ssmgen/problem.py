@@ -34,10 +34,14 @@ class Problem:
 
     @staticmethod
     def of(
-        op: str, dims: Mapping[str, int], dtype: str, options: Mapping[str, Option] | None = None
+        op: str,
+        dims: Mapping[str, int],
+        dtype: str,
+        options: Mapping[str, Option] | None = None,
+        direction: str = "forward",
     ) -> Problem:
         """A problem from mappings."""
-        return Problem(op, tuple(dims.items()), dtype, tuple(sorted((options or {}).items())))
+        return Problem(op, tuple(dims.items()), dtype, tuple(sorted((options or {}).items())), direction)
 
     def __getitem__(self, dim: str) -> int:
         for name, size in self.dims:
@@ -51,6 +55,10 @@ class Problem:
             if key == name:
                 return value
         raise KeyError(f"{self.op} has no option {name!r}")
+
+    def has(self, name: str) -> bool:
+        """Whether the op knows the option and it is on."""
+        return bool(dict(self.options).get(name, False))
 
     def with_dims(self, **sizes: int) -> Problem:
         """The same problem with other sizes."""

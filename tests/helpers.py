@@ -24,13 +24,15 @@ ON_GPU = pytest.param(
 )
 
 
-def make_problem(op: str, dtype: str | None = None, /, **given: Option) -> Problem:
+def make_problem(
+    op: str, dtype: str | None = None, /, direction: str = "forward", **given: Option
+) -> Problem:
     """A problem of an op, from its defaults and the dims and options given by name."""
     face = interface(op)
     dims = {name: int(given.pop(name, default)) for name, default in face.dims.items()}
     options = {name: given.pop(name, values[0]) for name, values in face.options.items()}
     assert not given, f"{op} has no {sorted(given)}"
-    return Problem.of(op, dims, dtype or face.dtypes[0], options)
+    return Problem.of(op, dims, dtype or face.dtypes[0], options, direction)
 
 
 def run_config(

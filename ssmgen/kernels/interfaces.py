@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ssmgen.dtypes import accumulate
+from collections.abc import Sequence
+
+from ssmgen.dtypes import accumulate, with_complex
 from ssmgen.errors import unknown
 from ssmgen.kernels.interface import Interface, Operand
 from ssmgen.problem import Problem
 
-__all__ = ["INTERFACES", "CauchyMult", "LinearScan", "SelectiveScan", "interface"]
+__all__ = ["INTERFACES", "CauchyMult", "LinearScan", "SelectiveScan", "interface", "state_slots"]
 
 _REAL = ("fp32", "bf16", "fp16", "fp64")
 
@@ -15,8 +17,25 @@ _REAL = ("fp32", "bf16", "fp16", "fp64")
 def _sequence(name: str, problem: Problem, output: bool = False) -> Operand:
     """A (batch, dim, seqlen) operand whose unit stride is along time, or along the channels."""
     shape = (problem["batch"], problem["dim"], problem["seqlen"])
+    if problem.has("varlen"):
+        shape = (1, *shape[1:])
     free = (f"{name}_stride_dim", 1) if problem.option("layout") == "time" else (f"{name}_stride_seqlen", 2)
     return Operand(name, problem.dtype, shape, ((f"{name}_stride_batch", 0), free), output)
+
+
+def _gradients(inputs: Sequence[Operand]) -> tuple[Operand, ...]:
+    """What backward writes: the gradient of each input that has one, in the input's form."""
+    return tuple(
+        Operand(
+            f"d{x.name}",
+            x.dtype,
+            x.shape,
+            tuple((f"d{scalar}", axis) for scalar, axis in x.strides),
+            output=True,
+        )
+        for x in inputs
+        if x.name != "cu_seqlens"
+    )
 
 
 class SelectiveScan(Interface):
@@ -25,13 +44,23 @@ class SelectiveScan(Interface):
     u, delta, z, out: (batch, dim, seqlen) in the problem's dtype, all in one layout: `layout="time"` has unit stride
     along seqlen, `layout="channel"` along dim. A: (dim, d_state). B, C: constant (dim, d_state), or variable as
     (batch, groups, seqlen, d_state), contiguous, so that the states of one step form a row. D, delta_bias: (dim,).
-    last_state: (batch, dim, d_state). All but u, delta, z and out are in the accumulation dtype and contiguous.
+    initial_state, last_state: (batch, dim, d_state). All but u, delta, z and out are in the accumulation dtype and
+    contiguous; with `complex`, A, B, C and the states are complex.
+
+    With `varlen` sequences lie one behind the other: u, delta, z, out and rows have a batch of 1, `batch` counts the
+    sequences, and sequence s holds the steps cu_seqlens[s] to cu_seqlens[s + 1].
+
+    With `saved` forward also writes `states` (slots, planes, dim), the states before every `saved`-th step of each
+    sequence, which backward recomputes the others from; see `state_slots`.
+
+    Backward takes what forward takes, the gradients of its outputs, and `states` if `saved`; it writes the gradient of
+    every input, summed over all that shares the input.
     """
 
     op = "selective_scan"
     formula = (
         "h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)",
-        "delta = softplus(delta + delta_bias) when asked",
+        "delta = softplus(delta + delta_bias) when asked; of complex states, y_t = 2 Re(C_t . h_t) + D u_t",
     )
     dims = {"batch": 1, "dim": 1536, "seqlen": 2048, "d_state": 16, "groups": 1}
     dtypes = _REAL
@@ -42,52 +71,86 @@ class SelectiveScan(Interface):
         "z": (False, True),
         "delta_bias": (False, True),
         "softplus": (False, True),
+        "complex": (False, True),
+        "initial_state": (False, True),
         "last_state": (False, True),
+        "varlen": (False, True),
+        "saved": (0, 2, 4, 8, 16, 32, 64, 128, 256),
         "layout": ("time", "channel"),
     }
 
     def operands(self, problem: Problem) -> tuple[Operand, ...]:
         """See the class."""
         real = accumulate(problem.dtype)
+        kind = with_complex(real) if problem.option("complex") else real
         batch, dim, seqlen = problem["batch"], problem["dim"], problem["seqlen"]
-        states = (dim, problem["d_state"])
-        rows = (batch, problem["groups"], seqlen, problem["d_state"])
-        found = [
+        weight, state = (dim, problem["d_state"]), (batch, dim, problem["d_state"])
+        rows = (1 if problem.option("varlen") else batch, problem["groups"], seqlen, problem["d_state"])
+        inputs = [
             _sequence("u", problem),
             _sequence("delta", problem),
-            Operand("A", real, states),
-            Operand("B", real, rows if problem.option("B") == "variable" else states),
-            Operand("C", real, rows if problem.option("C") == "variable" else states),
+            Operand("A", kind, weight),
+            Operand("B", kind, rows if problem.option("B") == "variable" else weight),
+            Operand("C", kind, rows if problem.option("C") == "variable" else weight),
         ]
         if problem.option("D"):
-            found.append(Operand("D", real, (dim,)))
+            inputs.append(Operand("D", real, (dim,)))
         if problem.option("z"):
-            found.append(_sequence("z", problem))
+            inputs.append(_sequence("z", problem))
         if problem.option("delta_bias"):
-            found.append(Operand("delta_bias", real, (dim,)))
-        found.append(_sequence("out", problem, output=True))
+            inputs.append(Operand("delta_bias", real, (dim,)))
+        if problem.option("initial_state"):
+            inputs.append(Operand("initial_state", kind, state))
+        if problem.option("varlen"):
+            inputs.append(Operand("cu_seqlens", "i32", (batch + 1,)))
+        backward = problem.direction == "backward"
+        saved = int(problem.option("saved"))
+        states = Operand("states", real, state_slots(problem, saved), output=not backward) if saved else None
+        if backward:
+            inputs.append(_sequence("dout", problem))
+            if problem.option("last_state"):
+                inputs.append(Operand("dlast_state", kind, state))
+            given = [x for x in inputs if x.name not in ("dout", "dlast_state")]
+            return (*inputs, *([states] if states else ()), *_gradients(given))
+        outputs = [_sequence("out", problem, output=True)]
         if problem.option("last_state"):
-            found.append(Operand("last_state", real, (batch, *states), output=True))
-        return tuple(found)
+            outputs.append(Operand("last_state", kind, state, output=True))
+        return (*inputs, *outputs, *([states] if states else ()))
+
+
+def state_slots(problem: Problem, interval: int) -> tuple[int, int, int]:
+    """The shape (slots, planes, dim) of the states before every `interval`-th step of each sequence.
+
+    Chunk c of sequence b is slot b ceil(seqlen / interval) + c; of packed sequences, slot start // interval + b + c,
+    which leaves some unused but lets every sequence find its slots by itself. A complex state is two planes, real and
+    imaginary.
+    """
+    batch, seqlen = problem["batch"], problem["seqlen"]
+    slots = seqlen // interval + batch if problem.option("varlen") else batch * -(-seqlen // interval)
+    return slots, problem["d_state"] * (2 if problem.option("complex") else 1), problem["dim"]
 
 
 class LinearScan(Interface):
-    """Operands of the linear scan: a, b, out (batch, dim, seqlen) in one layout, initial_state (batch, dim)."""
+    """Operands of the linear scan: a, b, out (batch, dim, seqlen) in one layout, initial_state (batch, dim).
+
+    Backward takes a, h (what forward wrote), initial_state and dout, and writes da, db and dinitial_state.
+    """
 
     op = "linear_scan"
     formula = ("h_t = a_t h_{t-1} + b_t",)
     dims = {"batch": 1, "dim": 1536, "seqlen": 2048}
-    dtypes = _REAL
+    dtypes = (*_REAL, "c64", "c128")
     options = {"initial_state": (False, True), "layout": ("time", "channel"), "reverse": (False, True)}
 
     def operands(self, problem: Problem) -> tuple[Operand, ...]:
         """See the class."""
-        found = [_sequence("a", problem), _sequence("b", problem)]
-        if problem.option("initial_state"):
-            found.append(
-                Operand("initial_state", accumulate(problem.dtype), (problem["batch"], problem["dim"]))
-            )
-        return (*found, _sequence("out", problem, output=True))
+        state = Operand("initial_state", accumulate(problem.dtype), (problem["batch"], problem["dim"]))
+        given = [state] if problem.option("initial_state") else []
+        a, b = _sequence("a", problem), _sequence("b", problem)
+        if problem.direction == "forward":
+            return (a, b, *given, _sequence("out", problem, output=True))
+        h, dout = _sequence("h", problem), _sequence("dout", problem)
+        return (a, h, *given, dout, *_gradients([a, b, *given]))
 
 
 class CauchyMult(Interface):

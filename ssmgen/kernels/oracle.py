@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from ssmgen import reference
 from ssmgen.dtypes import accumulate, dtype
+from ssmgen.kernels import formulas
 from ssmgen.kernels.interfaces import interface
 from ssmgen.problem import Problem
+from ssmgen.reference.checkpointed import without_checkpoints
 
 __all__ = ["baseline", "expected", "relative_error", "sample", "tolerance"]
 
@@ -19,7 +20,7 @@ __all__ = ["baseline", "expected", "relative_error", "sample", "tolerance"]
 def sample(
     problem: Problem, seed: int, device: torch.device | str = "cpu", *, harsh: bool = False
 ) -> dict[str, Tensor]:
-    """Random inputs by operand name.
+    """Random inputs by operand name; what backward is given of forward's results is computed from them in float64.
 
     Args:
         problem: The problem.
@@ -30,30 +31,64 @@ def sample(
     """
     generator = torch.Generator().manual_seed(seed)
     draw = _DRAW[problem.op](problem, generator, harsh)
-    tensors = {}
-    for operand in interface(problem.op).operands(problem):
-        if not operand.output:
+    operands = [operand for operand in interface(problem.op).operands(problem) if not operand.output]
+    tensors: dict[str, Tensor] = {}
+    for operand in operands:
+        if operand.name in draw:
             tensors[operand.name] = operand.allocate(device).copy_(draw[operand.name]())
-    return tensors
+    with torch.no_grad():
+        for operand in operands:
+            if operand.name == "states":
+                values = formulas.states_between(
+                    problem, tensors, int(problem.option("saved")), torch.float64
+                )
+                tensors["states"] = operand.allocate(device).copy_(values)
+            elif operand.name == "h":
+                b = operand.allocate(device).copy_(draw["b"]())
+                values = formulas.outputs(problem, {**tensors, "b": b}, _wide(problem))["out"]
+                tensors["h"] = operand.allocate(device).copy_(values)
+    return {operand.name: tensors[operand.name] for operand in operands}
 
 
 def expected(problem: Problem, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Outputs by operand name, from the reference in float64 or complex128, on the inputs' device."""
-    wide = torch.complex128 if dtype(problem.dtype).is_complex else torch.float64
+    if problem.direction == "backward":
+        return formulas.gradients(problem, inputs, _wide(problem))
     with torch.no_grad():
-        return _EXPECT[problem.op](problem, inputs, wide)
+        found = formulas.outputs(problem, inputs, _wide(problem))
+        if problem.has("saved"):
+            interval = int(problem.option("saved"))
+            found["states"] = formulas.states_between(problem, inputs, interval, torch.float64)
+    return found
 
 
 def baseline(problem: Problem, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Outputs by operand name, from the reference in the accumulation dtype: what speed-ups are measured against."""
+    """Outputs by operand name, from the reference in the accumulation dtype: what speed-ups are measured against.
+
+    Of backward problems both directions: autograd through the loop has no backward without its forward.
+    """
+    kind = dtype(accumulate(problem.dtype)).torch
+    if problem.direction == "backward":
+        with without_checkpoints():
+            return formulas.gradients(problem, inputs, kind)
     with torch.no_grad():
-        return _EXPECT[problem.op](problem, inputs, dtype(accumulate(problem.dtype)).torch)
+        return formulas.outputs(problem, inputs, kind)
+
+
+def _wide(problem: Problem) -> torch.dtype:
+    return torch.complex128 if dtype(problem.dtype).is_complex else torch.float64
 
 
 def relative_error(result: Tensor, wanted: Tensor) -> float:
-    """Frobenius norm of the difference over that of what is wanted; infinite where the result is not finite."""
+    """Frobenius norm of the difference over that of what is wanted; infinite where the result is not finite.
+
+    Where NaN is wanted (slots that no sequence uses) the result is free.
+    """
     wide = torch.complex128 if wanted.is_complex() else torch.float64
     result, wanted = result.to(wide), wanted.to(wide)
+    used = ~wanted.isnan()
+    if not bool(used.all()):
+        result, wanted = result[used], wanted[used]
     if not bool(torch.isfinite(result.abs()).all()):
         return math.inf
     scale = float(torch.linalg.vector_norm(wanted))
@@ -63,15 +98,21 @@ def relative_error(result: Tensor, wanted: Tensor) -> float:
 
 # What rounding of the output alone may cost, plus what fp32 accumulation may: KERNELS aim at 2e-6 in fp32.
 _TOLERANCE = {"fp32": 2e-6, "bf16": 4e-3, "fp16": 5e-4, "fp64": 1e-13, "c64": 2e-6, "c128": 1e-13}
+# Gradients sum over time, channels and states with signs that cancel; in half precision h, too, has been rounded.
+_BACKWARD = {"fp32": 2e-5, "bf16": 6e-3, "fp16": 8e-4, "fp64": 1e-12, "c64": 2e-5, "c128": 1e-12}
 
 
 def tolerance(problem: Problem) -> float:
     """The largest relative error a kernel may have and still be used."""
-    return _TOLERANCE[problem.dtype]
+    return (_TOLERANCE if problem.direction == "forward" else _BACKWARD)[problem.dtype]
 
 
 def _normal(generator: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
     return scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def _complex(generator: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
+    return torch.complex(_normal(generator, *shape, scale=scale), _normal(generator, *shape, scale=scale))
 
 
 def _uniform(generator: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
@@ -84,8 +125,10 @@ Draws = dict[str, Callable[[], Tensor]]
 def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
     batch, dim, seqlen = problem["batch"], problem["dim"], problem["seqlen"]
     states = problem["d_state"]
-    sequence = (batch, dim, seqlen)
-    rows = (batch, problem["groups"], seqlen, states)
+    outer = 1 if problem.option("varlen") else batch
+    sequence = (outer, dim, seqlen)
+    rows = (outer, problem["groups"], seqlen, states)
+    number = _complex if problem.option("complex") else _normal
     decay = torch.arange(1, states + 1, dtype=torch.float64).expand(dim, states)  # Mamba's initialisation
     low, high = (1e-6, 3.0) if harsh else (1e-3, 1e-1)
 
@@ -94,67 +137,58 @@ def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> D
         # Softplus undone, so that the steps that reach the recurrence are the ones drawn.
         return torch.log(torch.expm1(delta)) if problem.option("softplus") else delta
 
+    def rates() -> Tensor:
+        real = -_uniform(g, 1e-2, 40.0, dim, states) if harsh else -decay
+        if not problem.option("complex"):
+            return real
+        turns = _normal(g, dim, states, scale=30.0) if harsh else math.pi * (decay - 1)  # S4D-Lin's
+        return torch.complex(real, turns)
+
+    def bounds() -> Tensor:
+        # Some sequences are empty, most are not.
+        inner = torch.randint(0, seqlen + 1, (batch - 1,), generator=g)
+        if batch > 2:
+            inner[1] = inner[0]
+        return torch.cat([torch.tensor([0]), inner.sort().values, torch.tensor([seqlen])])
+
     return {
         "u": lambda: _normal(g, *sequence),
         "delta": step,
-        "A": lambda: -_uniform(g, 1e-2, 40.0, dim, states) if harsh else -decay,
-        "B": lambda: _normal(g, *(rows if problem.option("B") == "variable" else (dim, states))),
-        "C": lambda: _normal(g, *(rows if problem.option("C") == "variable" else (dim, states))),
+        "A": rates,
+        "B": lambda: number(g, *(rows if problem.option("B") == "variable" else (dim, states))),
+        "C": lambda: number(g, *(rows if problem.option("C") == "variable" else (dim, states))),
         "D": lambda: _normal(g, dim),
         "z": lambda: _normal(g, *sequence, scale=8.0 if harsh else 1.0),
         "delta_bias": lambda: _uniform(g, 0.0, 0.1, dim),
+        "initial_state": lambda: number(g, batch, dim, states),
+        "cu_seqlens": bounds,
+        "dout": lambda: _normal(g, *sequence),
+        "dlast_state": lambda: number(g, batch, dim, states),
     }
-
-
-def _expect_selective_scan(
-    problem: Problem, inputs: Mapping[str, Tensor], wide: torch.dtype
-) -> dict[str, Tensor]:
-    rows = {
-        name: inputs[name].transpose(-1, -2) if problem.option(name) == "variable" else inputs[name]
-        for name in ("B", "C")
-    }
-    out, last_state = reference.selective_scan(
-        inputs["u"],
-        inputs["delta"],
-        inputs["A"],
-        rows["B"],
-        rows["C"],
-        inputs.get("D"),
-        inputs.get("z"),
-        inputs.get("delta_bias"),
-        bool(problem.option("softplus")),
-        dtype=wide,
-    )
-    return {"out": out, "last_state": last_state} if problem.option("last_state") else {"out": out}
 
 
 def _draw_linear_scan(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
     sequence = (problem["batch"], problem["dim"], problem["seqlen"])
+    is_complex = dtype(problem.dtype).is_complex
+    number = _complex if is_complex else _normal
+
+    def decay() -> Tensor:
+        size = _uniform(g, -1.0 if harsh else 0.5, 1.0, *sequence)
+        return torch.polar(size.abs(), _uniform(g, -math.pi, math.pi, *sequence)) if is_complex else size
+
     return {
-        "a": lambda: _uniform(g, -1.0, 1.0, *sequence) if harsh else _uniform(g, 0.5, 1.0, *sequence),
-        "b": lambda: _normal(g, *sequence, scale=100.0 if harsh else 1.0),
-        "initial_state": lambda: _normal(g, *sequence[:2]),
+        "a": decay,
+        "b": lambda: number(g, *sequence, scale=100.0 if harsh else 1.0),
+        "initial_state": lambda: number(g, *sequence[:2]),
+        "dout": lambda: number(g, *sequence),
     }
-
-
-def _expect_linear_scan(
-    problem: Problem, inputs: Mapping[str, Tensor], wide: torch.dtype
-) -> dict[str, Tensor]:
-    out = reference.linear_scan(
-        inputs["a"],
-        inputs["b"],
-        initial_state=inputs.get("initial_state"),
-        reverse=bool(problem.option("reverse")),
-        dtype=wide,
-    )
-    return {"out": out}
 
 
 def _draw_cauchy_mult(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
     rows, poles, nodes = problem["rows"], problem["poles"], problem["nodes"]
 
     def residues() -> Tensor:
-        return torch.complex(_normal(g, rows, poles), _normal(g, rows, poles))
+        return _complex(g, rows, poles)
 
     def spectrum() -> Tensor:
         # S4D-Lin: real part -1/2, imaginary parts pi n, at steps log-uniform in [0.001, 0.1].
@@ -171,21 +205,8 @@ def _draw_cauchy_mult(problem: Problem, g: torch.Generator, harsh: bool) -> Draw
     return {"v": residues, "z": frequencies, "w": spectrum}
 
 
-def _expect_cauchy_mult(
-    problem: Problem, inputs: Mapping[str, Tensor], wide: torch.dtype
-) -> dict[str, Tensor]:
-    symmetric = bool(problem.option("symmetric"))
-    out = reference.cauchy_mult(inputs["v"], inputs["z"], inputs["w"], symmetric=symmetric, dtype=wide)
-    return {"out": out}
-
-
 _DRAW: dict[str, Callable[[Problem, torch.Generator, bool], Draws]] = {
     "selective_scan": _draw_selective_scan,
     "linear_scan": _draw_linear_scan,
     "cauchy_mult": _draw_cauchy_mult,
-}
-_EXPECT: dict[str, Callable[[Problem, Mapping[str, Tensor], torch.dtype], dict[str, Tensor]]] = {
-    "selective_scan": _expect_selective_scan,
-    "linear_scan": _expect_linear_scan,
-    "cauchy_mult": _expect_cauchy_mult,
 }

@@ -38,6 +38,7 @@ class Variant(ABC):
     interface: ClassVar[Interface]
     name: ClassVar[str]
     language: ClassVar[str]
+    direction: ClassVar[str] = "forward"
     template: ClassVar[str]
     summary: ClassVar[str]  # one line for `ssmgen list`
     rules: ClassVar[tuple[Rule, ...]] = ()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssmgen import reference
 from ssmgen.dispatch import Adapter, Plan, Tensors, kernel_plan, pick_target
-from ssmgen.dtypes import DTYPES, dtype
+from ssmgen.dtypes import FLOATING, dtype
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops.op import Op, Options, common_dtype, require_tensor
 from ssmgen.problem import Problem
@@ -87,7 +87,7 @@ def _check(v: Tensor, z: Tensor, w: Tensor) -> torch.Size:
 
 
 def _complex_dtype(v: Tensor, z: Tensor, w: Tensor) -> str:
-    name = common_dtype({"v": v, "z": z, "w": w}, tuple(DTYPES))
+    name = common_dtype({"v": v, "z": z, "w": w}, FLOATING)
     return "c128" if name in ("fp64", "c128") else "c64"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import isqrt
 
 import torch
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["in_transform", "scan_in_segments", "wants_checkpoints"]
+__all__ = ["in_transform", "scan_in_segments", "wants_checkpoints", "without_checkpoints"]
+
+_is_off = False
 
 # One segment: (state, *inputs of the segment, time first) -> (state, outputs of the segment, time first).
 Segment = Callable[..., tuple[torch.Tensor, torch.Tensor]]
@@ -22,7 +25,19 @@ def in_transform() -> bool:
 
 def wants_checkpoints(*tensors: torch.Tensor) -> bool:
     """Whether autograd would keep what is computed from these; torch.func does not know checkpoints."""
-    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors) and not in_transform()
+    wanted = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    return wanted and not _is_off and not in_transform()
+
+
+@contextmanager
+def without_checkpoints() -> Iterator[None]:
+    """Let autograd keep every step, as it does in a plain loop: faster where memory is no concern; not for threads."""
+    global _is_off
+    before, _is_off = _is_off, True
+    try:
+        yield
+    finally:
+        _is_off = before
 
 
 def scan_in_segments(

@@ -142,10 +142,12 @@ def _problem(data: Mapping[str, Any]) -> Problem:
     dims, options = _mapping(data["dims"], "dims"), _mapping(data["options"], "options")
     if set(dims) != set(face.dims):
         raise InvalidInputError(f"{face.op} has the dims {', '.join(face.dims)}, not {', '.join(dims)}")
-    if set(options) != set(face.options):
+    if not set(options) <= set(face.options):
         raise InvalidInputError(
             f"{face.op} has the options {', '.join(face.options)}, not {', '.join(options)}"
         )
+    # An option that came later than the file was off.
+    options = {name: options.get(name, values[0]) for name, values in face.options.items()}
     if data["dtype"] not in face.dtypes:
         raise InvalidInputError(f"{face.op} has no dtype {data['dtype']!r}")
     if data["direction"] not in ("forward", "backward"):

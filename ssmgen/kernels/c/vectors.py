@@ -20,6 +20,7 @@ _STORED = {
     "fp16": "uint16_t",
     "c64": "float",
     "c128": "double",
+    "i32": "int32_t",
 }
 
 # Coefficients of 2^f, highest power first, by Remez's algorithm on (2^f - 1) / f, so that the constant term is exactly
