@@ -7,11 +7,11 @@ addresses of their tensors. Nothing here renders, reads a file or tunes on a hit
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -27,10 +27,11 @@ __all__ = [
     "Resolution",
     "call",
     "forget",
-    "kernel_plan",
     "pick_target",
     "resolve",
+    "resolve_training",
     "say_reference",
+    "say_untuned",
     "tune_command",
 ]
 
@@ -148,6 +149,42 @@ def resolve(problem: Problem, target: Target) -> Resolution | None:
     return _resolutions[key]
 
 
+# How often forward saves a state where nothing has been tuned: a sixteenth or less of all states costs little memory;
+# where no backward kernel takes so few, it recomputes them.
+_SAVED = (64, 32, 16, 0, 8, 4, 2)
+
+
+def resolve_training(problem: Problem, target: Target) -> tuple[Problem, Problem | None]:
+    """The forward and the backward problem that training runs in the place of a forward problem.
+
+    They agree on how often states are saved: as tuned, where the pair has been tuned, the fastest pair first.
+    Without a backward kernel, forward is as it was, and there is no backward problem.
+    """
+    backward = replace(problem, direction="backward")
+    if "saved" not in interface(problem.op).options:
+        return problem, backward if resolve(backward, target) is not None else None
+    pairs = [
+        (problem.with_options(saved=saved), backward.with_options(saved=saved))
+        for saved in _SAVED
+        if len(target.space(problem.with_options(saved=saved)))
+    ]
+    found = [
+        (forward, backward, resolution)
+        for forward, backward in pairs
+        if (resolution := resolve(backward, target)) is not None
+    ]
+    if not found:
+        return problem, None
+
+    def seconds(pair: tuple[Problem, Problem, Resolution]) -> float:
+        matches = [resolution.match for resolution in (pair[2], resolve(pair[0], target)) if resolution]
+        return sum(math.inf if match is None else match.entry.seconds for match in matches)
+
+    # Of what is as fast, or untuned, min takes the first.
+    forward, backward, _ = min(found, key=seconds)
+    return forward, backward
+
+
 def _resolve(problem: Problem, target: Target) -> Resolution | None:
     space = target.space(problem)
     if not len(space):
@@ -203,65 +240,6 @@ def tune_command(problem: Problem) -> str:
     return " ".join(["ssmgen tune", problem.op, *flags, f"--dtype {problem.dtype}"])
 
 
-class Adapter(NamedTuple):
-    """How one operand is made from a call's tensors.
-
-    Attributes:
-        source: Which tensor of the call.
-        convert: What brings it into the operand's form; None where it has that form already.
-    """
-
-    source: int
-    convert: Callable[[Tensor], Tensor] | None
-
-
-def kernel_plan(
-    problem: Problem,
-    target: Target,
-    adapters: Sequence[Adapter],
-    tensors: Tensors,
-    finish: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]] | None = None,
-) -> Plan | None:
-    """A plan that runs the best known kernel, or None where the target has none for the problem.
-
-    Args:
-        problem: The exact problem.
-        target: A target that is present.
-        adapters: One for each input operand, in the interface's order.
-        tensors: The tensors of the call that is being prepared.
-        finish: What turns the output operands into the op's outputs.
-    """
-    resolution = resolve(problem, target)
-    if resolution is None:
-        return None
-    if resolution.how == "default" and target.facts.kind != "interpret":
-        _say_untuned(problem, target)
-    device = next(x for x in tensors if x is not None).device
-    outputs = [x.allocator(device) for x in interface(problem.op).operands(problem) if x.output]
-
-    def operands(tensors: Tensors) -> list[Tensor]:
-        found = []
-        for source, convert in adapters:
-            tensor = tensors[source]
-            assert tensor is not None
-            found.append(tensor if convert is None else convert(tensor))
-        return found + [allocate() for allocate in outputs]
-
-    trial = operands(tensors)
-    face = interface(problem.op)
-    kernel = target.compile(resolution.variant, problem, resolution.config, face.aligned(problem, trial))
-    run = kernel.bind(face.bindings(problem, trial))
-    first = len(adapters)
-
-    def plan(tensors: Tensors) -> tuple[Tensor, ...]:
-        ready = operands(tensors)
-        run(ready)
-        results = tuple(ready[first:])
-        return results if finish is None else finish(results)
-
-    return plan
-
-
 _said: set[tuple[object, ...]] = set()
 
 
@@ -279,7 +257,8 @@ def _depth_of_caller() -> int:
     return depth
 
 
-def _say_untuned(problem: Problem, target: Target) -> None:
+def say_untuned(problem: Problem, target: Target) -> None:
+    """Warn, once for each problem class, that a default config runs, and how to tune."""
     _say_once(
         (target.name, problem.problem_class()),
         f"{problem.op} has no tuned config for {problem} on {target.facts.name}; a default is used. "

@@ -44,7 +44,7 @@ def test_a_second_call_takes_the_hot_path(monkeypatch: pytest.MonkeyPatch) -> No
     def cold(*args: object) -> None:
         raise AssertionError("the cold path was taken again")
 
-    monkeypatch.setattr(dispatch, "resolve", cold)
+    monkeypatch.setattr("ssmgen.ops.launch.resolve", cold)
     ssmgen.linear_scan(a, a)
     with pytest.raises(AssertionError, match="cold path"):
         ssmgen.linear_scan(a[:2], a[:2])

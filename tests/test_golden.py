@@ -27,24 +27,31 @@ FACTS = {
 }
 
 
-def problems(op: str) -> Iterator[tuple[str, Problem]]:
-    """The op with nothing asked for, and with every option away from its default."""
-    face = INTERFACES[op]
-    yield "bare", make_problem(op)
-    full = {name: values[-1] for name, values in face.options.items() if name not in ("B", "C")}
-    yield "full", make_problem(op, "bf16" if "bf16" in face.dtypes else None, **full)
+def problems(variant: Variant) -> Iterator[tuple[str, Problem]]:
+    """The op with nothing asked for, and with every option away from its default that the variant takes."""
+    face = variant.interface
+    op = face.op
+    yield "bare", make_problem(op, direction=variant.direction)
+    full = make_problem(op, "bf16" if "bf16" in face.dtypes else None, direction=variant.direction)
+    for name, values in face.options.items():
+        further = full.with_options(**{name: values[-1]})
+        if name not in ("B", "C") and variant.supports(further):
+            full = further
+    if full.options != make_problem(op).options:
+        yield "full", full
     if op == "selective_scan":
-        yield "constant", make_problem(op, B="constant", C="constant")
-        yield "grouped", make_problem(op, groups=4)
+        yield "constant", make_problem(op, direction=variant.direction, B="constant", C="constant")
+        yield "grouped", make_problem(op, direction=variant.direction, groups=4)
 
 
 def cases() -> Iterator[tuple[str, Variant, Problem]]:
     for op in INTERFACES:
         for language in FACTS:
             for variant in variants(op, language):
-                for name, problem in problems(op):
+                kernel = op if variant.direction == "forward" else f"{op}_{variant.direction}"
+                for name, problem in problems(variant):
                     if variant.supports(problem):
-                        path = f"{language}/{op}_{variant.name}_{name}{SUFFIX[language]}"
+                        path = f"{language}/{kernel}_{variant.name}_{name}{SUFFIX[language]}"
                         yield path, variant, problem
 
 

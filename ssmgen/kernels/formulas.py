@@ -82,7 +82,7 @@ _RESIDUALS = ("states", "h")
 
 
 def states_between(problem: Problem, inputs: Operands, interval: int, dtype: torch.dtype) -> Tensor:
-    """The states before every `interval`-th step of each sequence, as `state_slots` lays them out; unused ones are NaN.
+    """The states before every `interval`-th step of each sequence, laid out by `state_slots`; NaN where unused.
 
     Args:
         problem: A selective scan.

@@ -60,7 +60,7 @@ class SelectiveScan(Interface):
     op = "selective_scan"
     formula = (
         "h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)",
-        "delta = softplus(delta + delta_bias) when asked; of complex states, y_t = 2 Re(C_t . h_t) + D u_t",
+        "delta = softplus(delta + delta_bias) when asked",
     )
     dims = {"batch": 1, "dim": 1536, "seqlen": 2048, "d_state": 16, "groups": 1}
     dtypes = _REAL

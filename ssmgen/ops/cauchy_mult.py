@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ssmgen import reference
-from ssmgen.dispatch import Adapter, Plan, Tensors, kernel_plan, pick_target
+from ssmgen.dispatch import Tensors, pick_target
 from ssmgen.dtypes import FLOATING, dtype
 from ssmgen.errors import InvalidInputError
+from ssmgen.ops.launch import Adapter, Call
 from ssmgen.ops.op import Op, Options, common_dtype, require_tensor
 from ssmgen.problem import Problem
 
@@ -45,7 +46,7 @@ def cauchy_mult(
 class _CauchyMult(Op):
     name = "cauchy_mult"
 
-    def plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
+    def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
         v, z, w = map(require_tensor, ("v", "z", "w"), tensors)
         leading = _check(v, z, w)
         chosen = pick_target(target, tensors)
@@ -53,10 +54,9 @@ class _CauchyMult(Op):
         sizes = {"rows": leading.numel(), "poles": w.shape[-1], "nodes": z.shape[-1]}
         problem = Problem.of(self.name, sizes, name, {"symmetric": bool(options[0])})
         kind = dtype(name).torch
-        adapters = [Adapter(index, _matrix(x, leading, kind)) for index, x in enumerate((v, z, w))]
+        adapters = tuple(Adapter(index, _matrix(x, leading, kind)) for index, x in enumerate((v, z, w)))
         shape = (*leading, sizes["nodes"])
-        plan = kernel_plan(problem, chosen, adapters, tensors, lambda outputs: (outputs[0].reshape(shape),))
-        return plan or self.reference_plan(options, chosen, name)
+        return Call(problem, chosen, adapters, lambda outputs: (outputs[0].reshape(shape),))
 
     def reference(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         v, z, w = tensors

@@ -8,9 +8,10 @@ from math import prod
 from torch import Tensor
 
 from ssmgen import reference
-from ssmgen.dispatch import Adapter, Plan, Tensors, kernel_plan, pick_target
+from ssmgen.dispatch import Tensors, pick_target
 from ssmgen.dtypes import accumulate, dtype
 from ssmgen.errors import InvalidInputError
+from ssmgen.ops.launch import Adapter, Call
 from ssmgen.ops.op import Op, Options, common_dtype, require_shape, require_tensor
 from ssmgen.ops.sequences import common_layout, sequence_adapter
 from ssmgen.problem import Problem
@@ -33,8 +34,8 @@ def linear_scan(
 ) -> Tensor:
     """`h_t = a_t h_{t-1} + b_t` along the last dim: the recurrence under S5, RG-LRU, minGRU and the like.
 
-    The state is kept in float32, or in float64 for float64 inputs. Complex inputs run through the reference.
-    Differentiable in every tensor.
+    The state is kept in float32, or in float64 for float64 inputs; of complex inputs, in pairs of these.
+    Differentiable in every tensor; gradients have kernels of their own, and the same bits every time.
 
     Args:
         a: (..., L), float32, bfloat16, float16, float64 or complex; any strides. Unit stride along the last dim or
@@ -57,7 +58,7 @@ def linear_scan(
 class _LinearScan(Op):
     name = "linear_scan"
 
-    def plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
+    def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
         a, b = map(require_tensor, ("a", "b"), tensors)
         initial_state = tensors[2]
         _check(a, b, initial_state)
@@ -66,8 +67,6 @@ class _LinearScan(Op):
         kind, wide = dtype(name), dtype(accumulate(name))
         if initial_state is not None:
             common_dtype({"initial_state": initial_state}, _DTYPES if kind.is_complex else _REAL)
-        if kind.is_complex:
-            return self.reference_plan(options, chosen, name)
         shape = a.shape
         sizes = (prod(shape[:-2]), shape[-2] if a.ndim > 1 else 1, shape[-1])
         a3, b3 = a.reshape(sizes), b.reshape(sizes)
@@ -85,8 +84,7 @@ class _LinearScan(Op):
         if initial_state is not None:
             adapters.append(Adapter(2, lambda x: x.reshape(sizes[:2]).to(wide.torch).contiguous()))
         finish = None if shape == sizes else (lambda outputs: (outputs[0].reshape(shape),))
-        plan = kernel_plan(problem, chosen, adapters, tensors, finish)
-        return plan or self.reference_plan(options, chosen, name)
+        return Call(problem, chosen, tuple(adapters), finish)
 
     def reference(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         a, b, initial_state = tensors

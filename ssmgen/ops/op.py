@@ -1,9 +1,9 @@
-"""What all ops share: the call through dispatch, and gradients through the reference."""
+"""What all ops share: the call through dispatch, with and without gradients, and checks."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from ssmgen import dispatch
 from ssmgen.dispatch import Plan, Tensors
 from ssmgen.dtypes import by_torch
 from ssmgen.errors import InvalidInputError
+from ssmgen.ops.launch import Call, inference_plan, training_plan
 from ssmgen.reference.checkpointed import in_transform
-from ssmgen.targets import Target
 
 __all__ = ["Op", "common_dtype", "require_shape", "require_tensor"]
 
@@ -21,45 +21,51 @@ Options = tuple[object, ...]
 
 
 class Op(ABC):
-    """One op: how a call is prepared, and the differentiable formula that its gradients come from."""
+    """One op: how a call is prepared for kernels, and the differentiable formula for what has none."""
 
     name: ClassVar[str]
 
     @abstractmethod
-    def plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
-        """Check a call that dispatch has not met before, and prepare it."""
+    def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
+        """Check a call that dispatch has not met before, and say what kernels are to compute."""
 
     @abstractmethod
     def reference(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         """The outputs by the reference, differentiable, in the outputs' dtypes."""
-
-    def reference_plan(self, options: Options, target: Target, dtype: str) -> Plan:
-        """The plan for what the target has no kernel for."""
-        dispatch.say_reference(self.name, dtype, target)
-        return lambda tensors: self.reference(tensors, options)
 
     def __call__(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
         """The outputs; differentiable if an input requires gradients."""
         if in_transform():
             # Tangents and batched tensors pass through PyTorch's own ops, and so through the reference.
             return self.reference(tensors, options)
-        if torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in tensors):
-            apply: Any = _ThroughReference.apply  # which only some releases of PyTorch give a type
-            outputs: tuple[Tensor, ...] = apply(self, options, target, *tensors)
-            return outputs
-        return self.forward(tensors, options, target)
-
-    def forward(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
-        """The outputs, without gradients."""
         try:
+            trains = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
             if any(x is not None and (x.is_conj() or x.is_neg()) for x in tensors):
                 # Kernels read memory, which holds the other sign.
                 tensors = [x if x is None else x.resolve_conj().resolve_neg() for x in tensors]
-            return dispatch.call(self.name, self.plan, tensors, options, target)
+            key, plan = (self._training, self._training_plan) if trains else (self.name, self._plan)
+            return dispatch.call(key, plan, tensors, options, target)
         except (AttributeError, RuntimeError) as error:
             # The key is made before anything is checked, which keeps the hot path short.
             self._explain(tensors, error)
             raise
+
+    @property
+    def _training(self) -> str:
+        return f"{self.name} with gradients"
+
+    def _plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
+        call = self.prepare(tensors, options, target)
+        return inference_plan(call, tensors) or self._reference_plan(options, call)
+
+    def _training_plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
+        call = self.prepare(tensors, options, target)
+        return training_plan(call, tensors) or self._reference_plan(options, call)
+
+    def _reference_plan(self, options: Options, call: Call) -> Plan:
+        """The plan for what the target has no kernel for."""
+        dispatch.say_reference(self.name, call.problem.dtype, call.target)
+        return lambda tensors: self.reference(tensors, options)
 
     def _explain(self, tensors: Tensors, error: Exception) -> None:
         """Raise an `InvalidInputError` if it is an input's kind, and not a bug, that led to the error."""
@@ -71,46 +77,6 @@ class Op(ABC):
                 raise InvalidInputError(
                     f"an input of {self.name} is a {'nested' if x.is_nested else x.layout} tensor; make it dense."
                 ) from error
-
-
-class _ThroughReference(torch.autograd.Function):
-    """Forward by the kernels; backward by autograd through the reference, which checkpoints time."""
-
-    @staticmethod
-    def forward(ctx: Any, op: Op, options: Options, target: str | None, *tensors: Tensor | None) -> Any:
-        ctx.op, ctx.options = op, options
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors)
-        return op.forward(tensors, options, target)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        needed = ctx.needs_input_grad[3:]
-        again = torch.is_grad_enabled()
-        with torch.enable_grad():
-            # Each input gets a node of its own, so that a path from one input to another is not followed here: the
-            # caller's engine does that. For a double backward the nodes lead on to the inputs; else the graph ends.
-            saved = [
-                None if x is None else (x.view_as(x) if again else x.detach().requires_grad_(need))
-                for x, need in zip(ctx.saved_tensors, needed, strict=True)
-            ]
-            outputs = ctx.op.reference(saved, ctx.options)
-        reached = [
-            (y, g) for y, g in zip(outputs, gradients, strict=True) if g is not None and y.requires_grad
-        ]
-        wanted = [x for x, need in zip(saved, needed, strict=True) if need and x is not None]
-        found = iter(
-            torch.autograd.grad(
-                [y for y, _ in reached],
-                wanted,
-                [g for _, g in reached],
-                create_graph=again,
-                allow_unused=True,
-            )
-            if reached
-            else [None] * len(wanted)
-        )
-        return (None, None, None, *(next(found) if need else None for need in needed))
 
 
 def require_tensor(what: str, x: object, cause: BaseException | None = None) -> Tensor:

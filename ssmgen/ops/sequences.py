@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ssmgen.dispatch import Adapter
+from ssmgen.ops.launch import Adapter
 
 __all__ = ["common_layout", "sequence_adapter"]
 

@@ -62,7 +62,7 @@ def test_the_order_of_keys_in_a_file_does_not_matter(entry: TunedConfig) -> None
         (("problem", "dims", "d_state"), 16),
         (("problem", "options", "layout"), "diagonal"),
         (("problem", "options", "reverse"), 1),
-        (("problem", "options"), {}),
+        (("problem", "options"), {"colour": True}),
     ],
 )
 def test_a_bad_value_is_refused_by_name(keys: tuple[str, ...], value: object) -> None:

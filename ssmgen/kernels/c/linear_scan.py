@@ -43,8 +43,8 @@ class _LinearScan(Variant):
     language = "c"
 
     def supports(self, problem: Problem) -> bool:
-        """Forward, every option."""
-        return problem.direction == "forward"
+        """Forward, every option, of real numbers."""
+        return problem.direction == "forward" and problem.dtype not in ("c64", "c128")
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """Scratch memory: none, unless a variant needs it."""

@@ -26,8 +26,13 @@ class _SelectiveScan(Variant):
     language = "c"
 
     def supports(self, problem: Problem) -> bool:
-        """Forward, with real states of 1 to 256."""
-        return problem.direction == "forward" and 1 <= problem["d_state"] <= 256
+        """Forward, with real states of 1 to 256 that start from zero."""
+        new = ("complex", "initial_state", "varlen", "saved")
+        return (
+            problem.direction == "forward"
+            and 1 <= problem["d_state"] <= 256
+            and not any(problem.has(option) for option in new)
+        )
 
     def sizes(self, problem: Problem) -> tuple[str, ...]:
         """The dims that the kernel takes at run time."""

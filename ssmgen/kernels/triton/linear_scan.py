@@ -30,8 +30,9 @@ class _LinearScan(TritonVariant):
     interface = INTERFACES["linear_scan"]
 
     def supports(self, problem: Problem) -> bool:
-        """As many channels as a launch grid covers with the narrowest of blocks that a variant may be left with."""
-        return super().supports(problem) and problem["dim"] <= 16 * MOST_BLOCKS
+        """Real numbers, and as many channels as a launch grid covers with the narrowest blocks."""
+        real = problem.dtype != "c64"
+        return super().supports(problem) and real and problem["dim"] <= 16 * MOST_BLOCKS
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """The launches for these sizes; one, unless a variant makes more."""

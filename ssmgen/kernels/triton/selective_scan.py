@@ -33,8 +33,13 @@ class SelectiveScan(TritonVariant):
     interface = INTERFACES["selective_scan"]
 
     def supports(self, problem: Problem) -> bool:
-        """As many groups as a launch grid has blocks: a block never crosses groups."""
-        return super().supports(problem) and group_count(problem) <= MOST_BLOCKS
+        """Real states from zero; as many groups as a launch grid has blocks: a block never crosses groups."""
+        new = ("complex", "initial_state", "varlen", "saved")
+        return (
+            super().supports(problem)
+            and group_count(problem) <= MOST_BLOCKS
+            and not any(problem.has(option) for option in new)
+        )
 
     @abstractmethod
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
