@@ -11,7 +11,7 @@ from ssmgen.kernels.oracle import expected, relative_error, sample
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import Target
 
-__all__ = ["GPU", "ON_GPU", "make_problem", "run_config"]
+__all__ = ["GPU", "ON_GPU", "is_left_to_the_reference", "make_problem", "run_config"]
 
 GPU = "hip" if torch.version.hip else "cuda"
 # A parameter of tests that take the name of a target.
@@ -33,6 +33,17 @@ def make_problem(
     options = {name: given.pop(name, values[0]) for name, values in face.options.items()}
     assert not given, f"{op} has no {sorted(given)}"
     return Problem.of(op, dims, dtype or face.dtypes[0], options, direction)
+
+
+def is_left_to_the_reference(problem: Problem, language: str) -> bool:
+    """Whether no kernel of the language serves the forward problem yet."""
+    if problem.has("complex") or problem.has("varlen"):
+        return True
+    if language == "triton":
+        wide = problem.dtype in ("fp64", "c128")
+        saves = problem.op == "selective_scan" and (problem.has("initial_state") or problem.has("saved"))
+        return wide or saves
+    return problem.has("saved") and problem.option("saved") not in (16, 32, 64, 128)
 
 
 def run_config(

@@ -6,6 +6,7 @@ To accept a change: `pytest tests/test_golden.py --accept-golden`, then read the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,19 +30,20 @@ FACTS = {
 
 def problems(variant: Variant) -> Iterator[tuple[str, Problem]]:
     """The op with nothing asked for, and with every option away from its default that the variant takes."""
-    face = variant.interface
-    op = face.op
-    yield "bare", make_problem(op, direction=variant.direction)
-    full = make_problem(op, "bf16" if "bf16" in face.dtypes else None, direction=variant.direction)
-    for name, values in face.options.items():
-        further = full.with_options(**{name: values[-1]})
-        if name not in ("B", "C") and variant.supports(further):
-            full = further
-    if full.options != make_problem(op).options:
+    options = variant.interface.options
+    bare = make_problem(variant.interface.op, direction=variant.direction)
+    if variant.direction == "backward" and "saved" in options:
+        bare = next(filter(variant.supports, (bare.with_options(saved=steps) for steps in options["saved"])))
+    yield "bare", bare
+    full = replace(bare, dtype="bf16" if "bf16" in variant.interface.dtypes else bare.dtype)
+    for name in [name for name in options if name not in ("B", "C")]:
+        further = (full.with_options(**{name: value}) for value in reversed(options[name]))
+        full = next(filter(variant.supports, further), full)
+    if full.options != bare.options:
         yield "full", full
-    if op == "selective_scan":
-        yield "constant", make_problem(op, direction=variant.direction, B="constant", C="constant")
-        yield "grouped", make_problem(op, direction=variant.direction, groups=4)
+    if bare.op == "selective_scan":
+        yield "constant", bare.with_options(B="constant", C="constant")
+        yield "grouped", bare.with_dims(groups=4)
 
 
 def cases() -> Iterator[tuple[str, Variant, Problem]]:

@@ -58,7 +58,7 @@ def gradients(
     with torch.enable_grad():
         # Each input gets a node of its own, so that a path from one input to another is not followed here.
         leaves = {
-            name: x.view_as(x) if create_graph else x.detach().requires_grad_(name in wanted)
+            name: x.view_as(x) if create_graph else _widened(x, dtype).requires_grad_(name in wanted)
             for name, x in primal.items()
         }
         results = outputs(problem, leaves, dtype)
@@ -74,6 +74,14 @@ def gradients(
         materialize_grads=True,
     )
     return {f"d{name}": gradient for name, gradient in zip(wanted, found, strict=True)}
+
+
+def _widened(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """A leaf in the dtype of the computation, so that its gradient is not rounded; offsets as they are."""
+    if not (x.is_floating_point() or x.is_complex()):
+        return x
+    kind = dtype.to_complex() if x.is_complex() else dtype.to_real()
+    return x.detach().to(kind, copy=True)
 
 
 # What backward is given beside the inputs of forward: gradients of outputs, and what forward kept.

@@ -139,7 +139,7 @@ class LinearScan(Interface):
     op = "linear_scan"
     formula = ("h_t = a_t h_{t-1} + b_t",)
     dims = {"batch": 1, "dim": 1536, "seqlen": 2048}
-    dtypes = (*_REAL, "c64", "c128")
+    dtypes = _REAL
     options = {"initial_state": (False, True), "layout": ("time", "channel"), "reverse": (False, True)}
 
     def operands(self, problem: Problem) -> tuple[Operand, ...]:

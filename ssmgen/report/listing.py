@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ def _op_data(face: Interface, kernels: Sequence[_Kernel]) -> dict[str, Any]:
         "kernels": [
             {
                 "language": kernel.variant.language,
+                "direction": kernel.variant.direction,
                 "variant": kernel.variant.name,
                 "summary": kernel.variant.summary,
                 "configs": {kernel.target: kernel.configs},
@@ -95,9 +96,14 @@ def _kernels(face: Interface) -> Iterator[_Kernel]:
     options = {name: values[0] for name, values in face.options.items()}
     problem = Problem.of(face.op, face.dims, face.dtypes[0], options)
     for language, name in _LANGUAGES.items():
-        space = Space.of(problem, target(name).facts, variants(face.op, language))
         for variant in variants(face.op, language):
-            yield _Kernel(variant, name, len(space.configs.get(variant.name, ())))
+            # Backward is shown for the longest way between saved states that the variant takes.
+            directed = replace(problem, direction=variant.direction)
+            if variant.direction == "backward" and "saved" in options:
+                ways = (directed.with_options(saved=steps) for steps in reversed(face.options["saved"]))
+                directed = next(filter(variant.supports, ways), directed)
+            space = Space.of(directed, target(name).facts, [variant])
+            yield _Kernel(variant, name, len(space))
 
 
 def print_listing(listing: Listing, console: Console) -> None:
@@ -125,7 +131,7 @@ def _op(face: Interface, kernels: Sequence[_Kernel]) -> RenderableType:
         variant = kernel.variant
         table.add_row(
             Text(variant.language, "cyan"),
-            variant.name,
+            variant.name if variant.direction == "forward" else f"{variant.name}, {variant.direction}",
             variant.summary,
             f"{kernel.configs} configs ({kernel.target})",
         )

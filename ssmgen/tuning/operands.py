@@ -72,7 +72,8 @@ def compiled(
     face = interface(problem.op)
     if tensors is None:
         tensors = [operand.allocate("meta") for operand in face.operands(problem)]
-    variant = next(item for item in target.variants(problem.op) if item.name == config.variant)
+    variants = [item for item in target.variants(problem.op) if item.direction == problem.direction]
+    variant = next(item for item in variants if item.name == config.variant)
     return target.compile(variant, problem, config, face.aligned(problem, tensors))
 
 

@@ -28,7 +28,7 @@ def test_finalists_are_timed_in_rounds_with_the_reference_among_them() -> None:
 def test_operands_together_exceed_the_last_level_cache_unless_the_problem_is_tiny() -> None:
     cache = last_level_cache(torch.device("cpu"))
     assert cache >= 1 << 18
-    bench = Bench(FakeTarget(BEHAVIOURS), make_problem("linear_scan", dim=256, seqlen=2048))
+    bench = Bench(FakeTarget(BEHAVIOURS), make_problem("linear_scan", dim=640, seqlen=2048))
     assert "cold" in bench.conditions
     assert "warm" in Bench(FakeTarget(BEHAVIOURS), PROBLEM).conditions
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from ssmgen.kernels.c import cauchy_mult, linear_scan, selective_scan
+from ssmgen.kernels.c import cauchy_mult, linear_scan, selective_scan, selective_scan_backward
 from ssmgen.kernels.variant import Variant
 
 __all__ = ["VARIANTS"]
 
-VARIANTS: tuple[Variant, ...] = (*selective_scan.SCANS, *linear_scan.SCANS, *cauchy_mult.PRODUCTS)
+VARIANTS: tuple[Variant, ...] = (
+    *selective_scan.SCANS,
+    *selective_scan_backward.SCANS,
+    *linear_scan.SCANS,
+    *cauchy_mult.PRODUCTS,
+)

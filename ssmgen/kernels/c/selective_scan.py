@@ -26,12 +26,11 @@ class _SelectiveScan(Variant):
     language = "c"
 
     def supports(self, problem: Problem) -> bool:
-        """Forward, with real states of 1 to 256 that start from zero."""
-        new = ("complex", "initial_state", "varlen", "saved")
+        """Forward, with real states of 1 to 256, of sequences that are not packed."""
         return (
             problem.direction == "forward"
             and 1 <= problem["d_state"] <= 256
-            and not any(problem.has(option) for option in new)
+            and not any(problem.has(option) for option in ("complex", "varlen"))
         )
 
     def sizes(self, problem: Problem) -> tuple[str, ...]:
@@ -58,6 +57,9 @@ class _SelectiveScan(Variant):
     def program(self, problem: Problem, config: Config) -> Program:
         """See `Variant.program`."""
         return program(self.interface, problem, self.sizes(problem), self.workspaces(problem, config))
+
+
+_TILES = (16, 32, 64, 128, 256)
 
 
 def _fits_registers(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
@@ -97,20 +99,26 @@ class Channels(_SelectiveScan):
         ),
     )
 
+    def supports(self, problem: Problem) -> bool:
+        """Also states saved at the start of each tile, which is a multiple of a vector's length."""
+        saved = int(problem.option("saved"))
+        return super().supports(problem) and (saved == 0 or saved in _TILES[:-1])
+
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        d_state = problem["d_state"]
+        d_state, saved = problem["d_state"], int(problem.option("saved"))
         return {
             "exp": ("poly", "libm"),
             "lanes": lane_choices(problem, facts),
             "states": tuple(count for count in (1, 2, 4, 6, 8, 12, 16) if count <= d_state),
-            "tile": (16, 32, 64, 128, 256),
+            "tile": (saved,) if saved else _TILES,
         }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """Wide vectors, and tiles long enough that reloading the states does not count."""
         lanes, states = lane_choices(problem, facts)[0], _default_states(problem, facts)
-        return Config.of(self.name, {"exp": "poly", "lanes": lanes, "states": states, "tile": 64})
+        tile = int(problem.option("saved")) or 64
+        return Config.of(self.name, {"exp": "poly", "lanes": lanes, "states": states, "tile": tile})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
@@ -129,6 +137,10 @@ def _is_widest_or_enough(problem: Problem, config: Config, facts: DeviceFacts) -
     return lanes == lane_choices(problem, facts)[0] or problem["d_state"] <= lanes
 
 
+def _starts_from_zero(problem: Problem) -> bool:
+    return not (problem.has("initial_state") or problem.has("saved"))
+
+
 class States(_SelectiveScan):
     """States in vector lanes, one channel after another: what a few channels leave to do."""
 
@@ -142,6 +154,10 @@ class States(_SelectiveScan):
             _is_widest_or_enough,
         ),
     )
+
+    def supports(self, problem: Problem) -> bool:
+        """Without an initial state, and without saving any."""
+        return super().supports(problem) and _starts_from_zero(problem)
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -193,8 +209,10 @@ class Chunked(_SelectiveScan):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """Sequences of more than one chunk."""
-        return super().supports(problem) and problem["seqlen"] > _SHORTEST_CHUNK
+        """Sequences of more than one chunk, without an initial state, and without saving any."""
+        return (
+            super().supports(problem) and _starts_from_zero(problem) and problem["seqlen"] > _SHORTEST_CHUNK
+        )
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""

@@ -70,6 +70,7 @@ def vector_context(storage: str, lanes: int) -> dict[str, object]:
         "lanes": lanes,
         "bytes": itemsize,
         "log2e": repr(math.log2(math.e)) + suffix,
+        "ln2": repr(math.log(2)) + suffix,
         "exp2_coefficients": _EXP2_FLOAT if is_float else _EXP2_DOUBLE,
         "exp2_error": "1.9e-7" if is_float else "3e-16",
         "exp2_low": "-127.0f" if is_float else "-1023.0",
@@ -124,8 +125,9 @@ def arguments(
 def program(
     interface: Interface, problem: Problem, sizes: Sequence[str], workspaces: tuple[Workspace, ...] = ()
 ) -> Program:
-    """One call of the function named like the op, with all operands and the members of `arguments` in their order."""
+    """One call of the function named like the op and its direction, with what `arguments` lists, in its order."""
     operands = interface.operands(problem)
     pointers = [*(operand.name for operand in operands), *(workspace.name for workspace in workspaces)]
     strides = [scalar for operand in operands for scalar, _ in operand.strides]
-    return Program((Launch(interface.op, (*pointers, *sizes, *strides)),), workspaces)
+    function = interface.op if problem.direction == "forward" else f"{interface.op}_backward"
+    return Program((Launch(function, (*pointers, *sizes, *strides)),), workspaces)

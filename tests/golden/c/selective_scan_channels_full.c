@@ -1,14 +1,14 @@
-// selective_scan forward, bf16: channels(exp=poly,lanes=16,states=8,tile=64)
+// selective_scan forward, bf16: channels(exp=poly,lanes=16,states=8,tile=128)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source a2b4b44d05a8d7aa.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 90deba106d98a00c.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 16, TILE = 64 };
+enum { LANES = 16, STATES = 16, TILE = 128 };
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -24,8 +24,10 @@ struct selective_scan_args {
     const float *D;
     const uint16_t *z;
     const float *delta_bias;
+    const float *initial_state;
     uint16_t *out;
     float *last_state;
+    float *states;
     int64_t batch, dim, seqlen, groups;
     int64_t u_stride_batch, u_stride_seqlen;
     int64_t delta_stride_batch, delta_stride_seqlen;
@@ -173,15 +175,27 @@ static void load_states(floats *states, const float *x, int64_t channels)
 static inline floats load_channels(const float *x, int64_t channels)
 {
     floats y = {0};
-    memcpy(&y, x, (size_t)channels * sizeof *x);
+    if (channels == LANES)
+        memcpy(&y, x, sizeof y); // of a known size, so not a call
+    else
+        memcpy(&y, x, (size_t)channels * sizeof *x);
     return y;
+}
+
+static inline void store_channels(float *x, floats y, int64_t channels)
+{
+    if (channels == LANES)
+        memcpy(x, &y, sizeof y);
+    else
+        memcpy(x, &y, (size_t)channels * sizeof *x);
 }
 
 // `channels` channels from d0 on of one batch, all of time: states in registers, a group at a time, over a tile in L1.
 static void scan_block(const struct selective_scan_args *args, int64_t b, int64_t g, int64_t d0,
                        int64_t channels)
 {
-    floats h[STATES] = {0};
+    floats h[STATES];
+    load_states(h, args->initial_state + (b * args->dim + d0) * STATES, channels);
     floats A[STATES];
     load_states(A, args->A + d0 * STATES, channels);
     for (int n = 0; n < STATES; n++)
@@ -197,6 +211,9 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
 
     for (int64_t t0 = 0; t0 < args->seqlen; t0 += TILE) {
         const int64_t steps = args->seqlen - t0 < TILE ? args->seqlen - t0 : TILE;
+        float *states = args->states + (b * ((args->seqlen + TILE - 1) / TILE) + t0 / TILE) * STATES * args->dim + d0;
+        for (int n = 0; n < STATES; n++)
+            store_channels(states + n * args->dim, h[n], channels);
         floats u[TILE], delta[TILE], y[TILE];
         load_tile(u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
         load_tile(delta, delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, channels, steps);

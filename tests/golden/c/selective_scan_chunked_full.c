@@ -1,7 +1,7 @@
 // selective_scan forward, bf16: chunked(chunk=256,exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 362e2b6eca01b57e.
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 9b6723ad6f0b1b71.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -174,7 +174,10 @@ static void load_states(floats *states, const float *x, int64_t channels)
 static inline floats load_channels(const float *x, int64_t channels)
 {
     floats y = {0};
-    memcpy(&y, x, (size_t)channels * sizeof *x);
+    if (channels == LANES)
+        memcpy(&y, x, sizeof y); // of a known size, so not a call
+    else
+        memcpy(&y, x, (size_t)channels * sizeof *x);
     return y;
 }
 

@@ -1,0 +1,120 @@
+"""The gradients of the selective scan in C."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ssmgen.config import Config, Value
+from ssmgen.device import DeviceFacts
+from ssmgen.dtypes import accumulate
+from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
+from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.program import Program, Workspace
+from ssmgen.kernels.variant import Rule, Variant
+from ssmgen.problem import Problem
+
+__all__ = ["SCANS"]
+
+# Elements (channel, time, state) that one thread does in some ten microseconds.
+_SERIAL_WORK = 1 << 16
+_INTERVALS = (16, 32, 64)
+
+
+def _team_fits(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    return config.integer("blocks") * int(problem.option("saved")) <= 256
+
+
+def _team_is_full(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    width = problem["dim"] // problem["groups"]
+    return (config.integer("blocks") - 1) * config.integer("lanes") < width
+
+
+class Channels(Variant):
+    """Channels in vector lanes; a tile of time forward, from the state that was saved, and back.
+
+    B and C are shared by channels, so their gradients are sums over channels: a team of blocks adds them up in lanes,
+    and lanes, teams and batches are added afterwards, always in the same order.
+    """
+
+    interface = INTERFACES["selective_scan"]
+    name = "channels"
+    language = "c"
+    direction = "backward"
+    template = "selective_scan_backward_channels.c.j2"
+    summary = "channels in vector lanes; each tile forward from its saved state, then back"
+    rules = (
+        Rule("team", "the tiles of all blocks of a team must stay in L2", _team_fits),
+        Rule("width", "a team holds no more blocks than there are channels for", _team_is_full),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """Backward from saved states, with real states of 1 to 256, of sequences that are not packed."""
+        return (
+            problem.direction == "backward"
+            and problem.option("saved") in _INTERVALS
+            and 1 <= problem["d_state"] <= 256
+            and not any(problem.has(option) for option in ("complex", "varlen"))
+        )
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {
+            "blocks": (1, 2, 4, 8),
+            "lanes": lane_choices(problem, facts),
+            "states": tuple(count for count in (1, 2, 4) if count <= problem["d_state"]),
+        }
+
+    def default(self, problem: Problem, facts: DeviceFacts) -> Config:
+        """Wide vectors; two states where there are few registers; teams that leave work for four threads."""
+        lanes = lane_choices(problem, facts)[0]
+        wanted = 4 if facts.max_registers >= 32 else 2
+        states = max(count for count in (1, 2, 4) if count <= min(wanted, problem["d_state"]))
+        blocks = [
+            count
+            for count in (1, 2, 4)
+            if (count - 1) * lanes < problem["dim"] // problem["groups"]
+            and count * int(problem.option("saved")) <= 256
+        ]
+        return Config.of(self.name, {"blocks": blocks[-1], "lanes": lanes, "states": states})
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        whole, rest = divmod(problem["d_state"], config.integer("states"))
+        return {
+            **vector_context(problem.dtype, config.integer("lanes")),
+            **arguments(self.interface, problem, self._sizes(problem), self._workspaces(problem, config)),
+            **dict(problem.options),
+            **dict(config.params),
+            "exp": "poly",
+            "tile": problem.option("saved"),
+            "d_state": problem["d_state"],
+            "grouped": "groups" in self._sizes(problem),
+            "serial_work": _SERIAL_WORK,
+            "whole_groups": whole,
+            "rest": rest,
+        }
+
+    def program(self, problem: Problem, config: Config) -> Program:
+        """See `Variant.program`."""
+        return program(self.interface, problem, self._sizes(problem), self._workspaces(problem, config))
+
+    def _sizes(self, problem: Problem) -> tuple[str, ...]:
+        grouped = "variable" in (problem.option("B"), problem.option("C"))
+        return ("batch", "dim", "seqlen", "groups") if grouped else ("batch", "dim", "seqlen")
+
+    def _workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
+        """What each batch sums over time, and what each team sums over its channels."""
+        real = accumulate(problem.dtype)
+        states, batch = problem["d_state"], problem["batch"]
+        variable = [name for name in ("B", "C") if problem.option(name) == "variable"]
+        planes = (3 - len(variable)) * states + problem.has("D") + problem.has("delta_bias")
+        found = [Workspace("sums", real, (batch, planes, problem["dim"]))]
+        if variable:
+            width = config.integer("blocks") * config.integer("lanes")
+            teams = problem["groups"] * -(-(problem["dim"] // problem["groups"]) // width)
+            shape = (batch, teams, len(variable), problem["seqlen"], states)
+            found.append(Workspace("partial", real, shape))
+        return tuple(found)
+
+
+SCANS: tuple[Variant, ...] = (Channels(),)

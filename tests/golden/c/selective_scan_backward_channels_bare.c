@@ -1,0 +1,418 @@
+// selective_scan backward, fp32: channels(blocks=4,lanes=16,states=4)
+// h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
+// delta = softplus(delta + delta_bias) when asked
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 4e192fb733e3ab46.
+#include <stdint.h>
+#include <string.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+enum { LANES = 16, STATES = 16, TILE = 16 };
+
+typedef float floats __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+
+struct selective_scan_backward_args {
+    const float *u;
+    const float *delta;
+    const float *A;
+    const float *B;
+    const float *C;
+    const float *dout;
+    const float *states;
+    float *du;
+    float *ddelta;
+    float *dA;
+    float *dB;
+    float *dC;
+    float *sums;
+    float *partial;
+    int64_t batch, dim, seqlen, groups;
+    int64_t u_stride_batch, u_stride_dim;
+    int64_t delta_stride_batch, delta_stride_dim;
+    int64_t dout_stride_batch, dout_stride_dim;
+    int64_t du_stride_batch, du_stride_dim;
+    int64_t ddelta_stride_batch, ddelta_stride_dim;
+    int64_t threads;
+};
+
+static inline floats load(const float *x)
+{
+    floats y;
+    memcpy(&y, x, sizeof y);
+    return y;
+}
+
+// The first elements only; the others are zero.
+static inline floats load_part(const float *x, int64_t count)
+{
+    float y[LANES] = {0};
+    memcpy(y, x, (size_t)count * sizeof *x);
+    return load(y);
+}
+
+static inline void store(float *x, floats y)
+{
+    memcpy(x, &y, sizeof y);
+}
+
+static inline void store_part(float *x, floats y, int64_t count)
+{
+    float z[LANES];
+    store(z, y);
+    memcpy(x, z, (size_t)count * sizeof *x);
+}
+
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
+// 2^x = 2^r p(x - r) with r the nearest integer. p is minimax on [-1/2, 1/2] under a bound that shrinks towards 0, where p
+// is exact, so that decays near 1 are not biased. Relative error at most 1.9e-7; 0 and infinity beyond the exponents.
+// Of NaNs, only those without a payload are sure to stay one.
+#if defined(__AVX512DQ__)
+static inline floats exp2_lanes(floats x)
+{
+    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
+    const floats r = _mm512_roundscale_ps(x, NEAREST);
+    const floats f = _mm512_reduce_ps(x, NEAREST);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return _mm512_scalef_ps(p, r);
+}
+#else
+static inline floats clamp(floats x, float low, float high)
+{
+    x = choose(x < low, (floats){0} + low, x);
+    return choose(x > high, (floats){0} + high, x);
+}
+
+static inline floats exp2_lanes(floats x)
+{
+    x = clamp(x, -127.0f, 128.0f);
+    const floats shifted = x + 0x1.8p23f; // r in its low bits
+    const floats f = x - (shifted - 0x1.8p23f);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return (floats)((ints)p + ((ints)shifted << 23));
+}
+#endif
+
+// log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
+// delta reach the state by delta u.
+static inline floats exponent(floats A)
+{
+    return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
+}
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+// Interleaving the first half of the rows with the second, log2(LANES) times over, is a transposition.
+static void transpose(floats rows[LANES])
+{
+    floats next[LANES];
+#pragma GCC unroll 16
+    for (int stage = 1; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const floats x = rows[i], y = rows[i + LANES / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            next[2 * i + 1] = SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+}
+
+// One vector of channels per step; lanes beyond the last channel are zero.
+static void load_tile(floats *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        floats rows[LANES] = {0};
+        for (int64_t c = 0; c < channels; c++) {
+            __builtin_prefetch(x + c * stride + t + TILE); // rows are more streams than the hardware follows
+            rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
+        }
+        transpose(rows);
+        memcpy(tile + t, rows, sizeof rows);
+    }
+}
+
+static void store_tile(float *x, int64_t stride, const floats *tile, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        floats rows[LANES];
+        memcpy(rows, tile + t, sizeof rows);
+        transpose(rows);
+        for (int64_t c = 0; c < channels; c++)
+            if (steps - t >= LANES)
+                store(x + c * stride + t, rows[c]);
+            else
+                store_part(x + c * stride + t, rows[c], steps - t);
+    }
+}
+
+// One vector of channels per state.
+static void load_states(floats *states, const float *x, int64_t channels)
+{
+    for (int n = 0; n < STATES; n++)
+        for (int64_t c = 0; c < LANES; c++)
+            states[n][c] = c < channels ? x[c * STATES + n] : 0;
+}
+
+static inline floats load_channels(const float *x, int64_t channels)
+{
+    floats y = {0};
+    if (channels == LANES)
+        memcpy(&y, x, sizeof y); // of a known size, so not a call
+    else
+        memcpy(&y, x, (size_t)channels * sizeof *x);
+    return y;
+}
+
+enum { BLOCKS = 4, GROUP = 4, PLANES = 1 * STATES + 0 };
+
+// What one block of channels carries from tile to tile, and what it sums over time.
+struct block {
+    floats A[STATES], g[STATES], dA[STATES];
+};
+
+// One tile of a block: sum_g is sum_n g B, sum_q is sum_n (g a h_{t-1}) A.
+struct tile {
+    floats u[TILE], delta[TILE], x[TILE], dy[TILE], sum_g[TILE], sum_q[TILE];
+};
+
+static void open_block(struct block *block, const struct selective_scan_backward_args *args, int64_t b, int64_t d0, int64_t channels)
+{
+    memset(block, 0, sizeof *block);
+    load_states(block->A, args->A + d0 * STATES, channels);
+    for (int n = 0; n < STATES; n++)
+        block->A[n] = exponent(block->A[n]);
+}
+
+static void open_tile(struct tile *tile, const struct block *block, const struct selective_scan_backward_args *args, int64_t b,
+                      int64_t d0, int64_t channels, int64_t t0, int64_t steps)
+{
+    const float *u_0 = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
+    const float *delta_0 = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim;
+    const float *dout_0 = args->dout + b * args->dout_stride_batch + d0 * args->dout_stride_dim;
+    load_tile(tile->u, u_0 + t0, args->u_stride_dim, channels, steps);
+    load_tile(tile->delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
+    load_tile(tile->dy, dout_0 + t0, args->dout_stride_dim, channels, steps);
+    for (int64_t t = 0; t < steps; t++) {
+        tile->x[t] = tile->delta[t] * tile->u[t];
+        tile->sum_g[t] = tile->sum_q[t] = (floats){0};
+    }
+}
+
+static void close_tile(struct tile *tile, struct block *block, const struct selective_scan_backward_args *args, int64_t b,
+                       int64_t d0, int64_t channels, int64_t t0, int64_t steps)
+{
+    float *du_0 = args->du + b * args->du_stride_batch + d0 * args->du_stride_dim;
+    float *ddelta_0 = args->ddelta + b * args->ddelta_stride_batch + d0 * args->ddelta_stride_dim;
+    for (int64_t t = 0; t < steps; t++) {
+        const floats u = tile->u[t], g = tile->sum_g[t];
+        tile->u[t] = tile->delta[t] * g;
+        tile->delta[t] = u * g + 0.6931471805599453f * tile->sum_q[t];
+    }
+    store_tile(du_0 + t0, args->du_stride_dim, tile->u, channels, steps);
+    store_tile(ddelta_0 + t0, args->ddelta_stride_dim, tile->delta, channels, steps);
+}
+
+// The states n to n + 3 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
+static void walk_4(struct tile *tile, struct block *block, const float *states, int64_t dim, int64_t channels, int64_t steps,
+                   int n, const float *B, const float *C, floats (*dB)[GROUP], floats (*dC)[GROUP])
+{
+    floats a[TILE][4], h[TILE + 1][4];
+    floats h0 = load_channels(states + (n + 0) * dim, channels);
+    const floats A0 = block->A[n + 0];
+    floats h1 = load_channels(states + (n + 1) * dim, channels);
+    const floats A1 = block->A[n + 1];
+    floats h2 = load_channels(states + (n + 2) * dim, channels);
+    const floats A2 = block->A[n + 2];
+    floats h3 = load_channels(states + (n + 3) * dim, channels);
+    const floats A3 = block->A[n + 3];
+    for (int64_t t = 0; t < steps; t++) {
+        const floats delta = tile->delta[t], x = tile->x[t];
+        const float *B_t = B + t * STATES + n;
+        h[t][0] = h0;
+        a[t][0] = exp2_lanes(delta * A0);
+        h0 = a[t][0] * h0 + x * B_t[0];
+        h[t][1] = h1;
+        a[t][1] = exp2_lanes(delta * A1);
+        h1 = a[t][1] * h1 + x * B_t[1];
+        h[t][2] = h2;
+        a[t][2] = exp2_lanes(delta * A2);
+        h2 = a[t][2] * h2 + x * B_t[2];
+        h[t][3] = h3;
+        a[t][3] = exp2_lanes(delta * A3);
+        h3 = a[t][3] * h3 + x * B_t[3];
+    }
+    h[steps][0] = h0;
+    floats g0 = block->g[n + 0], dA0 = block->dA[n + 0];
+    h[steps][1] = h1;
+    floats g1 = block->g[n + 1], dA1 = block->dA[n + 1];
+    h[steps][2] = h2;
+    floats g2 = block->g[n + 2], dA2 = block->dA[n + 2];
+    h[steps][3] = h3;
+    floats g3 = block->g[n + 3], dA3 = block->dA[n + 3];
+    for (int64_t t = steps - 1; t >= 0; t--) {
+        const floats delta = tile->delta[t], x = tile->x[t], dy = tile->dy[t];
+        floats sum_g = tile->sum_g[t], sum_q = tile->sum_q[t];
+        const float *B_t = B + t * STATES + n;
+        const float *C_t = C + t * STATES + n;
+        g0 += dy * C_t[0];
+        dB[t][0] += g0 * x;
+        dC[t][0] += h[t + 1][0] * dy;
+        sum_g += g0 * B_t[0];
+        g0 *= a[t][0];
+        const floats q0 = g0 * h[t][0];
+        sum_q += q0 * A0;
+        dA0 += q0 * delta;
+        g1 += dy * C_t[1];
+        dB[t][1] += g1 * x;
+        dC[t][1] += h[t + 1][1] * dy;
+        sum_g += g1 * B_t[1];
+        g1 *= a[t][1];
+        const floats q1 = g1 * h[t][1];
+        sum_q += q1 * A1;
+        dA1 += q1 * delta;
+        g2 += dy * C_t[2];
+        dB[t][2] += g2 * x;
+        dC[t][2] += h[t + 1][2] * dy;
+        sum_g += g2 * B_t[2];
+        g2 *= a[t][2];
+        const floats q2 = g2 * h[t][2];
+        sum_q += q2 * A2;
+        dA2 += q2 * delta;
+        g3 += dy * C_t[3];
+        dB[t][3] += g3 * x;
+        dC[t][3] += h[t + 1][3] * dy;
+        sum_g += g3 * B_t[3];
+        g3 *= a[t][3];
+        const floats q3 = g3 * h[t][3];
+        sum_q += q3 * A3;
+        dA3 += q3 * delta;
+        tile->sum_g[t] = sum_g;
+        tile->sum_q[t] = sum_q;
+    }
+    block->g[n + 0] = g0;
+    block->dA[n + 0] = dA0;
+    block->g[n + 1] = g1;
+    block->dA[n + 1] = dA1;
+    block->g[n + 2] = g2;
+    block->dA[n + 2] = dA2;
+    block->g[n + 3] = g3;
+    block->dA[n + 3] = dA3;
+}
+
+// Sums over lanes: a transposition makes them sums over vectors.
+static void add_lanes(float *out, floats (*rows)[GROUP], int count, int64_t steps)
+{
+    for (int64_t i = 0; i < steps * GROUP; i += LANES) {
+        floats part[LANES], sum = {0};
+        memcpy(part, (const floats *)rows + i, sizeof part);
+        transpose(part);
+        for (int lane = 0; lane < LANES; lane++)
+            sum += part[lane];
+        for (int lane = 0; lane < LANES; lane++) {
+            const int64_t t = (i + lane) / GROUP, k = (i + lane) % GROUP;
+            if (t < steps && k < count)
+                out[t * STATES + k] = sum[lane];
+        }
+    }
+}
+
+// A team of neighbouring blocks, so that the rows which all channels share are summed in lanes first.
+static void scan_team(const struct selective_scan_backward_args *args, int64_t b, int64_t g, int64_t d0, int64_t width, float *partial)
+{
+    struct block blocks[BLOCKS];
+    struct tile tiles[BLOCKS];
+    const int count = (int)((width + LANES - 1) / LANES);
+    const int64_t chunks = (args->seqlen + TILE - 1) / TILE;
+    for (int i = 0; i < count; i++)
+        open_block(&blocks[i], args, b, d0 + i * LANES, width - i * LANES < LANES ? width - i * LANES : LANES);
+    for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
+        const int64_t t0 = chunk * TILE, steps = args->seqlen - t0 < TILE ? args->seqlen - t0 : TILE;
+        const float *B = args->B + ((b * args->groups + g) * args->seqlen + t0) * STATES;
+        const float *C = args->C + ((b * args->groups + g) * args->seqlen + t0) * STATES;
+        for (int i = 0; i < count; i++)
+            open_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, width - i * LANES < LANES ? width - i * LANES : LANES, t0, steps);
+        const float *states = args->states + (b * chunks + chunk) * STATES * args->dim + d0;
+        for (int n = 0; n < STATES; n += GROUP) {
+            // Padded, so that whole vectors of sums may be read.
+            floats dB[TILE + LANES][GROUP], dC[TILE + LANES][GROUP];
+            memset(dB, 0, sizeof dB);
+            memset(dC, 0, sizeof dC);
+            for (int i = 0; i < count; i++) {
+                const int64_t channels = width - i * LANES < LANES ? width - i * LANES : LANES;
+                walk_4(&tiles[i], &blocks[i], states + i * LANES, args->dim, channels, steps, n, B, C, dB, dC);
+            }
+            add_lanes(partial + t0 * STATES + n, dB, STATES - n < GROUP ? STATES - n : GROUP, steps);
+            add_lanes(partial + args->seqlen * STATES + t0 * STATES + n, dC, STATES - n < GROUP ? STATES - n : GROUP, steps);
+        }
+        for (int i = 0; i < count; i++)
+            close_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, width - i * LANES < LANES ? width - i * LANES : LANES, t0, steps);
+    }
+    for (int i = 0; i < count; i++) {
+        const int64_t d = d0 + i * LANES, channels = width - i * LANES < LANES ? width - i * LANES : LANES;
+        float *sums = args->sums + b * PLANES * args->dim + d;
+        for (int n = 0; n < STATES; n++) {
+            memcpy(sums + (0 * STATES + n) * args->dim, &blocks[i].dA[n], (size_t)channels * sizeof *sums);
+        }
+    }
+}
+
+void selective_scan_backward(const struct selective_scan_backward_args *args)
+{
+    const int64_t groups = args->groups, width = args->dim / groups;
+    const int64_t teams = (width + BLOCKS * LANES - 1) / (BLOCKS * LANES);
+    // Below some ten microseconds of work, waking threads costs more than they bring.
+    const int64_t work = args->batch * args->dim * args->seqlen * STATES;
+    const int threads = work < 65536 ? 1 : (int)args->threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t task = 0; task < args->batch * groups * teams; task++) {
+        const int64_t d = task % teams * BLOCKS * LANES, g = task / teams % groups, b = task / teams / groups;
+        const int64_t channels = width - d < BLOCKS * LANES ? width - d : BLOCKS * LANES;
+        scan_team(args, b, g, g * width + d, channels, args->partial + task * 2 * args->seqlen * STATES);
+    }
+    // What several tasks share is added up in one order, whatever the threads.
+#pragma omp parallel for num_threads(threads)
+    for (int64_t d = 0; d < args->dim; d++) {
+        for (int n = 0; n < STATES; n++) {
+            float dA = 0;
+            for (int64_t b = 0; b < args->batch; b++)
+                dA += args->sums[(b * PLANES + 0 * STATES + n) * args->dim + d];
+            args->dA[d * STATES + n] = dA;
+        }
+    }
+#pragma omp parallel for num_threads(threads)
+    for (int64_t row = 0; row < args->batch * groups * args->seqlen; row++) {
+        const int64_t group = row / args->seqlen, t = row % args->seqlen;
+        for (int n = 0; n < STATES; n++) {
+            float dB = 0;
+            for (int64_t team = 0; team < teams; team++)
+                dB += args->partial[(((group * teams + team) * 2 + 0) * args->seqlen + t) * STATES + n];
+            args->dB[row * STATES + n] = dB;
+        }
+        for (int n = 0; n < STATES; n++) {
+            float dC = 0;
+            for (int64_t team = 0; team < teams; team++)
+                dC += args->partial[(((group * teams + team) * 2 + 1) * args->seqlen + t) * STATES + n];
+            args->dC[row * STATES + n] = dC;
+        }
+    }
+}

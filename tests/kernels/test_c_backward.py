@@ -1,0 +1,116 @@
+"""The C gradients of the selective scan against float64: every option, every dtype, sizes that no block divides."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ssmgen.config import Config
+from ssmgen.kernels import interface
+from ssmgen.kernels.oracle import sample, tolerance
+from ssmgen.problem import Option, Problem
+from ssmgen.targets import target
+from tests.helpers import make_problem, run_config
+
+_NAMES = ("D", "z", "delta_bias", "softplus", "initial_state", "last_state")
+EVERYTHING: dict[str, Option] = dict.fromkeys(_NAMES, True)
+
+
+def problem(dtype: str = "fp32", /, direction: str = "backward", **given: Option) -> Problem:
+    sizes: dict[str, Option] = {"batch": 2, "dim": 21, "seqlen": 133, "saved": 32}
+    return make_problem("selective_scan", dtype, direction=direction, **{**sizes, **given})
+
+
+PROBLEMS = {
+    "plain": problem(),
+    "everything": problem(**EVERYTHING),
+    "grouped": problem(groups=3, d_state=5, **EVERYTHING),
+    "constant": problem(B="constant", C="constant", **EVERYTHING),
+    "constant B beside grouped C": problem(B="constant", groups=3),
+    "constant C": problem(C="constant", layout="channel"),
+    "channel layout": problem(layout="channel", **EVERYTHING),
+    "one of each": problem(dim=1, seqlen=1, d_state=1, **EVERYTHING),
+    "many states": problem(d_state=17, saved=16, z=True),
+    "a full team": problem(dim=131, saved=64, **EVERYTHING),
+    "bf16": problem("bf16", **EVERYTHING),
+    "fp16": problem("fp16", layout="channel", **EVERYTHING),
+    "fp64": problem("fp64", **EVERYTHING),
+}
+
+
+def defaults(problem: Problem) -> list[Config]:
+    cpu = target("cpu")
+    return [variant.default(problem, cpu.facts) for variant in cpu.space(problem).variants]
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("harsh", [False, True])
+def test_defaults_agree_with_float64(name: str, harsh: bool) -> None:
+    assert defaults(PROBLEMS[name])
+    for config in defaults(PROBLEMS[name]):
+        errors = run_config(target("cpu"), PROBLEMS[name], config, harsh=harsh)
+        assert max(errors.values()) <= tolerance(PROBLEMS[name]), (config, errors)
+
+
+@pytest.mark.parametrize("options", [{}, {"initial_state": True, "layout": "channel"}], ids=str)
+def test_forward_saves_the_states_that_backward_needs(options: dict[str, Option]) -> None:
+    given = problem(direction="forward", **options)
+    for config in defaults(given):
+        errors = run_config(target("cpu"), given, config)
+        assert set(errors) == {"out", "states"}
+        assert max(errors.values()) <= tolerance(given), (config, errors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["everything", "grouped", "fp64"])
+def test_every_config_agrees_with_float64(name: str) -> None:
+    for configs in target("cpu").space(PROBLEMS[name]).configs.values():
+        for config in configs:
+            errors = run_config(target("cpu"), PROBLEMS[name], config, harsh=True)
+            assert max(errors.values()) <= tolerance(PROBLEMS[name]), (config, errors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("d_state", [1, 2, 3, 15, 64, 255, 256])
+def test_any_number_of_states(d_state: int) -> None:
+    given = problem(d_state=d_state, seqlen=70, **EVERYTHING)
+    for config in defaults(given):
+        errors = run_config(target("cpu"), given, config)
+        assert max(errors.values()) <= tolerance(given), (config, errors)
+
+
+def gradients(problem: Problem, config: Config) -> list[torch.Tensor]:
+    """The outputs of a config, each inside a larger tensor whose other elements must stay as they were."""
+    cpu = target("cpu")
+    kernel = cpu.compile(cpu.space(problem).check(config), problem, config)
+    inputs = sample(problem, seed=1)
+    tensors, guarded = [], []
+    for operand in interface(problem.op).operands(problem):
+        if not operand.output:
+            tensors.append(inputs[operand.name])
+            continue
+        view = operand.allocate("cpu")
+        memory = torch.full((view.numel() + 128,), 7.0, dtype=view.dtype)
+        tensors.append(memory[64:-64].as_strided(view.shape, view.stride(), 64).fill_(float("nan")))
+        guarded.append(memory)
+    kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
+    for memory in guarded:
+        assert bool((memory[:64] == 7.0).all()), config
+        assert bool((memory[-64:] == 7.0).all()), config
+    return [memory[64:-64] for memory in guarded]
+
+
+def test_threads_do_not_change_a_bit_and_nothing_around_outputs_is_written() -> None:
+    given = problem(dim=131, seqlen=301, **EVERYTHING)
+    before = torch.get_num_threads()
+    try:
+        for config in defaults(given):
+            results = []
+            for threads in (1, 2, 3):
+                torch.set_num_threads(threads)
+                results.append(gradients(given, config))
+            assert all(not bool(x.isnan().any()) for x in results[0])
+            for other in results[1:]:
+                assert all(torch.equal(x, y) for x, y in zip(results[0], other, strict=True)), config
+    finally:
+        torch.set_num_threads(before)
