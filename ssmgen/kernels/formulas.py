@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ssmgen import reference
-from ssmgen.kernels.interfaces import state_slots
+from ssmgen.kernels.interfaces import STATE_BLOCK, row_groups, state_slots
 from ssmgen.problem import Problem
 
 __all__ = ["gradients", "outputs", "states_between"]
@@ -124,17 +124,28 @@ def _chunk_states(
     start: int,
     end: int,
 ) -> Iterator[Tensor]:
-    """The planes (batches, planes, dim) before each chunk of the steps start to end, scanned chunk by chunk."""
+    """The slots (batches, blocks, planes, 16) before each chunk of the steps start to end, scanned chunk by chunk."""
     scan = problem.with_options(varlen=False, last_state=True, initial_state=True, saved=0)
     state = inputs["A"].new_zeros(batches.stop - batches.start, *inputs["A"].shape)
     if problem.option("initial_state"):
         state = inputs["initial_state"][batches]
     for first in range(start, end, interval):
         planes = torch.view_as_real(state).flatten(2) if state.is_complex() else state
-        yield planes.transpose(1, 2).to(dtype)
+        yield _blocks(planes.to(dtype), row_groups(problem))
         steps = slice(first, min(first + interval, end))
         piece = {name: _steps(name, x, steps) for name, x in inputs.items() if name != "cu_seqlens"}
         state = outputs(scan, {**piece, "initial_state": state}, dtype)["last_state"]
+
+
+def _blocks(planes: Tensor, groups: int) -> Tensor:
+    """The (batches, dim, planes) states of one step in blocks of a group's channels; padding is NaN."""
+    batches, dim, count = planes.shape
+    width = dim // groups
+    short = -width % STATE_BLOCK
+    padded = torch.nn.functional.pad(
+        planes.view(batches, groups, width, count), (0, 0, 0, short), value=torch.nan
+    )
+    return padded.reshape(batches, -1, STATE_BLOCK, count).transpose(2, 3)
 
 
 def _steps(name: str, x: Tensor, steps: slice) -> Tensor:

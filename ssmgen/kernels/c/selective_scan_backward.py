@@ -8,7 +8,7 @@ from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import accumulate
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
-from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.interfaces import INTERFACES, STATE_BLOCK
 from ssmgen.kernels.program import Program, Workspace
 from ssmgen.kernels.variant import Rule, Variant
 from ssmgen.problem import Problem
@@ -90,6 +90,7 @@ class Channels(Variant):
             "d_state": problem["d_state"],
             "grouped": "groups" in self._sizes(problem),
             "serial_work": _SERIAL_WORK,
+            "state_block": STATE_BLOCK,
             "whole_groups": whole,
             "rest": rest,
         }

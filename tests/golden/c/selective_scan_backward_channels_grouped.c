@@ -1,14 +1,22 @@
 // selective_scan backward, fp32: channels(blocks=4,lanes=16,states=4)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 4e192fb733e3ab46.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source d4a5fa4b37e0dc56.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 16, TILE = 16 };
+enum { LANES = 16, STATES = 16, TILE = 16, STATE_BLOCK = 16 };
+
+// Where the states of the channels from d on lie before a chunk of one sequence; blocks of channels do not cross groups.
+static inline int64_t slot_offset(int64_t batch_of_chunks, int64_t dim, int64_t groups, int64_t d)
+{
+    const int64_t width = dim / groups, blocks = (width + STATE_BLOCK - 1) / STATE_BLOCK, member = d % width;
+    const int64_t block = (batch_of_chunks * groups + d / width) * blocks + member / STATE_BLOCK;
+    return block * STATES * STATE_BLOCK + member % STATE_BLOCK;
+}
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -233,17 +241,17 @@ static void close_tile(struct tile *tile, struct block *block, const struct sele
 }
 
 // The states n to n + 3 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
-static void walk_4(struct tile *tile, struct block *block, const float *states, int64_t dim, int64_t channels, int64_t steps,
+static void walk_4(struct tile *tile, struct block *block, const float *states, int64_t channels, int64_t steps,
                    int n, const float *B, const float *C, floats (*dB)[GROUP], floats (*dC)[GROUP])
 {
     floats a[TILE][4], h[TILE + 1][4];
-    floats h0 = load_channels(states + (n + 0) * dim, channels);
+    floats h0 = load_channels(states + (n + 0) * STATE_BLOCK, channels);
     const floats A0 = block->A[n + 0];
-    floats h1 = load_channels(states + (n + 1) * dim, channels);
+    floats h1 = load_channels(states + (n + 1) * STATE_BLOCK, channels);
     const floats A1 = block->A[n + 1];
-    floats h2 = load_channels(states + (n + 2) * dim, channels);
+    floats h2 = load_channels(states + (n + 2) * STATE_BLOCK, channels);
     const floats A2 = block->A[n + 2];
-    floats h3 = load_channels(states + (n + 3) * dim, channels);
+    floats h3 = load_channels(states + (n + 3) * STATE_BLOCK, channels);
     const floats A3 = block->A[n + 3];
     for (int64_t t = 0; t < steps; t++) {
         const floats delta = tile->delta[t], x = tile->x[t];
@@ -351,7 +359,6 @@ static void scan_team(const struct selective_scan_backward_args *args, int64_t b
         const float *C = args->C + ((b * args->groups + g) * args->seqlen + t0) * STATES;
         for (int i = 0; i < count; i++)
             open_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, width - i * LANES < LANES ? width - i * LANES : LANES, t0, steps);
-        const float *states = args->states + (b * chunks + chunk) * STATES * args->dim + d0;
         for (int n = 0; n < STATES; n += GROUP) {
             // Padded, so that whole vectors of sums may be read.
             floats dB[TILE + LANES][GROUP], dC[TILE + LANES][GROUP];
@@ -359,7 +366,8 @@ static void scan_team(const struct selective_scan_backward_args *args, int64_t b
             memset(dC, 0, sizeof dC);
             for (int i = 0; i < count; i++) {
                 const int64_t channels = width - i * LANES < LANES ? width - i * LANES : LANES;
-                walk_4(&tiles[i], &blocks[i], states + i * LANES, args->dim, channels, steps, n, B, C, dB, dC);
+                const float *states = args->states + slot_offset(b * ((args->seqlen + TILE - 1) / TILE) + chunk, args->dim, args->groups, d0 + i * LANES);
+                walk_4(&tiles[i], &blocks[i], states, channels, steps, n, B, C, dB, dC);
             }
             add_lanes(partial + t0 * STATES + n, dB, STATES - n < GROUP ? STATES - n : GROUP, steps);
             add_lanes(partial + args->seqlen * STATES + t0 * STATES + n, dC, STATES - n < GROUP ? STATES - n : GROUP, steps);
