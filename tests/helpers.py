@@ -36,13 +36,20 @@ def make_problem(
 
 
 def is_left_to_the_reference(problem: Problem, language: str) -> bool:
-    """Whether no kernel of the language serves the forward problem yet."""
-    if problem.has("complex") or problem.has("varlen"):
+    """Whether no kernel of the language serves the problem."""
+    if problem.has("complex"):
         return True
     if language == "triton":
-        wide = problem.dtype in ("fp64", "c128")
-        saves = problem.op == "selective_scan" and (problem.has("initial_state") or problem.has("saved"))
-        return wide or saves
+        if problem.direction == "backward":
+            # More states than the pass holds that recomputes them.
+            many = problem.op == "selective_scan" and problem["d_state"] > 64
+            unserved = problem.op != "selective_scan" or (many and problem.option("saved") not in (2, 4, 8))
+            return unserved or problem.dtype == "fp64"
+        return problem.dtype in ("fp64", "c128")
+    if problem.direction == "backward":
+        return problem.op != "selective_scan" or problem.option("saved") not in (16, 32, 64)
+    if problem.has("varlen"):
+        return True
     return problem.has("saved") and problem.option("saved") not in (16, 32, 64, 128)
 
 

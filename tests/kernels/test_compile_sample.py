@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.compile_space import Job, failure, problems, sample
 from ssmgen.kernels import INTERFACES
 from ssmgen.problem import Problem
-from ssmgen.targets import target
+from ssmgen.targets import Target, target
 
 pytest.importorskip("triton")
 
 GPUS = ("sm_90", "gfx942")
 
 
-def with_options(plain: Problem) -> Problem:
-    """The same sizes with every option away from its default."""
-    options = {name: values[-1] for name, values in INTERFACES[plain.op].options.items()}
-    return Problem.of(plain.op, dict(plain.dims), plain.dtype, options)
+def with_options(plain: Problem, machine: Target) -> Problem:
+    """The same sizes with every option away from its default that a kernel of the target takes."""
+    full = plain
+    for name, values in INTERFACES[plain.op].options.items():
+        further = full.with_options(**{name: values[-1]})
+        full = further if len(machine.space(further)) else full
+    return full
 
 
 def jobs(op: str, gpu: str, d_states: list[int]) -> list[Job]:
     """Every config of the op's default sizes, bare and with every option, in the dtypes that Triton serves."""
     machine = target(gpu)
+    plain = problems(op, INTERFACES[op].dtypes, d_states)
+    backward = [replace(problem, direction="backward") for problem in plain]
     return [
         Job(machine, problem, config)
-        for plain in problems(op, INTERFACES[op].dtypes, d_states)
-        for problem in (plain, with_options(plain))
+        for plain in (*plain, *backward)
+        for problem in (plain, with_options(plain, machine))
         for configs in machine.space(problem).configs.values()
         for config in configs
     ]
@@ -39,7 +46,7 @@ def compile_sample(op: str, gpu: str, d_states: list[int], count: int, seed: int
 
 
 @pytest.mark.parametrize("gpu", GPUS)
-@pytest.mark.parametrize(("op", "count"), [("selective_scan", 2), ("linear_scan", 3), ("cauchy_mult", 3)])
+@pytest.mark.parametrize(("op", "count"), [("selective_scan", 4), ("linear_scan", 3), ("cauchy_mult", 3)])
 def test_a_few_configs_compile(op: str, count: int, gpu: str) -> None:
     compile_sample(op, gpu, [4], count, seed=0)
 

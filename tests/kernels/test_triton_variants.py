@@ -30,8 +30,10 @@ EVERYTHING: dict[str, Option] = {
     "z": True,
     "delta_bias": True,
     "softplus": True,
+    "initial_state": True,
     "last_state": True,
 }
+PACKED: dict[str, Option] = {"varlen": True, "batch": 3, **EVERYTHING}
 
 SCANS: tuple[tuple[str, dict[str, Option]], ...] = (
     ("sequential", {"seqlen": 13, "layout": "channel"}),
@@ -46,6 +48,11 @@ SCANS: tuple[tuple[str, dict[str, Option]], ...] = (
     ("states", {"seqlen": 1, "layout": "time", "d_state": 4, "dim": 6, "groups": 2}),
     ("states", {"seqlen": 6, "layout": "time", "B": "constant", "C": "constant", "delta_bias": True}),
     ("associative", {"seqlen": 9, "layout": "time", "d_state": 2, **EVERYTHING}),
+    ("sequential", {"seqlen": 13, "layout": "channel", "saved": 2, **PACKED}),
+    ("sequential", {"seqlen": 13, "layout": "time", "saved": 8, "dim": 6, "groups": 2, **PACKED}),
+    ("chunked", {"seqlen": 131, "layout": "time", "d_state": 1, "saved": 16, "initial_state": True}),
+    ("states", {"seqlen": 13, "layout": "channel", "saved": 4, **PACKED}),
+    ("associative", {"seqlen": 13, "layout": "channel", "d_state": 2, **PACKED}),
     ("associative", {"seqlen": 67, "layout": "channel", "batch": 1, "d_state": 1}),
     ("associative", {"seqlen": 3, "layout": "channel", "d_state": 2, "B": "constant", "C": "constant"}),
 )
@@ -111,6 +118,48 @@ def test_cauchy_products_agree_with_complex128(
     check(place, problem, name, harsh=harsh)
 
 
+BACKWARD: tuple[dict[str, Option], ...] = (
+    {"layout": "channel", "saved": 4},
+    {"layout": "time", "saved": 8, **EVERYTHING},
+    {"layout": "channel", "saved": 4, "dim": 64, "seqlen": 12, "d_state": 4, **EVERYTHING},
+    {"layout": "time", "saved": 2, "seqlen": 1, "d_state": 1, "dim": 1},
+    {"layout": "channel", "saved": 16, "seqlen": 37, **EVERYTHING},
+    {"layout": "time", "saved": 0, "d_state": 7, **EVERYTHING},
+    {"layout": "channel", "saved": 2, "B": "constant", "dim": 6, "groups": 3},
+    {"layout": "time", "saved": 4, "C": "constant", "z": True},
+    {"layout": "channel", "saved": 8, "B": "constant", "C": "constant", **EVERYTHING},
+    {"layout": "channel", "saved": 4, "dim": 6, "groups": 2, **PACKED},
+    {"layout": "time", "saved": 0, **PACKED},
+)
+
+
+@pytest.mark.parametrize("name", ["sequential", "looped"])
+@pytest.mark.parametrize("given", BACKWARD, ids=str)
+def test_gradients_agree_with_float64(place: Target, name: str, given: dict[str, Option]) -> None:
+    sizes: dict[str, Option] = {"batch": 2, "dim": 37, "seqlen": 13, "d_state": 5}
+    check(place, make_problem("selective_scan", direction="backward", **{**sizes, **given}), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize("name", ["sequential", "looped"])
+@pytest.mark.parametrize("given", BACKWARD, ids=str)
+def test_gradients_agree_on_hard_operands(
+    place: Target, name: str, given: dict[str, Option], dtype: str
+) -> None:
+    sizes: dict[str, Option] = {"batch": 2, "dim": 70, "seqlen": 21, "d_state": 6}
+    problem = make_problem("selective_scan", dtype, direction="backward", **{**sizes, **given})
+    check(place, problem, name, harsh=True, configs=3)
+
+
+@pytest.mark.slow
+def test_gradients_of_many_states(place: Target) -> None:
+    problem = make_problem(
+        "selective_scan", direction="backward", batch=1, dim=3, seqlen=9, d_state=255, saved=8, layout="time"
+    )
+    check(place, problem, "looped", configs=1)
+
+
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
     op = draw(st.sampled_from(("selective_scan", "linear_scan", "cauchy_mult")))
@@ -121,7 +170,8 @@ def problems(draw: st.DrawFn) -> Problem:
         groups = draw(st.sampled_from((1, 1, 2, 3)))
         dims |= {"d_state": draw(st.integers(1, 256)), "groups": groups, "dim": groups * draw(sizes)}
     options = {name: draw(st.sampled_from(values)) for name, values in face.options.items()}
-    return make_problem(op, draw(st.sampled_from(face.dtypes)), **dims, **options)
+    direction = draw(st.sampled_from(("forward", "backward")))
+    return make_problem(op, draw(st.sampled_from(face.dtypes)), direction=direction, **dims, **options)
 
 
 @settings(deadline=None, max_examples=60)
@@ -157,10 +207,13 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
         ("linear_scan", "fp16"),
         ("cauchy_mult", "c64"),
     ]:
-        for _ in range(6):
+        for _ in range(8):
             options = {name: chance.choice(values) for name, values in interface(op).options.items()}
             dims = {"d_state": chance.choice((1, 2, 3, 7, 16)), "groups": chance.choice((1, 2)), "dim": 50}
-            problem = make_problem(op, dtype, **options, **(dims if op == "selective_scan" else {}))
+            options |= {"complex": False} if op == "selective_scan" else {}
+            direction = chance.choice(("forward", "backward"))
+            sizes = dims if op == "selective_scan" else {}
+            problem = make_problem(op, dtype, direction=direction, **options, **sizes)
             space = Space.of(problem, DEVICES[0], variants(op, "triton"))
             for variant in space.variants:
                 config = chance.choice(space.configs[variant.name])

@@ -33,8 +33,8 @@ class TritonVariant(Variant):
     language = "triton"
 
     def supports(self, problem: Problem) -> bool:
-        """Forward, with sums in fp32."""
-        return problem.direction == "forward" and problem.dtype in (*FLOATS, "c64")
+        """The variant's direction, with sums in fp32."""
+        return problem.direction == self.direction and problem.dtype in (*FLOATS, "c64")
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
         """Some params' values in the order in which they are wanted untuned; of the others, the first choice."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
-from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.interfaces import INTERFACES, state_slots
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
     CHUNK_RULE,
@@ -24,7 +24,18 @@ from ssmgen.kernels.triton.common import (
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem
 
-__all__ = ["Chunked", "SelectiveScan", "Sequential"]
+__all__ = [
+    "Chunked",
+    "SelectiveScan",
+    "Sequential",
+    "channel_blocks",
+    "channels_of_group",
+    "group_count",
+    "sizes",
+    "slot_size",
+    "step_strides",
+    "variable_rows",
+]
 
 
 class SelectiveScan(TritonVariant):
@@ -33,12 +44,9 @@ class SelectiveScan(TritonVariant):
     interface = INTERFACES["selective_scan"]
 
     def supports(self, problem: Problem) -> bool:
-        """Real states from zero; as many groups as a launch grid has blocks: a block never crosses groups."""
-        new = ("complex", "initial_state", "varlen", "saved")
+        """Real states; as many groups as a launch grid has blocks: a block never crosses groups."""
         return (
-            super().supports(problem)
-            and group_count(problem) <= MOST_BLOCKS
-            and not any(problem.has(option) for option in new)
+            super().supports(problem) and group_count(problem) <= MOST_BLOCKS and not problem.has("complex")
         )
 
     @abstractmethod
@@ -62,6 +70,7 @@ class SelectiveScan(TritonVariant):
             **dict(config.params),
             "d_state": problem["d_state"],
             "groups": group_count(problem),
+            "length": "length" if problem.option("varlen") else "seqlen",
             "masked": masked,
             "mask": ", mask=inside" if masked else "",
             "tile_mask": ", mask=inside[:, None]" if masked else "",
@@ -106,14 +115,40 @@ def operands(problem: Problem, outputs: bool = True) -> list[str]:
     return every if outputs else [name for name in every if name in ("u", "delta", "A", "B", "delta_bias")]
 
 
-def strides(problem: Problem, outputs: bool = True) -> list[str]:
-    """The strides of a pass's sequences."""
+def step_strides(problem: Problem, names: Sequence[str]) -> list[str]:
+    """The strides of sequences that kernels step by; packed sequences have no batch to step over."""
+    every = INTERFACES["selective_scan"].operands(problem)
     return [
         scalar
-        for operand in INTERFACES["selective_scan"].operands(problem)
-        if operand.name in sequences(problem, outputs)
-        for scalar, _ in operand.strides
+        for operand in every
+        if operand.name in names
+        for scalar, axis in operand.strides
+        if axis or not problem.option("varlen")
     ]
+
+
+def strides(problem: Problem, outputs: bool = True) -> list[str]:
+    """The strides of a pass's sequences."""
+    return step_strides(problem, sequences(problem, outputs))
+
+
+def sizes(problem: Problem, reads_rows: bool) -> list[str]:
+    """The sizes that a pass needs: packed sequences say themselves where they lie, but not where groups' rows do."""
+    if problem.option("varlen"):
+        return ["seqlen"] if reads_rows and group_count(problem) > 1 else []
+    return ["seqlen"]
+
+
+def slot_size(problem: Problem) -> int:
+    """Elements of one slot of saved states."""
+    _, blocks, planes, width = state_slots(problem, 1)
+    return blocks * planes * width
+
+
+def reads_dim(problem: Problem, config: Config) -> bool:
+    """Whether a pass that walks whole sequences needs to know how many channels there are."""
+    masked = channels_of_group(problem) % config.integer("block_d") != 0
+    return masked or group_count(problem) > 1 or problem.has("last_state") or problem.has("initial_state")
 
 
 def compile_options(config: Config) -> tuple[tuple[str, int], ...]:
@@ -179,20 +214,17 @@ class Sequential(SelectiveScan):
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """One launch; a program owns a block of channels of one sequence."""
         block_d = config.integer("block_d")
-        dim = (("DIM", problem["dim"]),) if self._reads_dim(problem, config) else ()
+        dim = (("DIM", problem["dim"]),) if reads_dim(problem, config) else ()
+        slot = (("SLOT", slot_size(problem)),) if problem.option("saved") else ()
         return (
             Launch(
                 "selective_scan",
-                (*operands(problem), *strides(problem), "seqlen"),
+                (*operands(problem), *strides(problem), *sizes(problem, bool(variable_rows(problem)))),
                 (problem["batch"], channel_blocks(problem, block_d), 1),
-                (*dim, ("BLOCK_D", block_d)),
+                (*dim, *slot, ("BLOCK_D", block_d)),
                 compile_options(config),
             ),
         )
-
-    def _reads_dim(self, problem: Problem, config: Config) -> bool:
-        masked = channels_of_group(problem) % config.integer("block_d") != 0
-        return masked or group_count(problem) > 1 or problem.option("last_state") is True
 
 
 class Chunked(SelectiveScan):
@@ -208,6 +240,11 @@ class Chunked(SelectiveScan):
         GRID,
         REGISTERS,
         CHUNK_RULE,
+        Rule(
+            "saved",
+            "chunks start where states are saved",
+            lambda problem, config, facts: int(problem.option("saved")) <= config.integer("chunk"),
+        ),
     )
 
     def supports(self, problem: Problem) -> bool:
@@ -215,6 +252,7 @@ class Chunked(SelectiveScan):
         most = 64 if problem.option("B") == problem.option("C") == "variable" else 32
         return (
             super().supports(problem)
+            and not problem.has("varlen")
             and 1 <= problem["d_state"] <= most
             and CHUNKS[0] < problem["seqlen"] <= MOST_BLOCKS * CHUNKS[-1]
         )
@@ -237,7 +275,7 @@ class Chunked(SelectiveScan):
         """The final state of every chunk but the last, and the sum of its steps."""
         batch, dim, preceding = problem["batch"], problem["dim"], chunk_count(problem, config) - 1
         return (
-            Workspace("states", "fp32", (batch, preceding, problem["d_state"], dim)),
+            Workspace("ends", "fp32", (batch, preceding, problem["d_state"], dim)),
             Workspace("totals", "fp32", (batch, preceding, dim)),
         )
 
@@ -246,7 +284,8 @@ class Chunked(SelectiveScan):
         block_d, chunks = config.integer("block_d"), chunk_count(problem, config)
         blocks = channel_blocks(problem, block_d)
         constants = (("DIM", problem["dim"]), ("BLOCK_D", block_d), ("CHUNK", config.integer("chunk")))
-        summary = (*operands(problem, False), "states", "totals", *strides(problem, False))
+        slot = (("SLOT", slot_size(problem)),) if problem.option("saved") else ()
+        summary = (*operands(problem, False), "ends", "totals", *strides(problem, False))
         return (
             Launch(
                 "summarise_chunks",
@@ -257,9 +296,9 @@ class Chunked(SelectiveScan):
             ),
             Launch(
                 "scan_chunks",
-                (*operands(problem), "states", "totals", *strides(problem), "seqlen"),
+                (*operands(problem), "ends", "totals", *strides(problem), "seqlen"),
                 (problem["batch"], blocks, chunks),
-                constants,
+                (*slot, *constants),
                 compile_options(config),
             ),
         )

@@ -15,9 +15,12 @@ from ssmgen.kernels.triton.selective_scan import (
     channel_blocks,
     channels_of_group,
     compile_options,
-    group_count,
     operands,
+    reads_dim,
+    sizes,
+    slot_size,
     strides,
+    variable_rows,
 )
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem, next_power_of_two
@@ -41,15 +44,14 @@ class _Tiles(SelectiveScan):
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """See `SelectiveScan.launches`."""
         block_d = config.integer("block_d")
-        masked = channels_of_group(problem) % block_d != 0
-        reads_dim = masked or group_count(problem) > 1 or problem.option("last_state") is True
-        dim = (("DIM", problem["dim"]),) if reads_dim else ()
+        dim = (("DIM", problem["dim"]),) if reads_dim(problem, config) else ()
+        slot = (("SLOT", slot_size(problem)),) if problem.option("saved") else ()
         return (
             Launch(
                 "selective_scan",
-                (*operands(problem), *strides(problem), "seqlen"),
+                (*operands(problem), *strides(problem), *sizes(problem, bool(variable_rows(problem)))),
                 (problem["batch"], channel_blocks(problem, block_d), 1),
-                (*dim, ("BLOCK_D", block_d), self.tile(problem, config)),
+                (*dim, *slot, ("BLOCK_D", block_d), self.tile(problem, config)),
                 compile_options(config),
             ),
         )
@@ -138,8 +140,8 @@ class Associative(_Tiles):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """As many states as an unrolled scan for each leaves compilable."""
-        return super().supports(problem) and 1 <= problem["d_state"] <= 32
+        """As many states as an unrolled scan for each leaves compilable, none of which it saves."""
+        return super().supports(problem) and not problem.has("saved") and 1 <= problem["d_state"] <= 32
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""

@@ -1,7 +1,7 @@
 # selective_scan forward, bf16: associative(block_d=4,block_l=128,exp=asm,num_warps=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_associative.py.j2; source 3619196f4d7db227.
+# Rendered by ssmgen from templates/triton/selective_scan_associative.py.j2; source 6b6f155701726543.
 import triton
 import triton.language as tl
 
@@ -53,29 +53,29 @@ def selective_scan(
     D,
     z,
     delta_bias,
+    initial_state,
+    cu_seqlens,
     out,
     last_state,
-    u_stride_batch,
     u_stride_seqlen,
-    delta_stride_batch,
     delta_stride_seqlen,
-    z_stride_batch,
     z_stride_seqlen,
-    out_stride_batch,
     out_stride_seqlen,
-    seqlen,
     DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_L: tl.constexpr,
 ):
     batch = tl.program_id(0).to(tl.int64)
+    first = tl.load(cu_seqlens + batch)
+    length = tl.load(cu_seqlens + batch + 1) - first
+    begin = first.to(tl.int64)
     channels = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
-    u += batch * u_stride_batch
-    delta += batch * delta_stride_batch
-    z += batch * z_stride_batch
-    out += batch * out_stride_batch
-    B += batch * seqlen * 16
-    C += batch * seqlen * 16
+    u += begin * u_stride_seqlen
+    delta += begin * delta_stride_seqlen
+    z += begin * z_stride_seqlen
+    out += begin * out_stride_seqlen
+    B += begin * 16
+    C += begin * 16
     A0 = tl.load(A + channels * 16 + 0) * 1.4426950408889634
     A1 = tl.load(A + channels * 16 + 1) * 1.4426950408889634
     A2 = tl.load(A + channels * 16 + 2) * 1.4426950408889634
@@ -94,26 +94,27 @@ def selective_scan(
     A15 = tl.load(A + channels * 16 + 15) * 1.4426950408889634
     skip = tl.load(D + channels)
     bias = tl.load(delta_bias + channels)
-    h0 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h1 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h2 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h3 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h4 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h5 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h6 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h7 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h8 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h9 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h10 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h11 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h12 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h13 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h14 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h15 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    initial_state += batch * DIM * 16
+    h0 = tl.load(initial_state + channels * 16)
+    h1 = tl.load(initial_state + channels * 16 + 1)
+    h2 = tl.load(initial_state + channels * 16 + 2)
+    h3 = tl.load(initial_state + channels * 16 + 3)
+    h4 = tl.load(initial_state + channels * 16 + 4)
+    h5 = tl.load(initial_state + channels * 16 + 5)
+    h6 = tl.load(initial_state + channels * 16 + 6)
+    h7 = tl.load(initial_state + channels * 16 + 7)
+    h8 = tl.load(initial_state + channels * 16 + 8)
+    h9 = tl.load(initial_state + channels * 16 + 9)
+    h10 = tl.load(initial_state + channels * 16 + 10)
+    h11 = tl.load(initial_state + channels * 16 + 11)
+    h12 = tl.load(initial_state + channels * 16 + 12)
+    h13 = tl.load(initial_state + channels * 16 + 13)
+    h14 = tl.load(initial_state + channels * 16 + 14)
+    h15 = tl.load(initial_state + channels * 16 + 15)
     within = tl.arange(0, BLOCK_L)
     last = within[None, :] == BLOCK_L - 1
-    for start in range(0, seqlen, BLOCK_L):
-        during = start + within < seqlen
+    for start in range(0, length, BLOCK_L):
+        during = start + within < length
         present = during[None, :]
         time = (start + within).to(tl.int64)[None, :]
         u_offsets = channels[:, None] + time * u_stride_seqlen

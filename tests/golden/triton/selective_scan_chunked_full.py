@@ -1,7 +1,7 @@
 # selective_scan forward, bf16: chunked(block_d=64,chunk=256,exp=asm,num_warps=1,unroll=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 732c0dc846e85d2a.
+# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 3d75ea9860293a8a.
 import triton
 import triton.language as tl
 
@@ -56,7 +56,7 @@ def summarise_chunks(
     A,
     B,
     delta_bias,
-    states,
+    ends,
     totals,
     u_stride_batch,
     u_stride_seqlen,
@@ -143,23 +143,23 @@ def summarise_chunks(
             delta += delta_stride_seqlen
     summary = batch * tl.num_programs(2) + chunk
     tl.store(totals + summary * DIM + channels, total)
-    states += summary * 16 * DIM
-    tl.store(states + channels, h0)
-    tl.store(states + 1 * DIM + channels, h1)
-    tl.store(states + 2 * DIM + channels, h2)
-    tl.store(states + 3 * DIM + channels, h3)
-    tl.store(states + 4 * DIM + channels, h4)
-    tl.store(states + 5 * DIM + channels, h5)
-    tl.store(states + 6 * DIM + channels, h6)
-    tl.store(states + 7 * DIM + channels, h7)
-    tl.store(states + 8 * DIM + channels, h8)
-    tl.store(states + 9 * DIM + channels, h9)
-    tl.store(states + 10 * DIM + channels, h10)
-    tl.store(states + 11 * DIM + channels, h11)
-    tl.store(states + 12 * DIM + channels, h12)
-    tl.store(states + 13 * DIM + channels, h13)
-    tl.store(states + 14 * DIM + channels, h14)
-    tl.store(states + 15 * DIM + channels, h15)
+    ends += summary * 16 * DIM
+    tl.store(ends + channels, h0)
+    tl.store(ends + 1 * DIM + channels, h1)
+    tl.store(ends + 2 * DIM + channels, h2)
+    tl.store(ends + 3 * DIM + channels, h3)
+    tl.store(ends + 4 * DIM + channels, h4)
+    tl.store(ends + 5 * DIM + channels, h5)
+    tl.store(ends + 6 * DIM + channels, h6)
+    tl.store(ends + 7 * DIM + channels, h7)
+    tl.store(ends + 8 * DIM + channels, h8)
+    tl.store(ends + 9 * DIM + channels, h9)
+    tl.store(ends + 10 * DIM + channels, h10)
+    tl.store(ends + 11 * DIM + channels, h11)
+    tl.store(ends + 12 * DIM + channels, h12)
+    tl.store(ends + 13 * DIM + channels, h13)
+    tl.store(ends + 14 * DIM + channels, h14)
+    tl.store(ends + 15 * DIM + channels, h15)
 
 
 @triton.jit
@@ -172,9 +172,11 @@ def scan_chunks(
     D,
     z,
     delta_bias,
+    initial_state,
     out,
     last_state,
     states,
+    ends,
     totals,
     u_stride_batch,
     u_stride_seqlen,
@@ -185,6 +187,7 @@ def scan_chunks(
     out_stride_batch,
     out_stride_seqlen,
     seqlen,
+    SLOT: tl.constexpr,
     DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
     CHUNK: tl.constexpr,
@@ -222,64 +225,86 @@ def scan_chunks(
     A15 = tl.load(A + channels * 16 + 15) * 1.4426950408889634
     skip = tl.load(D + channels)
     bias = tl.load(delta_bias + channels)
-    h0 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h1 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h2 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h3 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h4 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h5 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h6 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h7 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h8 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h9 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h10 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h11 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h12 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h13 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h14 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    h15 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    initial_state += batch * DIM * 16
+    h0 = tl.load(initial_state + channels * 16)
+    h1 = tl.load(initial_state + channels * 16 + 1)
+    h2 = tl.load(initial_state + channels * 16 + 2)
+    h3 = tl.load(initial_state + channels * 16 + 3)
+    h4 = tl.load(initial_state + channels * 16 + 4)
+    h5 = tl.load(initial_state + channels * 16 + 5)
+    h6 = tl.load(initial_state + channels * 16 + 6)
+    h7 = tl.load(initial_state + channels * 16 + 7)
+    h8 = tl.load(initial_state + channels * 16 + 8)
+    h9 = tl.load(initial_state + channels * 16 + 9)
+    h10 = tl.load(initial_state + channels * 16 + 10)
+    h11 = tl.load(initial_state + channels * 16 + 11)
+    h12 = tl.load(initial_state + channels * 16 + 12)
+    h13 = tl.load(initial_state + channels * 16 + 13)
+    h14 = tl.load(initial_state + channels * 16 + 14)
+    h15 = tl.load(initial_state + channels * 16 + 15)
+    states += batch * ((seqlen + 255) // 256) * SLOT
+    states += chunk * (CHUNK // 256) * SLOT
+    cells = channels // 16 * 256 + channels % 16
     # The decay over a chunk is exp(A * sum(delta)): one exp for each preceding chunk. It may be infinite.
     summary = batch * (tl.num_programs(2) - 1)
     totals += summary * DIM
-    states += summary * 16 * DIM
+    ends += summary * 16 * DIM
     for _ in range(chunk):
         total = tl.load(totals + channels)
-        state = tl.load(states + channels)
-        h0 = tl.where(h0 == 0.0, state, tl.fma(exp2(total * A0), h0, state))
-        state = tl.load(states + 1 * DIM + channels)
-        h1 = tl.where(h1 == 0.0, state, tl.fma(exp2(total * A1), h1, state))
-        state = tl.load(states + 2 * DIM + channels)
-        h2 = tl.where(h2 == 0.0, state, tl.fma(exp2(total * A2), h2, state))
-        state = tl.load(states + 3 * DIM + channels)
-        h3 = tl.where(h3 == 0.0, state, tl.fma(exp2(total * A3), h3, state))
-        state = tl.load(states + 4 * DIM + channels)
-        h4 = tl.where(h4 == 0.0, state, tl.fma(exp2(total * A4), h4, state))
-        state = tl.load(states + 5 * DIM + channels)
-        h5 = tl.where(h5 == 0.0, state, tl.fma(exp2(total * A5), h5, state))
-        state = tl.load(states + 6 * DIM + channels)
-        h6 = tl.where(h6 == 0.0, state, tl.fma(exp2(total * A6), h6, state))
-        state = tl.load(states + 7 * DIM + channels)
-        h7 = tl.where(h7 == 0.0, state, tl.fma(exp2(total * A7), h7, state))
-        state = tl.load(states + 8 * DIM + channels)
-        h8 = tl.where(h8 == 0.0, state, tl.fma(exp2(total * A8), h8, state))
-        state = tl.load(states + 9 * DIM + channels)
-        h9 = tl.where(h9 == 0.0, state, tl.fma(exp2(total * A9), h9, state))
-        state = tl.load(states + 10 * DIM + channels)
-        h10 = tl.where(h10 == 0.0, state, tl.fma(exp2(total * A10), h10, state))
-        state = tl.load(states + 11 * DIM + channels)
-        h11 = tl.where(h11 == 0.0, state, tl.fma(exp2(total * A11), h11, state))
-        state = tl.load(states + 12 * DIM + channels)
-        h12 = tl.where(h12 == 0.0, state, tl.fma(exp2(total * A12), h12, state))
-        state = tl.load(states + 13 * DIM + channels)
-        h13 = tl.where(h13 == 0.0, state, tl.fma(exp2(total * A13), h13, state))
-        state = tl.load(states + 14 * DIM + channels)
-        h14 = tl.where(h14 == 0.0, state, tl.fma(exp2(total * A14), h14, state))
-        state = tl.load(states + 15 * DIM + channels)
-        h15 = tl.where(h15 == 0.0, state, tl.fma(exp2(total * A15), h15, state))
+        end = tl.load(ends + channels)
+        h0 = tl.where(h0 == 0.0, end, tl.fma(exp2(total * A0), h0, end))
+        end = tl.load(ends + 1 * DIM + channels)
+        h1 = tl.where(h1 == 0.0, end, tl.fma(exp2(total * A1), h1, end))
+        end = tl.load(ends + 2 * DIM + channels)
+        h2 = tl.where(h2 == 0.0, end, tl.fma(exp2(total * A2), h2, end))
+        end = tl.load(ends + 3 * DIM + channels)
+        h3 = tl.where(h3 == 0.0, end, tl.fma(exp2(total * A3), h3, end))
+        end = tl.load(ends + 4 * DIM + channels)
+        h4 = tl.where(h4 == 0.0, end, tl.fma(exp2(total * A4), h4, end))
+        end = tl.load(ends + 5 * DIM + channels)
+        h5 = tl.where(h5 == 0.0, end, tl.fma(exp2(total * A5), h5, end))
+        end = tl.load(ends + 6 * DIM + channels)
+        h6 = tl.where(h6 == 0.0, end, tl.fma(exp2(total * A6), h6, end))
+        end = tl.load(ends + 7 * DIM + channels)
+        h7 = tl.where(h7 == 0.0, end, tl.fma(exp2(total * A7), h7, end))
+        end = tl.load(ends + 8 * DIM + channels)
+        h8 = tl.where(h8 == 0.0, end, tl.fma(exp2(total * A8), h8, end))
+        end = tl.load(ends + 9 * DIM + channels)
+        h9 = tl.where(h9 == 0.0, end, tl.fma(exp2(total * A9), h9, end))
+        end = tl.load(ends + 10 * DIM + channels)
+        h10 = tl.where(h10 == 0.0, end, tl.fma(exp2(total * A10), h10, end))
+        end = tl.load(ends + 11 * DIM + channels)
+        h11 = tl.where(h11 == 0.0, end, tl.fma(exp2(total * A11), h11, end))
+        end = tl.load(ends + 12 * DIM + channels)
+        h12 = tl.where(h12 == 0.0, end, tl.fma(exp2(total * A12), h12, end))
+        end = tl.load(ends + 13 * DIM + channels)
+        h13 = tl.where(h13 == 0.0, end, tl.fma(exp2(total * A13), h13, end))
+        end = tl.load(ends + 14 * DIM + channels)
+        h14 = tl.where(h14 == 0.0, end, tl.fma(exp2(total * A14), h14, end))
+        end = tl.load(ends + 15 * DIM + channels)
+        h15 = tl.where(h15 == 0.0, end, tl.fma(exp2(total * A15), h15, end))
         totals += DIM
-        states += 16 * DIM
+        ends += 16 * DIM
     count = tl.minimum(CHUNK, seqlen - chunk * CHUNK)
-    for _ in range(count // 4):
+    for step in range(0, count - count % 4, 4):
+        if step % 256 == 0:
+            tl.store(states + cells, h0)
+            tl.store(states + 16 + cells, h1)
+            tl.store(states + 32 + cells, h2)
+            tl.store(states + 48 + cells, h3)
+            tl.store(states + 64 + cells, h4)
+            tl.store(states + 80 + cells, h5)
+            tl.store(states + 96 + cells, h6)
+            tl.store(states + 112 + cells, h7)
+            tl.store(states + 128 + cells, h8)
+            tl.store(states + 144 + cells, h9)
+            tl.store(states + 160 + cells, h10)
+            tl.store(states + 176 + cells, h11)
+            tl.store(states + 192 + cells, h12)
+            tl.store(states + 208 + cells, h13)
+            tl.store(states + 224 + cells, h14)
+            tl.store(states + 240 + cells, h15)
+            states += SLOT
         for _ in tl.static_range(4):
             u_t = tl.load(u + channels).to(tl.float32)
             delta_t = tl.load(delta + channels).to(tl.float32)
@@ -334,7 +359,25 @@ def scan_chunks(
             delta += delta_stride_seqlen
             z += z_stride_seqlen
             out += out_stride_seqlen
-    for _ in range(count % 4):
+    for step in range(count - count % 4, count):
+        if step % 256 == 0:
+            tl.store(states + cells, h0)
+            tl.store(states + 16 + cells, h1)
+            tl.store(states + 32 + cells, h2)
+            tl.store(states + 48 + cells, h3)
+            tl.store(states + 64 + cells, h4)
+            tl.store(states + 80 + cells, h5)
+            tl.store(states + 96 + cells, h6)
+            tl.store(states + 112 + cells, h7)
+            tl.store(states + 128 + cells, h8)
+            tl.store(states + 144 + cells, h9)
+            tl.store(states + 160 + cells, h10)
+            tl.store(states + 176 + cells, h11)
+            tl.store(states + 192 + cells, h12)
+            tl.store(states + 208 + cells, h13)
+            tl.store(states + 224 + cells, h14)
+            tl.store(states + 240 + cells, h15)
+            states += SLOT
         u_t = tl.load(u + channels).to(tl.float32)
         delta_t = tl.load(delta + channels).to(tl.float32)
         z_t = tl.load(z + channels).to(tl.float32)

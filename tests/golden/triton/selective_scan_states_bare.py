@@ -1,7 +1,7 @@
 # selective_scan forward, fp32: states(block_d=8,exp=asm,num_warps=1)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source 00933840d3113516.
+# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source 3b2a6f757eb73ead.
 import triton
 import triton.language as tl
 
@@ -42,11 +42,11 @@ def selective_scan(
     delta = delta + batch * delta_stride_batch + channels * delta_stride_dim
     out = out + batch * out_stride_batch + channels * out_stride_dim
     n = tl.arange(0, BLOCK_N)
-    cells = channels[:, None] * 16 + n[None, :]
+    weights = channels[:, None] * 16 + n[None, :]
     B += batch * seqlen * 16
     C += batch * seqlen * 16
     # Padded states have A = B = 0 and stay 0.
-    A_n = tl.load(A + cells) * 1.4426950408889634
+    A_n = tl.load(A + weights) * 1.4426950408889634
     h = tl.full((BLOCK_D, BLOCK_N), 0.0, tl.float32)
     for _ in range(seqlen):
         u_t = tl.load(u)

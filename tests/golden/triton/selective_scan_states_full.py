@@ -1,7 +1,7 @@
 # selective_scan forward, bf16: states(block_d=8,exp=asm,num_warps=1)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source 6d2782f9910a56e7.
+# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source 78b44c102e38b2f4.
 import triton
 import triton.language as tl
 
@@ -47,37 +47,45 @@ def selective_scan(
     D,
     z,
     delta_bias,
+    initial_state,
+    cu_seqlens,
     out,
     last_state,
-    u_stride_batch,
+    states,
     u_stride_seqlen,
-    delta_stride_batch,
     delta_stride_seqlen,
-    z_stride_batch,
     z_stride_seqlen,
-    out_stride_batch,
     out_stride_seqlen,
-    seqlen,
     DIM: tl.constexpr,
+    SLOT: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ):
     batch = tl.program_id(0).to(tl.int64)
+    first = tl.load(cu_seqlens + batch)
+    length = tl.load(cu_seqlens + batch + 1) - first
+    begin = first.to(tl.int64)
     channels = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
-    u += batch * u_stride_batch
-    delta += batch * delta_stride_batch
-    z += batch * z_stride_batch
-    out += batch * out_stride_batch
+    u += begin * u_stride_seqlen
+    delta += begin * delta_stride_seqlen
+    z += begin * z_stride_seqlen
+    out += begin * out_stride_seqlen
     n = tl.arange(0, BLOCK_N)
-    cells = channels[:, None] * 16 + n[None, :]
-    B += batch * seqlen * 16
-    C += batch * seqlen * 16
+    weights = channels[:, None] * 16 + n[None, :]
+    B += begin * 16
+    C += begin * 16
     # Padded states have A = B = 0 and stay 0.
-    A_n = tl.load(A + cells) * 1.4426950408889634
+    A_n = tl.load(A + weights) * 1.4426950408889634
     skip = tl.load(D + channels)
     bias = tl.load(delta_bias + channels)
-    h = tl.full((BLOCK_D, BLOCK_N), 0.0, tl.float32)
-    for _ in range(seqlen):
+    h = tl.load(initial_state + batch * DIM * 16 + weights)
+    states += (begin // 256 + batch) * SLOT
+    cells = channels // 16 * 256 + channels % 16
+    kept = cells[:, None] + n[None, :] * 16
+    for step in range(length):
+        if step % 256 == 0:
+            tl.store(states + kept, h)
+            states += SLOT
         u_t = tl.load(u + channels).to(tl.float32)
         delta_t = tl.load(delta + channels).to(tl.float32)
         delta_t = softplus(delta_t + bias)
@@ -94,4 +102,4 @@ def selective_scan(
         out += out_stride_seqlen
         B += 16
         C += 16
-    tl.store(last_state + batch * DIM * 16 + cells, h)
+    tl.store(last_state + batch * DIM * 16 + weights, h)

@@ -1,0 +1,383 @@
+"""The gradients of the selective scan in Triton."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+from ssmgen.config import Config, Value
+from ssmgen.device import DeviceFacts
+from ssmgen.kernels.interfaces import INTERFACES, state_slots
+from ssmgen.kernels.program import Launch, Program, Workspace
+from ssmgen.kernels.triton.common import (
+    EXP_RULE,
+    MOST_BLOCKS,
+    TritonVariant,
+    exp_choices,
+    grid_rule,
+    parameters,
+)
+from ssmgen.kernels.triton.selective_scan import (
+    channel_blocks,
+    channels_of_group,
+    group_count,
+    sizes,
+    slot_size,
+    step_strides,
+    variable_rows,
+)
+from ssmgen.kernels.variant import Rule
+from ssmgen.problem import Problem
+
+__all__ = ["SCANS"]
+
+_INTERVALS = (2, 4, 8)
+_BLOCK = 1024  # elements that one program of the passes which add programs up owns
+
+
+class _Group(NamedTuple):
+    """States that one pass over a chunk takes: the first, and how many."""
+
+    first: int
+    size: int
+
+
+def _groups(problem: Problem, config: Config) -> list[_Group]:
+    """Groups of states of the config's size, and of smaller powers of two for what is left."""
+    found, first, size = [], 0, config.integer("states")
+    while first < problem["d_state"]:
+        while size > problem["d_state"] - first:
+            size //= 2
+        found.append(_Group(first, size))
+        first += size
+    return found
+
+
+def _weights(problem: Problem) -> list[str]:
+    """What does not change with time and has a value for each state and channel."""
+    return ["A", *(name for name in ("B", "C") if problem.option(name) == "constant")]
+
+
+def _state_sums(problem: Problem) -> list[str]:
+    return [f"d{name}" for name in _weights(problem)]
+
+
+def _channel_sums(problem: Problem) -> list[str]:
+    return [f"d{name}" for name in ("D", "delta_bias") if problem.has(name)]
+
+
+def _sequences(problem: Problem) -> list[str]:
+    gate = problem.has("z")
+    return ["u", "delta", "dout", *(["z"] if gate else []), "du", "ddelta", *(["dz"] if gate else [])]
+
+
+def _recomputes(problem: Problem, config: Config) -> bool:
+    return problem.option("saved") != config.integer("interval")
+
+
+def _per_lane(config: Config) -> int:
+    return config.integer("block_d") // config.integer("lanes")
+
+
+def _chunk_registers(problem: Problem, config: Config) -> int:
+    """Estimated registers that a lane needs for a chunk's steps and the states of one group."""
+    interval, size = config.integer("interval"), config.integer("states")
+    steps = (6 if problem.option("z") else 5) * interval
+    rows = len(variable_rows(problem)) * interval * size
+    return _per_lane(config) * (steps + (2 * interval + 1) * size) + rows + interval * size + 30
+
+
+def _is_smallest(config: Config) -> bool:
+    """Whether nothing smaller could be tried: it may spill, and is all there is."""
+    return (_per_lane(config), config["interval"], config["states"]) == (1, 2, 1)
+
+
+class _Backward(TritonVariant):
+    """Channels across lanes; chunks of steps from the last to the first.
+
+    Each chunk goes forward from the state before it, which forward saved or a first pass recomputes, and back. What
+    channels, programs and batches share is summed by lanes, then by further launches, always in the same order.
+    """
+
+    interface = INTERFACES["selective_scan"]
+    direction = "backward"
+    template = "selective_scan_backward.py.j2"
+    carried: ClassVar[bool]  # whether what one chunk hands to the next is in memory, not in registers
+    rules: ClassVar[tuple[Rule, ...]] = (
+        EXP_RULE,
+        Rule(
+            "interval",
+            "states are recomputed at every so many steps; more than forward saved them at would be none",
+            lambda problem, config, facts: (
+                config.integer("interval") <= (int(problem.option("saved")) or config.integer("interval"))
+            ),
+        ),
+        Rule(
+            "width",
+            "a block at least twice as wide as there are channels, and wider than the lanes, only adds idle work",
+            lambda problem, config, facts: (
+                config.integer("block_d") < 2 * channels_of_group(problem) or _per_lane(config) == 1
+            ),
+        ),
+        grid_rule(lambda problem, config: channel_blocks(problem, config.integer("block_d"))),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """Real states, and no more groups or chunks than a launch grid has blocks."""
+        saved = int(problem.option("saved"))
+        return (
+            super().supports(problem)
+            and not problem.has("complex")
+            and group_count(problem) <= MOST_BLOCKS
+            and (not saved or -(-problem["seqlen"] // saved) <= MOST_BLOCKS)
+        )
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {
+            "block_d": tuple(facts.lanes * count for count in (1, 2, 4)),
+            "exp": exp_choices(facts),
+            "interval": _INTERVALS,
+            "lanes": (facts.lanes,),
+            "states": tuple(size for size in (1, 2, 4) if size <= problem["d_state"]),
+        }
+
+    def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
+        """Two channels in each lane, four steps and four states at a time, where registers allow."""
+        lanes, saved = facts.lanes, int(problem.option("saved"))
+        return {
+            "block_d": (2 * lanes, lanes),
+            "interval": (saved, 4, 2) if saved in _INTERVALS else (4, 8, 2),
+            "states": (4, 2, 1),
+        }
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        interval = config.integer("interval")
+        rows = variable_rows(problem)
+        masked = channels_of_group(problem) % config.integer("block_d") != 0
+        size = config.integer("states")
+        groups = _groups(problem, config)
+        looped = problem["d_state"] // size * size if self.carried else 0
+        return {
+            **dict(problem.options),
+            **dict(config.params),
+            "between": "between" if _recomputes(problem, config) else "states",
+            "carried": self.carried,
+            "channel_sums": _channel_sums(problem),
+            "d_state": problem["d_state"],
+            "groups": group_count(problem),
+            "halves": lambda count: [count >> bit for bit in range(1, count.bit_length())],
+            "length": "length" if problem.option("varlen") else "seqlen",
+            "looped": looped,
+            "mask": ", mask=inside" if masked else "",
+            "mask0": ", mask=inside, other=0.0" if masked else "",
+            "masked": masked,
+            "parameters": parameters(self._launches(problem, config)),
+            "partial": problem.has("varlen") or problem["seqlen"] % interval != 0,
+            "per_lane": _per_lane(config),
+            "recomputes": _recomputes(problem, config),
+            "rows": rows,
+            "rows2": bool(rows) and any(group.size == 2 for group in groups),
+            "rows4": bool(rows)
+            and (
+                any(group.size == 4 for group in groups)
+                or (_recomputes(problem, config) and "B" in rows and problem["d_state"] >= 4)
+            ),
+            # The pass that recomputes states is a forward scan without outputs.
+            "sequences": lambda outputs: ["u", "delta"],
+            "sizes": sorted({group.size for group in groups}, reverse=True),
+            "state_groups": [group for group in groups if group.first >= looped],
+            "state_sums": _state_sums(problem),
+            "tile_mask": ", mask=inside[:, None]" if masked else "",
+            "unroll": interval,
+            "walked": _sequences(problem),
+            "weights": _weights(problem),
+            "widen": "" if problem.dtype == "fp32" else ".to(tl.float32)",
+        }
+
+    def program(self, problem: Problem, config: Config) -> Program:
+        """See `Variant.program`."""
+        return Program(self._launches(problem, config), self._workspaces(problem, config))
+
+    def _launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
+        block_d, batch, dim = config.integer("block_d"), problem["batch"], problem["dim"]
+        rows, weights = variable_rows(problem), _weights(problem)
+        blocks = channel_blocks(problem, block_d)
+        slot = ("SLOT", slot_size(problem))
+        one_warp = (("num_warps", 1),)
+        given = [name for name in ("D", "delta_bias") if problem.has(name)]
+        packed = ["cu_seqlens"] if problem.has("varlen") else []
+        last = ["dlast_state"] if problem.has("last_state") else []
+        between = "between" if _recomputes(problem, config) else "states"
+        sums = [*_state_sums(problem), *_channel_sums(problem)]
+        parts = [f"{name}_parts" for name in sums]
+        first = ["dinitial_state"] if problem.has("initial_state") else []
+        sequences = _sequences(problem)
+        inputs = [name for name in sequences if name not in ("du", "ddelta", "dz")]
+        outputs = [name for name in sequences if name in ("du", "ddelta", "dz")]
+        launches = [
+            Launch(
+                "transpose_weights",
+                (*weights, "weights"),
+                (-(-dim // block_d), 1, 1),
+                (("DIM", dim), ("BLOCK_D", block_d)),
+                one_warp,
+            ),
+        ]
+        if _recomputes(problem, config):
+            launches.append(self._recompute(problem, config))
+        launches.append(
+            Launch(
+                "selective_scan_backward",
+                (
+                    *inputs,
+                    "weights",
+                    *rows,
+                    *given,
+                    *packed,
+                    *last,
+                    between,
+                    *outputs,
+                    *first,
+                    *(["g_parts"] if self.carried else []),
+                    *parts,
+                    *(["partial"] if rows else []),
+                    *step_strides(problem, sequences),
+                    *(["seqlen"] if rows or not packed else []),
+                ),
+                (batch, blocks, 1),
+                (
+                    ("DIM", dim),
+                    slot,
+                    ("BLOCK_D", block_d),
+                    *((("LANES", config.integer("lanes")),) if rows else ()),
+                ),
+                one_warp,
+            )
+        )
+        largest = dim * problem["d_state"]
+        launches.append(
+            Launch(
+                "add_batches",
+                (*parts, *sums, "batch"),
+                (-(-largest // _BLOCK), 1, 1),
+                (("DIM", dim), ("BLOCK", _BLOCK)),
+            )
+        )
+        if rows:
+            outer = (1 if problem.has("varlen") else batch) * group_count(problem)
+            pieces = -(-problem["seqlen"] * problem["d_state"] // _BLOCK)
+            launches.append(
+                Launch(
+                    "add_blocks",
+                    ("partial", *(f"d{name}" for name in rows), "seqlen"),
+                    (outer * pieces, 1, 1),
+                    (("BLOCKS", blocks // group_count(problem)), ("BLOCK", _BLOCK)),
+                )
+            )
+        return tuple(launches)
+
+    def _recompute(self, problem: Problem, config: Config) -> Launch:
+        block_d, saved = config.integer("block_d"), int(problem.option("saved"))
+        from_start = ["initial_state"] if problem.has("initial_state") else []
+        return Launch(
+            "recompute_states",
+            (
+                "u",
+                "delta",
+                "A",
+                "B",
+                *(["delta_bias"] if problem.has("delta_bias") else []),
+                *(["cu_seqlens"] if problem.has("varlen") else []),
+                *(["states"] if saved else from_start),
+                "between",
+                *step_strides(problem, ["u", "delta"]),
+                *sizes(problem, problem.option("B") == "variable"),
+            ),
+            (
+                problem["batch"],
+                channel_blocks(problem, block_d),
+                -(-problem["seqlen"] // saved) if saved else 1,
+            ),
+            (("DIM", problem["dim"]), ("SLOT", slot_size(problem)), ("BLOCK_D", block_d)),
+            (("num_warps", 1),),
+        )
+
+    def _workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
+        """A's columns; states between chunks; what each sequence sums over time, and each block over its channels."""
+        batch, dim, d_state = problem["batch"], problem["dim"], problem["d_state"]
+        found = [Workspace("weights", "fp32", (len(_weights(problem)) * d_state, dim))]
+        if _recomputes(problem, config):
+            found.append(Workspace("between", "fp32", state_slots(problem, config.integer("interval"))))
+        carried = ["g"] if self.carried else []
+        states = [*carried, *_state_sums(problem)]
+        found += [Workspace(f"{name}_parts", "fp32", (batch, d_state, dim)) for name in states]
+        found += [Workspace(f"{name}_parts", "fp32", (batch, dim)) for name in _channel_sums(problem)]
+        rows = variable_rows(problem)
+        if rows:
+            outer = 1 if problem.has("varlen") else batch
+            blocks = channel_blocks(problem, config.integer("block_d"))
+            found.append(Workspace("partial", "fp32", (outer, blocks, len(rows), problem["seqlen"], d_state)))
+        return tuple(found)
+
+
+class Sequential(_Backward):
+    """What is carried from chunk to chunk in registers: each state has its own names."""
+
+    name = "sequential"
+    summary = "channels across lanes; chunk by chunk forward from its saved state, then back"
+    carried = False
+    rules = (
+        *_Backward.rules,
+        Rule(
+            "registers",
+            "what chunks carry and what a chunk holds does not fit a lane's registers",
+            lambda problem, config, facts: (
+                _carried_registers(problem, config) + _chunk_registers(problem, config) <= facts.max_registers
+                or _is_smallest(config)
+            ),
+        ),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """As many states as the registers of a lane hold."""
+        most = 64 if problem.option("B") == problem.option("C") == "variable" else 32
+        return super().supports(problem) and 1 <= problem["d_state"] <= most
+
+
+class Looped(_Backward):
+    """A loop over groups of states: what is carried from chunk to chunk is in memory, and the code is short."""
+
+    name = "looped"
+    summary = "as sequential, with a loop over states and what chunks carry in memory: for many states"
+    carried = True
+    rules = (
+        *_Backward.rules,
+        Rule(
+            "registers",
+            "what a chunk holds does not fit a lane's registers",
+            lambda problem, config, facts: (
+                _chunk_registers(problem, config) <= facts.max_registers or _is_smallest(config)
+            ),
+        ),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """Up to 256 states; more than 64 are too many for the pass that recomputes them."""
+        most = 256 if problem.option("saved") in _INTERVALS else 64
+        return super().supports(problem) and 1 <= problem["d_state"] <= most
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        choices = dict(super().choices(problem, facts))
+        if problem["d_state"] > 64:
+            choices["interval"] = (int(problem.option("saved")),)
+        return choices
+
+
+def _carried_registers(problem: Problem, config: Config) -> int:
+    return _per_lane(config) * (1 + len(_weights(problem))) * problem["d_state"]
+
+
+SCANS = (Looped(), Sequential())

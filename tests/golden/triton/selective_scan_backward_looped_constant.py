@@ -1,0 +1,551 @@
+# selective_scan backward, fp32: looped(block_d=64,exp=asm,interval=4,lanes=32,states=4)
+# h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
+# delta = softplus(delta + delta_bias) when asked
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source fede3da8359e57ee.
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def exp2(x):
+    # One MUFU instruction: tl.exp2 adds the handling of denormals, which these sums do not need.
+    asm: tl.constexpr = "ex2.approx.ftz.f32 $0, $1;"
+    return tl.inline_asm_elementwise(asm, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
+def split4(tile, BLOCK_D: tl.constexpr):
+    # The columns of a (BLOCK_D, 4) tile.
+    even, odd = tl.split(tl.reshape(tile, (BLOCK_D, 2, 2)))
+    c0, c2 = tl.split(even)
+    c1, c3 = tl.split(odd)
+    return c0, c1, c2, c3
+
+
+@triton.jit
+def join4(c0, c1, c2, c3, BLOCK_D: tl.constexpr):
+    # The (BLOCK_D, 4) tile of these columns.
+    return tl.reshape(tl.join(tl.join(c0, c2), tl.join(c1, c3)), (BLOCK_D, 4))
+
+
+@triton.jit
+def step_back(g, dy, C, B, decay, h_before, A, delta, sum_g, sum_q, dA):
+    # From what later steps give to the gradient of h_t, to that gradient, and to what step t gives to h_{t-1}.
+    dh = tl.fma(dy, C, g)
+    g = dh * decay
+    q = g * h_before
+    return dh, g, tl.fma(dh, B, sum_g), tl.fma(q, A, sum_q), tl.fma(q, delta, dA)
+
+
+@triton.jit
+def transpose_weights(
+    A,
+    B,
+    C,
+    weights,
+    DIM: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    # A row for each state, so that neighbouring channels are neighbours in memory.
+    channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
+    inside = channels < DIM
+    for n in range(16):
+        A_n = tl.load(A + channels * 16 + n, mask=inside)
+        tl.store(weights + n * DIM + channels, A_n, mask=inside)
+        B_n = tl.load(B + channels * 16 + n, mask=inside)
+        tl.store(weights + (16 + n) * DIM + channels, B_n, mask=inside)
+        C_n = tl.load(C + channels * 16 + n, mask=inside)
+        tl.store(weights + (32 + n) * DIM + channels, C_n, mask=inside)
+
+
+@triton.jit
+def recompute_states(
+    u,
+    delta,
+    A,
+    B,
+    between,
+    u_stride_batch,
+    u_stride_dim,
+    delta_stride_batch,
+    delta_stride_dim,
+    seqlen,
+    DIM: tl.constexpr,
+    SLOT: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    batch = tl.program_id(0).to(tl.int64)
+    channels = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
+    u = u + batch * u_stride_batch + channels * u_stride_dim
+    delta = delta + batch * delta_stride_batch + channels * delta_stride_dim
+    A0 = tl.load(A + channels * 16 + 0) * 1.4426950408889634
+    A1 = tl.load(A + channels * 16 + 1) * 1.4426950408889634
+    A2 = tl.load(A + channels * 16 + 2) * 1.4426950408889634
+    A3 = tl.load(A + channels * 16 + 3) * 1.4426950408889634
+    A4 = tl.load(A + channels * 16 + 4) * 1.4426950408889634
+    A5 = tl.load(A + channels * 16 + 5) * 1.4426950408889634
+    A6 = tl.load(A + channels * 16 + 6) * 1.4426950408889634
+    A7 = tl.load(A + channels * 16 + 7) * 1.4426950408889634
+    A8 = tl.load(A + channels * 16 + 8) * 1.4426950408889634
+    A9 = tl.load(A + channels * 16 + 9) * 1.4426950408889634
+    A10 = tl.load(A + channels * 16 + 10) * 1.4426950408889634
+    A11 = tl.load(A + channels * 16 + 11) * 1.4426950408889634
+    A12 = tl.load(A + channels * 16 + 12) * 1.4426950408889634
+    A13 = tl.load(A + channels * 16 + 13) * 1.4426950408889634
+    A14 = tl.load(A + channels * 16 + 14) * 1.4426950408889634
+    A15 = tl.load(A + channels * 16 + 15) * 1.4426950408889634
+    B0 = tl.load(B + channels * 16 + 0)
+    B1 = tl.load(B + channels * 16 + 1)
+    B2 = tl.load(B + channels * 16 + 2)
+    B3 = tl.load(B + channels * 16 + 3)
+    B4 = tl.load(B + channels * 16 + 4)
+    B5 = tl.load(B + channels * 16 + 5)
+    B6 = tl.load(B + channels * 16 + 6)
+    B7 = tl.load(B + channels * 16 + 7)
+    B8 = tl.load(B + channels * 16 + 8)
+    B9 = tl.load(B + channels * 16 + 9)
+    B10 = tl.load(B + channels * 16 + 10)
+    B11 = tl.load(B + channels * 16 + 11)
+    B12 = tl.load(B + channels * 16 + 12)
+    B13 = tl.load(B + channels * 16 + 13)
+    B14 = tl.load(B + channels * 16 + 14)
+    B15 = tl.load(B + channels * 16 + 15)
+    between += batch * ((seqlen + 3) // 4) * SLOT
+    cells = channels // 16 * 256 + channels % 16
+    h0 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h1 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h2 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h3 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h4 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h5 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h6 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h7 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h8 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h9 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h10 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h11 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h12 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h13 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h14 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h15 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    steps = tl.arange(0, 4)[None, :]
+    # No state is wanted after the last chunk.
+    for _ in range((seqlen - 1) // 4):
+        tl.store(between + cells, h0)
+        tl.store(between + 16 + cells, h1)
+        tl.store(between + 32 + cells, h2)
+        tl.store(between + 48 + cells, h3)
+        tl.store(between + 64 + cells, h4)
+        tl.store(between + 80 + cells, h5)
+        tl.store(between + 96 + cells, h6)
+        tl.store(between + 112 + cells, h7)
+        tl.store(between + 128 + cells, h8)
+        tl.store(between + 144 + cells, h9)
+        tl.store(between + 160 + cells, h10)
+        tl.store(between + 176 + cells, h11)
+        tl.store(between + 192 + cells, h12)
+        tl.store(between + 208 + cells, h13)
+        tl.store(between + 224 + cells, h14)
+        tl.store(between + 240 + cells, h15)
+        between += SLOT
+        u_tile = tl.load(u[:, None] + steps)
+        u_0, u_1, u_2, u_3 = split4(u_tile, BLOCK_D)
+        delta_tile = tl.load(delta[:, None] + steps)
+        delta_0, delta_1, delta_2, delta_3 = split4(delta_tile, BLOCK_D)
+        u_t = u_0
+        delta_t = delta_0
+        x = delta_t * u_t
+        h0 = tl.fma(exp2(delta_t * A0), h0, x * B0)
+        h1 = tl.fma(exp2(delta_t * A1), h1, x * B1)
+        h2 = tl.fma(exp2(delta_t * A2), h2, x * B2)
+        h3 = tl.fma(exp2(delta_t * A3), h3, x * B3)
+        h4 = tl.fma(exp2(delta_t * A4), h4, x * B4)
+        h5 = tl.fma(exp2(delta_t * A5), h5, x * B5)
+        h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
+        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h8 = tl.fma(exp2(delta_t * A8), h8, x * B8)
+        h9 = tl.fma(exp2(delta_t * A9), h9, x * B9)
+        h10 = tl.fma(exp2(delta_t * A10), h10, x * B10)
+        h11 = tl.fma(exp2(delta_t * A11), h11, x * B11)
+        h12 = tl.fma(exp2(delta_t * A12), h12, x * B12)
+        h13 = tl.fma(exp2(delta_t * A13), h13, x * B13)
+        h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
+        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        u_t = u_1
+        delta_t = delta_1
+        x = delta_t * u_t
+        h0 = tl.fma(exp2(delta_t * A0), h0, x * B0)
+        h1 = tl.fma(exp2(delta_t * A1), h1, x * B1)
+        h2 = tl.fma(exp2(delta_t * A2), h2, x * B2)
+        h3 = tl.fma(exp2(delta_t * A3), h3, x * B3)
+        h4 = tl.fma(exp2(delta_t * A4), h4, x * B4)
+        h5 = tl.fma(exp2(delta_t * A5), h5, x * B5)
+        h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
+        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h8 = tl.fma(exp2(delta_t * A8), h8, x * B8)
+        h9 = tl.fma(exp2(delta_t * A9), h9, x * B9)
+        h10 = tl.fma(exp2(delta_t * A10), h10, x * B10)
+        h11 = tl.fma(exp2(delta_t * A11), h11, x * B11)
+        h12 = tl.fma(exp2(delta_t * A12), h12, x * B12)
+        h13 = tl.fma(exp2(delta_t * A13), h13, x * B13)
+        h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
+        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        u_t = u_2
+        delta_t = delta_2
+        x = delta_t * u_t
+        h0 = tl.fma(exp2(delta_t * A0), h0, x * B0)
+        h1 = tl.fma(exp2(delta_t * A1), h1, x * B1)
+        h2 = tl.fma(exp2(delta_t * A2), h2, x * B2)
+        h3 = tl.fma(exp2(delta_t * A3), h3, x * B3)
+        h4 = tl.fma(exp2(delta_t * A4), h4, x * B4)
+        h5 = tl.fma(exp2(delta_t * A5), h5, x * B5)
+        h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
+        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h8 = tl.fma(exp2(delta_t * A8), h8, x * B8)
+        h9 = tl.fma(exp2(delta_t * A9), h9, x * B9)
+        h10 = tl.fma(exp2(delta_t * A10), h10, x * B10)
+        h11 = tl.fma(exp2(delta_t * A11), h11, x * B11)
+        h12 = tl.fma(exp2(delta_t * A12), h12, x * B12)
+        h13 = tl.fma(exp2(delta_t * A13), h13, x * B13)
+        h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
+        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        u_t = u_3
+        delta_t = delta_3
+        x = delta_t * u_t
+        h0 = tl.fma(exp2(delta_t * A0), h0, x * B0)
+        h1 = tl.fma(exp2(delta_t * A1), h1, x * B1)
+        h2 = tl.fma(exp2(delta_t * A2), h2, x * B2)
+        h3 = tl.fma(exp2(delta_t * A3), h3, x * B3)
+        h4 = tl.fma(exp2(delta_t * A4), h4, x * B4)
+        h5 = tl.fma(exp2(delta_t * A5), h5, x * B5)
+        h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
+        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h8 = tl.fma(exp2(delta_t * A8), h8, x * B8)
+        h9 = tl.fma(exp2(delta_t * A9), h9, x * B9)
+        h10 = tl.fma(exp2(delta_t * A10), h10, x * B10)
+        h11 = tl.fma(exp2(delta_t * A11), h11, x * B11)
+        h12 = tl.fma(exp2(delta_t * A12), h12, x * B12)
+        h13 = tl.fma(exp2(delta_t * A13), h13, x * B13)
+        h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
+        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        u += 4
+        delta += 4
+    tl.store(between + cells, h0)
+    tl.store(between + 16 + cells, h1)
+    tl.store(between + 32 + cells, h2)
+    tl.store(between + 48 + cells, h3)
+    tl.store(between + 64 + cells, h4)
+    tl.store(between + 80 + cells, h5)
+    tl.store(between + 96 + cells, h6)
+    tl.store(between + 112 + cells, h7)
+    tl.store(between + 128 + cells, h8)
+    tl.store(between + 144 + cells, h9)
+    tl.store(between + 160 + cells, h10)
+    tl.store(between + 176 + cells, h11)
+    tl.store(between + 192 + cells, h12)
+    tl.store(between + 208 + cells, h13)
+    tl.store(between + 224 + cells, h14)
+    tl.store(between + 240 + cells, h15)
+
+
+@triton.jit
+def selective_scan_backward(
+    u,
+    delta,
+    dout,
+    weights,
+    between,
+    du,
+    ddelta,
+    g_parts,
+    dA_parts,
+    dB_parts,
+    dC_parts,
+    u_stride_batch,
+    u_stride_dim,
+    delta_stride_batch,
+    delta_stride_dim,
+    dout_stride_batch,
+    dout_stride_dim,
+    du_stride_batch,
+    du_stride_dim,
+    ddelta_stride_batch,
+    ddelta_stride_dim,
+    seqlen,
+    DIM: tl.constexpr,
+    SLOT: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    batch = tl.program_id(0).to(tl.int64)
+    channels = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
+    u = u + batch * u_stride_batch + channels * u_stride_dim
+    delta = delta + batch * delta_stride_batch + channels * delta_stride_dim
+    dout = dout + batch * dout_stride_batch + channels * dout_stride_dim
+    du = du + batch * du_stride_batch + channels * du_stride_dim
+    ddelta = ddelta + batch * ddelta_stride_batch + channels * ddelta_stride_dim
+    between += batch * ((seqlen + 3) // 4) * SLOT
+    cells = channels // 16 * 256 + channels % 16
+    zero = tl.full((BLOCK_D,), 0.0, tl.float32)
+    g_parts += batch * 16 * DIM
+    dA_parts += batch * 16 * DIM
+    dB_parts += batch * 16 * DIM
+    dC_parts += batch * 16 * DIM
+    for n in range(16):
+        tl.store(g_parts + n * DIM + channels, zero)
+        tl.store(dA_parts + n * DIM + channels, zero)
+        tl.store(dB_parts + n * DIM + channels, zero)
+        tl.store(dC_parts + n * DIM + channels, zero)
+
+    within = tl.arange(0, 4)[None, :]
+    # From the last chunk to the first.
+    chunks = (seqlen + 3) // 4
+    time = (chunks - 1) * 4
+    u += time
+    delta += time
+    dout += time
+    du += time
+    ddelta += time
+    between += (chunks - 1).to(tl.int64) * SLOT
+    for _ in range(chunks):
+        tile = tl.load(u[:, None] + within)
+        u0, u1, u2, u3 = split4(tile, BLOCK_D)
+        tile = tl.load(delta[:, None] + within)
+        delta0, delta1, delta2, delta3 = split4(tile, BLOCK_D)
+        tile = tl.load(dout[:, None] + within)
+        dy0, dy1, dy2, dy3 = split4(tile, BLOCK_D)
+        x0 = delta0 * u0
+        # In units of ln 2 from here on, so that the decay is exp2(delta A).
+        delta0 *= 1.4426950408889634
+        sum_g0 = zero
+        sum_q0 = zero
+        x1 = delta1 * u1
+        delta1 *= 1.4426950408889634
+        sum_g1 = zero
+        sum_q1 = zero
+        x2 = delta2 * u2
+        delta2 *= 1.4426950408889634
+        sum_g2 = zero
+        sum_q2 = zero
+        x3 = delta3 * u3
+        delta3 *= 1.4426950408889634
+        sum_g3 = zero
+        sum_q3 = zero
+        for n in range(0, 16, 4):
+            weights_n = weights + n * DIM
+            between_n = between + n * 16
+            g_parts_n = g_parts + n * DIM
+            dA_parts_n = dA_parts + n * DIM
+            dB_parts_n = dB_parts + n * DIM
+            dC_parts_n = dC_parts + n * DIM
+            A0 = tl.load(weights_n + channels)
+            h0_0 = tl.load(between_n + cells)
+            B0 = tl.load(weights_n + 16 * DIM + channels)
+            C0 = tl.load(weights_n + 32 * DIM + channels)
+            g0 = tl.load(g_parts_n + channels)
+            dA0 = tl.load(dA_parts_n + channels)
+            dB0 = tl.load(dB_parts_n + channels)
+            dC0 = tl.load(dC_parts_n + channels)
+            A1 = tl.load(weights_n + DIM + channels)
+            h0_1 = tl.load(between_n + 16 + cells)
+            B1 = tl.load(weights_n + 17 * DIM + channels)
+            C1 = tl.load(weights_n + 33 * DIM + channels)
+            g1 = tl.load(g_parts_n + DIM + channels)
+            dA1 = tl.load(dA_parts_n + DIM + channels)
+            dB1 = tl.load(dB_parts_n + DIM + channels)
+            dC1 = tl.load(dC_parts_n + DIM + channels)
+            A2 = tl.load(weights_n + 2 * DIM + channels)
+            h0_2 = tl.load(between_n + 32 + cells)
+            B2 = tl.load(weights_n + 18 * DIM + channels)
+            C2 = tl.load(weights_n + 34 * DIM + channels)
+            g2 = tl.load(g_parts_n + 2 * DIM + channels)
+            dA2 = tl.load(dA_parts_n + 2 * DIM + channels)
+            dB2 = tl.load(dB_parts_n + 2 * DIM + channels)
+            dC2 = tl.load(dC_parts_n + 2 * DIM + channels)
+            A3 = tl.load(weights_n + 3 * DIM + channels)
+            h0_3 = tl.load(between_n + 48 + cells)
+            B3 = tl.load(weights_n + 19 * DIM + channels)
+            C3 = tl.load(weights_n + 35 * DIM + channels)
+            g3 = tl.load(g_parts_n + 3 * DIM + channels)
+            dA3 = tl.load(dA_parts_n + 3 * DIM + channels)
+            dB3 = tl.load(dB_parts_n + 3 * DIM + channels)
+            dC3 = tl.load(dC_parts_n + 3 * DIM + channels)
+            decay0_0 = exp2(delta0 * A0)
+            h1_0 = tl.fma(decay0_0, h0_0, x0 * B0)
+            decay0_1 = exp2(delta0 * A1)
+            h1_1 = tl.fma(decay0_1, h0_1, x0 * B1)
+            decay0_2 = exp2(delta0 * A2)
+            h1_2 = tl.fma(decay0_2, h0_2, x0 * B2)
+            decay0_3 = exp2(delta0 * A3)
+            h1_3 = tl.fma(decay0_3, h0_3, x0 * B3)
+            decay1_0 = exp2(delta1 * A0)
+            h2_0 = tl.fma(decay1_0, h1_0, x1 * B0)
+            decay1_1 = exp2(delta1 * A1)
+            h2_1 = tl.fma(decay1_1, h1_1, x1 * B1)
+            decay1_2 = exp2(delta1 * A2)
+            h2_2 = tl.fma(decay1_2, h1_2, x1 * B2)
+            decay1_3 = exp2(delta1 * A3)
+            h2_3 = tl.fma(decay1_3, h1_3, x1 * B3)
+            decay2_0 = exp2(delta2 * A0)
+            h3_0 = tl.fma(decay2_0, h2_0, x2 * B0)
+            decay2_1 = exp2(delta2 * A1)
+            h3_1 = tl.fma(decay2_1, h2_1, x2 * B1)
+            decay2_2 = exp2(delta2 * A2)
+            h3_2 = tl.fma(decay2_2, h2_2, x2 * B2)
+            decay2_3 = exp2(delta2 * A3)
+            h3_3 = tl.fma(decay2_3, h2_3, x2 * B3)
+            decay3_0 = exp2(delta3 * A0)
+            h4_0 = tl.fma(decay3_0, h3_0, x3 * B0)
+            decay3_1 = exp2(delta3 * A1)
+            h4_1 = tl.fma(decay3_1, h3_1, x3 * B1)
+            decay3_2 = exp2(delta3 * A2)
+            h4_2 = tl.fma(decay3_2, h3_2, x3 * B2)
+            decay3_3 = exp2(delta3 * A3)
+            h4_3 = tl.fma(decay3_3, h3_3, x3 * B3)
+            dh, g0, sum_g3, sum_q3, dA0 = step_back(
+                g0, dy3, C0, B0, decay3_0, h3_0, A0, delta3, sum_g3, sum_q3, dA0
+            )
+            dB0 = tl.fma(dh, x3, dB0)
+            dC0 = tl.fma(h4_0, dy3, dC0)
+            dh, g1, sum_g3, sum_q3, dA1 = step_back(
+                g1, dy3, C1, B1, decay3_1, h3_1, A1, delta3, sum_g3, sum_q3, dA1
+            )
+            dB1 = tl.fma(dh, x3, dB1)
+            dC1 = tl.fma(h4_1, dy3, dC1)
+            dh, g2, sum_g3, sum_q3, dA2 = step_back(
+                g2, dy3, C2, B2, decay3_2, h3_2, A2, delta3, sum_g3, sum_q3, dA2
+            )
+            dB2 = tl.fma(dh, x3, dB2)
+            dC2 = tl.fma(h4_2, dy3, dC2)
+            dh, g3, sum_g3, sum_q3, dA3 = step_back(
+                g3, dy3, C3, B3, decay3_3, h3_3, A3, delta3, sum_g3, sum_q3, dA3
+            )
+            dB3 = tl.fma(dh, x3, dB3)
+            dC3 = tl.fma(h4_3, dy3, dC3)
+            dh, g0, sum_g2, sum_q2, dA0 = step_back(
+                g0, dy2, C0, B0, decay2_0, h2_0, A0, delta2, sum_g2, sum_q2, dA0
+            )
+            dB0 = tl.fma(dh, x2, dB0)
+            dC0 = tl.fma(h3_0, dy2, dC0)
+            dh, g1, sum_g2, sum_q2, dA1 = step_back(
+                g1, dy2, C1, B1, decay2_1, h2_1, A1, delta2, sum_g2, sum_q2, dA1
+            )
+            dB1 = tl.fma(dh, x2, dB1)
+            dC1 = tl.fma(h3_1, dy2, dC1)
+            dh, g2, sum_g2, sum_q2, dA2 = step_back(
+                g2, dy2, C2, B2, decay2_2, h2_2, A2, delta2, sum_g2, sum_q2, dA2
+            )
+            dB2 = tl.fma(dh, x2, dB2)
+            dC2 = tl.fma(h3_2, dy2, dC2)
+            dh, g3, sum_g2, sum_q2, dA3 = step_back(
+                g3, dy2, C3, B3, decay2_3, h2_3, A3, delta2, sum_g2, sum_q2, dA3
+            )
+            dB3 = tl.fma(dh, x2, dB3)
+            dC3 = tl.fma(h3_3, dy2, dC3)
+            dh, g0, sum_g1, sum_q1, dA0 = step_back(
+                g0, dy1, C0, B0, decay1_0, h1_0, A0, delta1, sum_g1, sum_q1, dA0
+            )
+            dB0 = tl.fma(dh, x1, dB0)
+            dC0 = tl.fma(h2_0, dy1, dC0)
+            dh, g1, sum_g1, sum_q1, dA1 = step_back(
+                g1, dy1, C1, B1, decay1_1, h1_1, A1, delta1, sum_g1, sum_q1, dA1
+            )
+            dB1 = tl.fma(dh, x1, dB1)
+            dC1 = tl.fma(h2_1, dy1, dC1)
+            dh, g2, sum_g1, sum_q1, dA2 = step_back(
+                g2, dy1, C2, B2, decay1_2, h1_2, A2, delta1, sum_g1, sum_q1, dA2
+            )
+            dB2 = tl.fma(dh, x1, dB2)
+            dC2 = tl.fma(h2_2, dy1, dC2)
+            dh, g3, sum_g1, sum_q1, dA3 = step_back(
+                g3, dy1, C3, B3, decay1_3, h1_3, A3, delta1, sum_g1, sum_q1, dA3
+            )
+            dB3 = tl.fma(dh, x1, dB3)
+            dC3 = tl.fma(h2_3, dy1, dC3)
+            dh, g0, sum_g0, sum_q0, dA0 = step_back(
+                g0, dy0, C0, B0, decay0_0, h0_0, A0, delta0, sum_g0, sum_q0, dA0
+            )
+            dB0 = tl.fma(dh, x0, dB0)
+            dC0 = tl.fma(h1_0, dy0, dC0)
+            dh, g1, sum_g0, sum_q0, dA1 = step_back(
+                g1, dy0, C1, B1, decay0_1, h0_1, A1, delta0, sum_g0, sum_q0, dA1
+            )
+            dB1 = tl.fma(dh, x0, dB1)
+            dC1 = tl.fma(h1_1, dy0, dC1)
+            dh, g2, sum_g0, sum_q0, dA2 = step_back(
+                g2, dy0, C2, B2, decay0_2, h0_2, A2, delta0, sum_g0, sum_q0, dA2
+            )
+            dB2 = tl.fma(dh, x0, dB2)
+            dC2 = tl.fma(h1_2, dy0, dC2)
+            dh, g3, sum_g0, sum_q0, dA3 = step_back(
+                g3, dy0, C3, B3, decay0_3, h0_3, A3, delta0, sum_g0, sum_q0, dA3
+            )
+            dB3 = tl.fma(dh, x0, dB3)
+            dC3 = tl.fma(h1_3, dy0, dC3)
+            tl.store(g_parts_n + channels, g0)
+            tl.store(dA_parts_n + channels, dA0)
+            tl.store(dB_parts_n + channels, dB0)
+            tl.store(dC_parts_n + channels, dC0)
+            tl.store(g_parts_n + DIM + channels, g1)
+            tl.store(dA_parts_n + DIM + channels, dA1)
+            tl.store(dB_parts_n + DIM + channels, dB1)
+            tl.store(dC_parts_n + DIM + channels, dC1)
+            tl.store(g_parts_n + 2 * DIM + channels, g2)
+            tl.store(dA_parts_n + 2 * DIM + channels, dA2)
+            tl.store(dB_parts_n + 2 * DIM + channels, dB2)
+            tl.store(dC_parts_n + 2 * DIM + channels, dC2)
+            tl.store(g_parts_n + 3 * DIM + channels, g3)
+            tl.store(dA_parts_n + 3 * DIM + channels, dA3)
+            tl.store(dB_parts_n + 3 * DIM + channels, dB3)
+            tl.store(dC_parts_n + 3 * DIM + channels, dC3)
+        tile = tl.load(u[:, None] + within)
+        u0, u1, u2, u3 = split4(tile, BLOCK_D)
+        du0 = delta0 * 0.6931471805599453 * sum_g0
+        ddelta0 = tl.fma(u0, sum_g0, sum_q0)
+        du1 = delta1 * 0.6931471805599453 * sum_g1
+        ddelta1 = tl.fma(u1, sum_g1, sum_q1)
+        du2 = delta2 * 0.6931471805599453 * sum_g2
+        ddelta2 = tl.fma(u2, sum_g2, sum_q2)
+        du3 = delta3 * 0.6931471805599453 * sum_g3
+        ddelta3 = tl.fma(u3, sum_g3, sum_q3)
+        tile = join4(du0, du1, du2, du3, BLOCK_D)
+        tl.store(du[:, None] + within, tile)
+        tile = join4(ddelta0, ddelta1, ddelta2, ddelta3, BLOCK_D)
+        tl.store(ddelta[:, None] + within, tile)
+        # What is carried in memory is read by the lane that wrote it, unless the compiler lays it out anew.
+        tl.debug_barrier()
+        u -= 4
+        delta -= 4
+        dout -= 4
+        du -= 4
+        ddelta -= 4
+        between -= SLOT
+
+
+@triton.jit
+def add_batches(
+    dA_parts,
+    dB_parts,
+    dC_parts,
+    dA,
+    dB,
+    dC,
+    batch,
+    DIM: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    cells = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = cells < DIM * 16
+    planes = cells % 16 * DIM + cells // 16
+    dA_sum = tl.full((BLOCK,), 0.0, tl.float32)
+    dB_sum = tl.full((BLOCK,), 0.0, tl.float32)
+    dC_sum = tl.full((BLOCK,), 0.0, tl.float32)
+    for _ in range(batch):
+        dA_sum += tl.load(dA_parts + planes, mask=inside)
+        dA_parts += DIM * 16
+        dB_sum += tl.load(dB_parts + planes, mask=inside)
+        dB_parts += DIM * 16
+        dC_sum += tl.load(dC_parts + planes, mask=inside)
+        dC_parts += DIM * 16
+    tl.store(dA + cells, dA_sum * 0.6931471805599453, mask=inside)
+    tl.store(dB + cells, dB_sum, mask=inside)
+    tl.store(dC + cells, dC_sum, mask=inside)

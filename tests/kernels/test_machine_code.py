@@ -1,0 +1,41 @@
+"""What the untuned kernels are made of on an NVIDIA GPU, read from machine code: no GPU is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.count_slots import slots
+from ssmgen.problem import Option
+from ssmgen.targets import target
+from tests.helpers import make_problem
+
+pytest.importorskip("triton")
+
+EPILOGUES: dict[str, Option] = dict.fromkeys(("D", "z", "delta_bias", "softplus"), True)
+STATES: dict[str, Option] = dict.fromkeys(("initial_state", "last_state"), True)
+
+
+@pytest.mark.parametrize("saved", [4, 64])
+@pytest.mark.parametrize(
+    ("layout", "options"),
+    [("channel", {}), ("channel", {**EPILOGUES, **STATES}), ("time", EPILOGUES)],
+    ids=["bare", "everything", "time"],
+)
+def test_gradients_take_few_slots_without_spills_or_atomics(
+    layout: str, options: dict[str, Option], saved: int
+) -> None:
+    problem = make_problem(
+        "selective_scan", "bf16", direction="backward", layout=layout, saved=saved, batch=8, **options
+    )
+    config = target("sm_90").space(problem).default()
+    found = slots(problem, config)
+    assert found["selective_scan_backward"].slots <= 28
+    for launch in found.values():
+        assert (launch.spills, launch.atomics) == (0, 0), launch
+
+
+def test_forward_takes_few_slots_without_spills() -> None:
+    problem = make_problem("selective_scan", "bf16", layout="channel", batch=8)
+    found = slots(problem, target("sm_90").space(problem).default())["selective_scan"]
+    assert 1 <= found.mufu <= found.slots <= 7
+    assert (found.spills, found.atomics) == (0, 0)
