@@ -24,6 +24,10 @@ def _team_fits(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     return config.integer("blocks") * int(problem.option("saved")) <= 256
 
 
+def _is_whole(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    return config.integer("blocks") % config.integer("wide") == 0
+
+
 def _team_is_full(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     width = problem["dim"] // problem["groups"]
     return (config.integer("blocks") - 1) * config.integer("lanes") < width
@@ -44,6 +48,7 @@ class Channels(Variant):
     summary = "channels in vector lanes; each tile forward from its saved state, then back"
     rules = (
         Rule("team", "the tiles of all blocks of a team must stay in L2", _team_fits),
+        Rule("wide", "a team is whole groups of blocks that are walked side by side", _is_whole),
         Rule("width", "a team holds no more blocks than there are channels for", _team_is_full),
     )
 
@@ -62,20 +67,27 @@ class Channels(Variant):
             "blocks": (1, 2, 4, 8),
             "lanes": lane_choices(problem, facts),
             "states": tuple(count for count in (1, 2, 4) if count <= problem["d_state"]),
+            "wide": (1, 2),
         }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
-        """Wide vectors; two states where there are few registers; teams that leave work for four threads."""
+        """Wide vectors, two states of two blocks at a time; teams as large as leave two for each thread."""
         lanes = lane_choices(problem, facts)[0]
-        wanted = 4 if facts.max_registers >= 32 else 2
-        states = max(count for count in (1, 2, 4) if count <= min(wanted, problem["d_state"]))
-        blocks = [
+        width, teams = problem["dim"] // problem["groups"], problem["batch"] * problem["groups"]
+        fitting = [
             count
-            for count in (1, 2, 4)
-            if (count - 1) * lanes < problem["dim"] // problem["groups"]
-            and count * int(problem.option("saved")) <= 256
+            for count in (1, 2, 4, 8)
+            if (count - 1) * lanes < width and count * int(problem.option("saved")) <= 256
         ]
-        return Config.of(self.name, {"blocks": blocks[-1], "lanes": lanes, "states": states})
+        busy = [count for count in fitting if teams * width >= 2 * facts.max_threads * count * lanes]
+        blocks = max(busy, default=1)
+        params = {
+            "blocks": blocks,
+            "lanes": lanes,
+            "states": min(2, problem["d_state"]),
+            "wide": min(2, blocks),
+        }
+        return Config.of(self.name, params)
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""

@@ -1,7 +1,7 @@
-// selective_scan backward, fp32: channels(blocks=4,lanes=16,states=4)
+// selective_scan backward, fp32: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source d4a5fa4b37e0dc56.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 5f15b706f3f10100.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -151,7 +151,7 @@ static void load_tile(floats *tile, const float *x, int64_t stride, int64_t chan
     for (int64_t t = 0; t < steps; t += LANES) {
         floats rows[LANES] = {0};
         for (int64_t c = 0; c < channels; c++) {
-            __builtin_prefetch(x + c * stride + t + TILE); // rows are more streams than the hardware follows
+            __builtin_prefetch(x + c * stride + t - TILE); // rows are more streams than the hardware follows
             rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
         }
         transpose(rows);
@@ -165,11 +165,13 @@ static void store_tile(float *x, int64_t stride, const floats *tile, int64_t cha
         floats rows[LANES];
         memcpy(rows, tile + t, sizeof rows);
         transpose(rows);
-        for (int64_t c = 0; c < channels; c++)
+        for (int64_t c = 0; c < channels; c++) {
+            __builtin_prefetch(x + c * stride + t - TILE, 1);
             if (steps - t >= LANES)
                 store(x + c * stride + t, rows[c]);
             else
                 store_part(x + c * stride + t, rows[c], steps - t);
+        }
     }
 }
 
@@ -191,7 +193,7 @@ static inline floats load_channels(const float *x, int64_t channels)
     return y;
 }
 
-enum { BLOCKS = 4, GROUP = 4, PLANES = 1 * STATES + 0 };
+enum { BLOCKS = 1, GROUP = 2, PLANES = 1 * STATES + 0 };
 
 // What one block of channels carries from tile to tile, and what it sums over time.
 struct block {
@@ -240,91 +242,57 @@ static void close_tile(struct tile *tile, struct block *block, const struct sele
     store_tile(ddelta_0 + t0, args->ddelta_stride_dim, tile->delta, channels, steps);
 }
 
-// The states n to n + 3 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
-static void walk_4(struct tile *tile, struct block *block, const float *states, int64_t channels, int64_t steps,
+// The states n to n + 1 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
+static void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
                    int n, const float *B, const float *C, floats (*dB)[GROUP], floats (*dC)[GROUP])
 {
-    floats a[TILE][4], h[TILE + 1][4];
-    floats h0 = load_channels(states + (n + 0) * STATE_BLOCK, channels);
-    const floats A0 = block->A[n + 0];
-    floats h1 = load_channels(states + (n + 1) * STATE_BLOCK, channels);
-    const floats A1 = block->A[n + 1];
-    floats h2 = load_channels(states + (n + 2) * STATE_BLOCK, channels);
-    const floats A2 = block->A[n + 2];
-    floats h3 = load_channels(states + (n + 3) * STATE_BLOCK, channels);
-    const floats A3 = block->A[n + 3];
+    floats a[TILE][1][2], h[TILE + 1][1][2];
+    floats h0_0 = load_channels(states[0] + (n + 0) * STATE_BLOCK, channels[0]);
+    const floats A0_0 = block[0].A[n + 0];
+    floats h0_1 = load_channels(states[0] + (n + 1) * STATE_BLOCK, channels[0]);
+    const floats A0_1 = block[0].A[n + 1];
     for (int64_t t = 0; t < steps; t++) {
-        const floats delta = tile->delta[t], x = tile->x[t];
+        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t];
         const float *B_t = B + t * STATES + n;
-        h[t][0] = h0;
-        a[t][0] = exp2_lanes(delta * A0);
-        h0 = a[t][0] * h0 + x * B_t[0];
-        h[t][1] = h1;
-        a[t][1] = exp2_lanes(delta * A1);
-        h1 = a[t][1] * h1 + x * B_t[1];
-        h[t][2] = h2;
-        a[t][2] = exp2_lanes(delta * A2);
-        h2 = a[t][2] * h2 + x * B_t[2];
-        h[t][3] = h3;
-        a[t][3] = exp2_lanes(delta * A3);
-        h3 = a[t][3] * h3 + x * B_t[3];
+        h[t][0][0] = h0_0;
+        a[t][0][0] = exp2_lanes(delta0 * A0_0);
+        h0_0 = a[t][0][0] * h0_0 + x0 * B_t[0];
+        h[t][0][1] = h0_1;
+        a[t][0][1] = exp2_lanes(delta0 * A0_1);
+        h0_1 = a[t][0][1] * h0_1 + x0 * B_t[1];
     }
-    h[steps][0] = h0;
-    floats g0 = block->g[n + 0], dA0 = block->dA[n + 0];
-    h[steps][1] = h1;
-    floats g1 = block->g[n + 1], dA1 = block->dA[n + 1];
-    h[steps][2] = h2;
-    floats g2 = block->g[n + 2], dA2 = block->dA[n + 2];
-    h[steps][3] = h3;
-    floats g3 = block->g[n + 3], dA3 = block->dA[n + 3];
+    h[steps][0][0] = h0_0;
+    floats g0_0 = block[0].g[n + 0], dA0_0 = block[0].dA[n + 0];
+    h[steps][0][1] = h0_1;
+    floats g0_1 = block[0].g[n + 1], dA0_1 = block[0].dA[n + 1];
     for (int64_t t = steps - 1; t >= 0; t--) {
-        const floats delta = tile->delta[t], x = tile->x[t], dy = tile->dy[t];
-        floats sum_g = tile->sum_g[t], sum_q = tile->sum_q[t];
         const float *B_t = B + t * STATES + n;
         const float *C_t = C + t * STATES + n;
-        g0 += dy * C_t[0];
-        dB[t][0] += g0 * x;
-        dC[t][0] += h[t + 1][0] * dy;
-        sum_g += g0 * B_t[0];
-        g0 *= a[t][0];
-        const floats q0 = g0 * h[t][0];
-        sum_q += q0 * A0;
-        dA0 += q0 * delta;
-        g1 += dy * C_t[1];
-        dB[t][1] += g1 * x;
-        dC[t][1] += h[t + 1][1] * dy;
-        sum_g += g1 * B_t[1];
-        g1 *= a[t][1];
-        const floats q1 = g1 * h[t][1];
-        sum_q += q1 * A1;
-        dA1 += q1 * delta;
-        g2 += dy * C_t[2];
-        dB[t][2] += g2 * x;
-        dC[t][2] += h[t + 1][2] * dy;
-        sum_g += g2 * B_t[2];
-        g2 *= a[t][2];
-        const floats q2 = g2 * h[t][2];
-        sum_q += q2 * A2;
-        dA2 += q2 * delta;
-        g3 += dy * C_t[3];
-        dB[t][3] += g3 * x;
-        dC[t][3] += h[t + 1][3] * dy;
-        sum_g += g3 * B_t[3];
-        g3 *= a[t][3];
-        const floats q3 = g3 * h[t][3];
-        sum_q += q3 * A3;
-        dA3 += q3 * delta;
-        tile->sum_g[t] = sum_g;
-        tile->sum_q[t] = sum_q;
+        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = tile[0].dy[t];
+        floats sum_g0 = tile[0].sum_g[t], sum_q0 = tile[0].sum_q[t];
+        g0_0 += dy0 * C_t[0];
+        dB[t][0] = dB[t][0] + g0_0 * x0;
+        dC[t][0] = dC[t][0] + h[t + 1][0][0] * dy0;
+        sum_g0 += g0_0 * B_t[0];
+        g0_0 *= a[t][0][0];
+        const floats q0_0 = g0_0 * h[t][0][0];
+        sum_q0 += q0_0 * A0_0;
+        dA0_0 += q0_0 * delta0;
+        g0_1 += dy0 * C_t[1];
+        dB[t][1] = dB[t][1] + g0_1 * x0;
+        dC[t][1] = dC[t][1] + h[t + 1][0][1] * dy0;
+        sum_g0 += g0_1 * B_t[1];
+        g0_1 *= a[t][0][1];
+        const floats q0_1 = g0_1 * h[t][0][1];
+        sum_q0 += q0_1 * A0_1;
+        dA0_1 += q0_1 * delta0;
+        tile[0].sum_g[t] = sum_g0;
+        tile[0].sum_q[t] = sum_q0;
     }
-    block->g[n + 0] = g0;
-    block->dA[n + 0] = dA0;
-    block->g[n + 1] = g1;
-    block->dA[n + 1] = dA1;
-    block->g[n + 2] = g2;
-    block->dA[n + 2] = dA2;
-    block->g[n + 3] = g3;
-    block->dA[n + 3] = dA3;
+    block[0].g[n + 0] = g0_0;
+    block[0].dA[n + 0] = dA0_0;
+    block[0].g[n + 1] = g0_1;
+    block[0].dA[n + 1] = dA0_1;
 }
 
 // Sums over lanes: a transposition makes them sums over vectors.
@@ -332,8 +300,11 @@ static void add_lanes(float *out, floats (*rows)[GROUP], int count, int64_t step
 {
     for (int64_t i = 0; i < steps * GROUP; i += LANES) {
         floats part[LANES], sum = {0};
-        memcpy(part, (const floats *)rows + i, sizeof part);
+#pragma GCC unroll 16
+        for (int lane = 0; lane < LANES; lane++)
+            part[lane] = (&rows[0][0])[i + lane];
         transpose(part);
+#pragma GCC unroll 16
         for (int lane = 0; lane < LANES; lane++)
             sum += part[lane];
         for (int lane = 0; lane < LANES; lane++) {
@@ -344,39 +315,45 @@ static void add_lanes(float *out, floats (*rows)[GROUP], int count, int64_t step
     }
 }
 
+static inline int64_t channels_of(int64_t width, int block)
+{
+    const int64_t left = width - block * LANES;
+    return left < 0 ? 0 : left < LANES ? left : LANES;
+}
+
 // A team of neighbouring blocks, so that the rows which all channels share are summed in lanes first.
 static void scan_team(const struct selective_scan_backward_args *args, int64_t b, int64_t g, int64_t d0, int64_t width, float *partial)
 {
     struct block blocks[BLOCKS];
     struct tile tiles[BLOCKS];
-    const int count = (int)((width + LANES - 1) / LANES);
+const int count = (int)((width + 1 * LANES - 1) / (1 * LANES));
     const int64_t chunks = (args->seqlen + TILE - 1) / TILE;
     for (int i = 0; i < count; i++)
-        open_block(&blocks[i], args, b, d0 + i * LANES, width - i * LANES < LANES ? width - i * LANES : LANES);
+        open_block(&blocks[i], args, b, d0 + i * LANES, channels_of(width, i));
     for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
         const int64_t t0 = chunk * TILE, steps = args->seqlen - t0 < TILE ? args->seqlen - t0 : TILE;
         const float *B = args->B + ((b * args->groups + g) * args->seqlen + t0) * STATES;
         const float *C = args->C + ((b * args->groups + g) * args->seqlen + t0) * STATES;
         for (int i = 0; i < count; i++)
-            open_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, width - i * LANES < LANES ? width - i * LANES : LANES, t0, steps);
+            open_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, channels_of(width, i), t0, steps);
         for (int n = 0; n < STATES; n += GROUP) {
             // Padded, so that whole vectors of sums may be read.
             floats dB[TILE + LANES][GROUP], dC[TILE + LANES][GROUP];
             memset(dB, 0, sizeof dB);
             memset(dC, 0, sizeof dC);
-            for (int i = 0; i < count; i++) {
-                const int64_t channels = width - i * LANES < LANES ? width - i * LANES : LANES;
-                const float *states = args->states + slot_offset(b * ((args->seqlen + TILE - 1) / TILE) + chunk, args->dim, args->groups, d0 + i * LANES);
-                walk_4(&tiles[i], &blocks[i], states, channels, steps, n, B, C, dB, dC);
+            for (int i = 0; i < count; i += 1) {
+                const int64_t channels[] = {channels_of(width, i)};
+                const float *states[] = {args->states + slot_offset(b * ((args->seqlen + TILE - 1) / TILE) + chunk, args->dim, args->groups, d0 + i * LANES)};
+                walk_2(&tiles[i], &blocks[i], states, channels, steps, n, B, C, dB, dC);
             }
             add_lanes(partial + t0 * STATES + n, dB, STATES - n < GROUP ? STATES - n : GROUP, steps);
             add_lanes(partial + args->seqlen * STATES + t0 * STATES + n, dC, STATES - n < GROUP ? STATES - n : GROUP, steps);
         }
         for (int i = 0; i < count; i++)
-            close_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, width - i * LANES < LANES ? width - i * LANES : LANES, t0, steps);
+            close_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, channels_of(width, i), t0, steps);
     }
     for (int i = 0; i < count; i++) {
-        const int64_t d = d0 + i * LANES, channels = width - i * LANES < LANES ? width - i * LANES : LANES;
+        const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
         float *sums = args->sums + b * PLANES * args->dim + d;
         for (int n = 0; n < STATES; n++) {
             memcpy(sums + (0 * STATES + n) * args->dim, &blocks[i].dA[n], (size_t)channels * sizeof *sums);
