@@ -149,8 +149,8 @@ def resolve(problem: Problem, target: Target) -> Resolution | None:
     return _resolutions[key]
 
 
-# How often forward saves a state where nothing has been tuned: at 16 states a thirty-second of all takes half the memory
-# of u; where no backward kernel takes so few, it recomputes them.
+# How often forward saves a state where nothing has been tuned: at 16 states a thirty-second of all takes half the
+# memory of u; where no backward kernel takes so few, it recomputes them.
 _SAVED = (32, 64, 16, 0, 8, 4, 2)
 
 

@@ -47,7 +47,7 @@ def is_left_to_the_reference(problem: Problem, language: str) -> bool:
             return unserved or problem.dtype == "fp64"
         return problem.dtype in ("fp64", "c128")
     if problem.direction == "backward":
-        return problem.op != "selective_scan" or problem.option("saved") not in (16, 32, 64)
+        return problem.op == "selective_scan" and problem.option("saved") not in (16, 32, 64)
     if problem.has("varlen"):
         return True
     return problem.has("saved") and problem.option("saved") not in (16, 32, 64, 128)

@@ -1,4 +1,4 @@
-"""The C gradients of the selective scan against float64: every option, every dtype, sizes that no block divides."""
+"""The C gradients of the scans against float64: every option, every dtype, sizes that no block divides."""
 
 from __future__ import annotations
 
@@ -38,6 +38,24 @@ PROBLEMS = {
 }
 
 
+def linear(dtype: str = "fp32", /, **given: Option) -> Problem:
+    return make_problem("linear_scan", dtype, direction="backward", **{"batch": 2, "dim": 21, **given})
+
+
+STATE: dict[str, Option] = {"initial_state": True}
+PROBLEMS |= {
+    "linear": linear(seqlen=133),
+    "linear reverse": linear(seqlen=601, reverse=True, **STATE),
+    "linear state": linear(seqlen=640, **STATE),
+    "linear channel": linear(seqlen=65, layout="channel", **STATE),
+    "linear channel reverse": linear(seqlen=300, layout="channel", reverse=True),
+    "linear one": linear(dim=1, seqlen=1, reverse=True, **STATE),
+    "linear bf16": linear("bf16", seqlen=133, **STATE),
+    "linear fp16": linear("fp16", seqlen=133, reverse=True),
+    "linear fp64": linear("fp64", seqlen=133, **STATE),
+}
+
+
 def defaults(problem: Problem) -> list[Config]:
     cpu = target("cpu")
     return [variant.default(problem, cpu.facts) for variant in cpu.space(problem).variants]
@@ -62,7 +80,7 @@ def test_forward_saves_the_states_that_backward_needs(options: dict[str, Option]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["everything", "grouped", "fp64"])
+@pytest.mark.parametrize("name", ["everything", "grouped", "fp64", "linear state", "linear channel reverse"])
 def test_every_config_agrees_with_float64(name: str) -> None:
     for configs in target("cpu").space(PROBLEMS[name]).configs.values():
         for config in configs:
@@ -101,7 +119,11 @@ def gradients(problem: Problem, config: Config) -> list[torch.Tensor]:
 
 
 def test_threads_do_not_change_a_bit_and_nothing_around_outputs_is_written() -> None:
-    given = problem(dim=131, seqlen=301, **EVERYTHING)
+    check_threads(problem(dim=131, seqlen=301, **EVERYTHING))
+    check_threads(linear(seqlen=2000, reverse=True, **STATE))
+
+
+def check_threads(given: Problem) -> None:
     before = torch.get_num_threads()
     try:
         for config in defaults(given):

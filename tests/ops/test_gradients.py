@@ -1,4 +1,4 @@
-"""Gradients of the selective scan, whatever computes them, and the options that peers get wrong."""
+"""Gradients of the scans, whatever computes them, and the options that peers get wrong."""
 
 from __future__ import annotations
 
@@ -112,3 +112,21 @@ def test_offsets_that_are_none() -> None:
                 cu_seqlens=torch.tensor(ends),
                 target="cpu",
             )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+@pytest.mark.parametrize("initial_state", [False, True])
+def test_gradcheck_of_the_linear_scan(
+    target: str, reverse: bool, dtype: torch.dtype, initial_state: bool
+) -> None:
+    torch.manual_seed(0)
+    shapes = [(2, 3, 11), (2, 3, 11), (2, 3)][: 3 if initial_state else 2]
+    leaves = [torch.randn(*shape, dtype=dtype, requires_grad=True) for shape in shapes]
+
+    def scan(a: torch.Tensor, b: torch.Tensor, state: torch.Tensor | None = None) -> torch.Tensor:
+        return ssmgen.linear_scan(a, b, initial_state=state, reverse=reverse, target=target)
+
+    assert torch.autograd.gradcheck(scan, leaves, fast_mode=True)
+    assert torch.autograd.gradgradcheck(scan, leaves, fast_mode=True)

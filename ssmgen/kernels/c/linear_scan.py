@@ -43,8 +43,8 @@ class _LinearScan(Variant):
     language = "c"
 
     def supports(self, problem: Problem) -> bool:
-        """Forward, every option, of real numbers."""
-        return problem.direction == "forward" and problem.dtype not in ("c64", "c128")
+        """Every option, of real numbers."""
+        return problem.direction == self.direction and problem.dtype not in ("c64", "c128")
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """Scratch memory: none, unless a variant needs it."""
@@ -57,6 +57,11 @@ class _LinearScan(Variant):
             **arguments(self.interface, problem, _SIZES, self.workspaces(problem, config)),
             **dict(problem.options),
             **dict(config.params),
+            "backward": problem.direction == "backward",
+            "carried": "h" if problem.direction == "forward" else "g",
+            # Gradients walk against the scan.
+            "descending": problem.option("reverse") is (problem.direction == "forward"),
+            "function": "linear_scan" if problem.direction == "forward" else "linear_scan_backward",
             "serial_work": _SERIAL_WORK,
         }
 
@@ -126,4 +131,18 @@ class Chunked(_LinearScan):
         return (Workspace("ends", accumulate(problem.dtype), (blocks, chunks - 1, 2, lanes)),)
 
 
-SCANS: tuple[Variant, ...] = (Channels(), Chunked())
+class ChannelsBackward(Channels):
+    """The gradients: a scan the other way, beside the states that forward gave."""
+
+    direction = "backward"
+    summary = "gradients: channels in vector lanes, time in L1 tiles against the scan's order"
+
+
+class ChunkedBackward(Chunked):
+    """The gradients, in chunks."""
+
+    direction = "backward"
+    summary = "gradients: time split in chunks over threads, in two passes"
+
+
+SCANS: tuple[Variant, ...] = (Channels(), Chunked(), ChannelsBackward(), ChunkedBackward())

@@ -1,6 +1,6 @@
 // linear_scan forward, fp32: chunked(chunk=256,lanes=16,tile=64)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 8ab7a13ed30d6524.
+// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 1b170171f859b4b2.
 #include <stdint.h>
 #include <string.h>
 
@@ -108,7 +108,7 @@ static inline floats choose(ints mask, floats x, floats y)
     return (floats)((mask & (ints)x) | (~mask & (ints)y));
 }
 
-// The state at the end of a chunk that starts from zero, and the product of its a, by which an earlier state decays.
+// What a chunk that starts from zero carries to the next, and the product of its a, by which what came before decays.
 static void end_of_chunk(const struct linear_scan_args *args, int64_t b, int64_t d0,
                          int64_t channels, int64_t first, int64_t last, float *end)
 {
@@ -129,15 +129,15 @@ static void end_of_chunk(const struct linear_scan_args *args, int64_t b, int64_t
     memcpy(end + LANES, &decay, sizeof decay);
 }
 
-// A chunk from the state at its start, which the ends of the `before` chunks that precede it add up to.
+// A chunk from what is carried to its start, which the ends of the `preceding` chunks add up to.
 static void scan_chunk(const struct linear_scan_args *args, int64_t b, int64_t d0,
-                       int64_t channels, int64_t first, int64_t last, const float *ends, int64_t before)
+                       int64_t channels, int64_t first, int64_t last, const float *ends, int64_t preceding)
 {
     const float *a_0 = args->a + b * args->a_stride_batch + d0 * args->a_stride_dim;
     const float *b_0 = args->b + b * args->b_stride_batch + d0 * args->b_stride_dim;
     float *out_0 = args->out + b * args->out_stride_batch + d0 * args->out_stride_dim;
     floats h = {0};
-    for (int64_t c = 0; c < before; c++) {
+    for (int64_t c = 0; c < preceding; c++) {
         floats end[2];
         memcpy(end, ends + c * 2 * LANES, sizeof end);
         h = choose(h == 0, end[0], end[1] * h + end[0]); // the decay of a growing system may be infinite
