@@ -43,11 +43,13 @@ def is_left_to_the_reference(problem: Problem, language: str) -> bool:
         if problem.direction == "backward":
             # More states than the pass holds that recomputes them.
             many = problem.op == "selective_scan" and problem["d_state"] > 64
-            unserved = problem.op != "selective_scan" or (many and problem.option("saved") not in (2, 4, 8))
+            unserved = problem.op == "cauchy_mult" or (many and problem.option("saved") not in (2, 4, 8))
             return unserved or problem.dtype == "fp64"
         return problem.dtype in ("fp64", "c128")
     if problem.direction == "backward":
-        return problem.op == "selective_scan" and problem.option("saved") not in (16, 32, 64)
+        return problem.op == "cauchy_mult" or (
+            problem.op == "selective_scan" and problem.option("saved") not in (16, 32, 64)
+        )
     if problem.has("varlen"):
         return True
     return problem.has("saved") and problem.option("saved") not in (16, 32, 64, 128)

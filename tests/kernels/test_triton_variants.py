@@ -101,11 +101,13 @@ def test_selective_scans_agree_on_hard_operands(
     ("name", "seqlen"), [("sequential", 19), ("sequential", 1), ("associative", 67), ("chunked", 67)]
 )
 @pytest.mark.parametrize("initial_state", [False, True])
+@pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_linear_scans_agree_with_float64(
-    place: Target, name: str, seqlen: int, reverse: bool, layout: str, initial_state: bool
+    place: Target, name: str, seqlen: int, reverse: bool, layout: str, initial_state: bool, direction: str
 ) -> None:
     options: dict[str, Option] = {"layout": layout, "reverse": reverse, "initial_state": initial_state}
-    check(place, make_problem("linear_scan", batch=2, dim=3, seqlen=seqlen, **options), name)
+    problem = make_problem("linear_scan", direction=direction, batch=2, dim=3, seqlen=seqlen, **options)
+    check(place, problem, name, harsh=reverse)
 
 
 @pytest.mark.parametrize(("name", "symmetric"), [("factored", True), ("two_term", True), ("two_term", False)])

@@ -43,7 +43,7 @@ class _LinearScan(TritonVariant):
             constants.append(("BLOCK_L", config.integer("block_l")))
         grid = (problem["batch"], _blocks(problem, config), 1)
         arguments = (*_operands(problem), *_strides(problem), "seqlen")
-        return (Launch("linear_scan", arguments, grid, tuple(constants), _options(config)),)
+        return (Launch(_function(problem), arguments, grid, tuple(constants), _options(config)),)
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """Scratch memory: none, unless a variant needs it."""
@@ -56,15 +56,45 @@ class _LinearScan(TritonVariant):
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
         masked = _is_masked(problem, config)
+        backward = problem.direction == "backward"
         return {
             **dict(problem.options),
             **dict(config.params),
+            "added": "dout" if backward else "b",
+            "backward": backward,
+            "carried": "g" if backward else "h",
+            # Gradients walk against the scan.
+            "descending": _is_descending(problem),
+            "function": _function(problem),
+            "reads": lambda outputs: _reads(problem, outputs),
+            "sequences": lambda outputs: _sequences(problem, outputs),
             "masked": masked,
             "mask": ", mask=inside" if masked else "",
             "tile_mask": ", mask=inside[:, None]" if masked else "",
             "widen": "" if problem.dtype == "fp32" else ".to(tl.float32)",
             "parameters": parameters(self.launches(problem, config)),
         }
+
+
+def _function(problem: Problem) -> str:
+    return "linear_scan" if problem.direction == "forward" else "linear_scan_backward"
+
+
+def _is_descending(problem: Problem) -> bool:
+    return problem.option("reverse") is (problem.direction == "forward")
+
+
+def _reads(problem: Problem, outputs: bool) -> list[str]:
+    """The sequences that a pass reads which does, or does not, write outputs."""
+    if problem.direction == "forward":
+        return ["a", "b"]
+    return ["a", "dout", "h"] if outputs else ["a", "dout"]
+
+
+def _sequences(problem: Problem, outputs: bool) -> list[str]:
+    """The sequences that such a pass reads or writes."""
+    written = ["out"] if problem.direction == "forward" else ["da", "db"]
+    return [*_reads(problem, outputs), *(written if outputs else [])]
 
 
 def _is_masked(problem: Problem, config: Config) -> bool:
@@ -79,9 +109,12 @@ def _operands(problem: Problem) -> list[str]:
     return [operand.name for operand in INTERFACES["linear_scan"].operands(problem)]
 
 
-def _strides(problem: Problem) -> list[str]:
+def _strides(problem: Problem, outputs: bool = True) -> list[str]:
     return [
-        scalar for operand in INTERFACES["linear_scan"].operands(problem) for scalar, _ in operand.strides
+        scalar
+        for operand in INTERFACES["linear_scan"].operands(problem)
+        if operand.name in _sequences(problem, outputs)
+        for scalar, _ in operand.strides
     ]
 
 
@@ -158,7 +191,7 @@ class Chunked(_LinearScan):
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """The final state and the decay of every chunk but the last."""
         shape = (problem["batch"], chunk_count(problem, config) - 1, problem["dim"])
-        return (Workspace("states", "fp32", shape), Workspace("decays", "fp32", shape))
+        return (Workspace("ends", "fp32", shape), Workspace("decays", "fp32", shape))
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """A program for each chunk, in both passes."""
@@ -168,19 +201,19 @@ class Chunked(_LinearScan):
             ("BLOCK_D", config.integer("block_d")),
             ("CHUNK", config.integer("chunk")),
         )
-        inputs = [scalar for scalar in _strides(problem) if not scalar.startswith("out_")]
-        position = ("seqlen",) if problem.option("reverse") else ()
+        inputs = [name for name in _operands(problem) if name in _sequences(problem, False)]
+        position = ("seqlen",) if _is_descending(problem) else ()
         return (
             Launch(
                 "summarise_chunks",
-                ("a", "b", "states", "decays", *inputs, *position),
+                (*inputs, "ends", "decays", *_strides(problem, False), *position),
                 (batch, blocks, chunks - 1),
                 constants,
                 _options(config),
             ),
             Launch(
                 "scan_chunks",
-                (*_operands(problem), "states", "decays", *_strides(problem), "seqlen"),
+                (*_operands(problem), "ends", "decays", *_strides(problem), "seqlen"),
                 (batch, blocks, chunks),
                 constants,
                 _options(config),
@@ -190,7 +223,7 @@ class Chunked(_LinearScan):
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
         # In int64: a step's offset may pass 2^31 elements.
-        first = "(seqlen - 1 - chunk * CHUNK)" if problem.option("reverse") else "chunk * CHUNK"
+        first = "(seqlen - 1 - chunk * CHUNK)" if _is_descending(problem) else "chunk * CHUNK"
         return {**super().context(problem, config), "first": first}
 
 
@@ -233,4 +266,32 @@ class Associative(_LinearScan):
         return {"block_d": first, "block_l": (256, 128, 64), "num_warps": (1, 2, 4)}
 
 
-SCANS = (Sequential(), Associative(), Chunked())
+class SequentialBackward(Sequential):
+    """The gradients: a scan the other way, beside the states that forward gave."""
+
+    direction = "backward"
+    summary = "gradients: channels across lanes, against the scan's order"
+
+
+class AssociativeBackward(Associative):
+    """The gradients by blocks of time."""
+
+    direction = "backward"
+    summary = "gradients: blocks of time by an associative scan"
+
+
+class ChunkedBackward(Chunked):
+    """The gradients in chunks."""
+
+    direction = "backward"
+    summary = "gradients: time split into chunks, in two passes"
+
+
+SCANS = (
+    Sequential(),
+    Associative(),
+    Chunked(),
+    SequentialBackward(),
+    AssociativeBackward(),
+    ChunkedBackward(),
+)

@@ -1,6 +1,6 @@
 # linear_scan forward, fp32: chunked(block_d=32,chunk=256,num_warps=1,unroll=4)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source f27a837714d48499.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 26d6fc21411f7f13.
 import triton
 import triton.language as tl
 
@@ -24,7 +24,7 @@ def join4(c0, c1, c2, c3, BLOCK_D: tl.constexpr):
 def summarise_chunks(
     a,
     b,
-    states,
+    ends,
     decays,
     a_stride_batch,
     a_stride_dim,
@@ -45,21 +45,21 @@ def summarise_chunks(
     steps = tl.arange(0, 4)[None, :]
     for _ in range(CHUNK // 4):
         a_tile = tl.load(a[:, None] + steps)
-        a0, a1, a2, a3 = split4(a_tile, BLOCK_D)
+        a_0, a_1, a_2, a_3 = split4(a_tile, BLOCK_D)
         b_tile = tl.load(b[:, None] + steps)
-        b0, b1, b2, b3 = split4(b_tile, BLOCK_D)
-        decay *= a0
-        h = tl.fma(a0, h, b0)
-        decay *= a1
-        h = tl.fma(a1, h, b1)
-        decay *= a2
-        h = tl.fma(a2, h, b2)
-        decay *= a3
-        h = tl.fma(a3, h, b3)
+        b_0, b_1, b_2, b_3 = split4(b_tile, BLOCK_D)
+        decay *= a_0
+        h = tl.fma(a_0, h, b_0)
+        decay *= a_1
+        h = tl.fma(a_1, h, b_1)
+        decay *= a_2
+        h = tl.fma(a_2, h, b_2)
+        decay *= a_3
+        h = tl.fma(a_3, h, b_3)
         a += 4
         b += 4
     summary = (batch * tl.num_programs(2) + chunk) * DIM
-    tl.store(states + summary + channels, h)
+    tl.store(ends + summary + channels, h)
     tl.store(decays + summary + channels, decay)
 
 
@@ -68,7 +68,7 @@ def scan_chunks(
     a,
     b,
     out,
-    states,
+    ends,
     decays,
     a_stride_batch,
     a_stride_dim,
@@ -89,30 +89,31 @@ def scan_chunks(
     out = out + batch * out_stride_batch + channels * out_stride_dim + chunk * CHUNK
     h = tl.full((BLOCK_D,), 0.0, tl.float32)
     summary = batch * (tl.num_programs(2) - 1) * DIM
-    states += summary
+    ends += summary
     decays += summary
     for _ in range(chunk):
-        end = tl.load(states + channels)
+        end = tl.load(ends + channels)
         # The decay of a growing system may be infinite.
         h = tl.where(h == 0.0, end, tl.fma(tl.load(decays + channels), h, end))
-        states += DIM
+        ends += DIM
         decays += DIM
     count = tl.minimum(CHUNK, seqlen - chunk * CHUNK)
     steps = tl.arange(0, 4)[None, :]
     for _ in range(count // 4):
         a_tile = tl.load(a[:, None] + steps)
-        a0, a1, a2, a3 = split4(a_tile, BLOCK_D)
+        a_0, a_1, a_2, a_3 = split4(a_tile, BLOCK_D)
         b_tile = tl.load(b[:, None] + steps)
-        b0, b1, b2, b3 = split4(b_tile, BLOCK_D)
-        h = tl.fma(a0, h, b0)
-        h0 = h
-        h = tl.fma(a1, h, b1)
-        h1 = h
-        h = tl.fma(a2, h, b2)
-        h2 = h
-        h = tl.fma(a3, h, b3)
-        h3 = h
-        tl.store(out[:, None] + steps, join4(h0, h1, h2, h3, BLOCK_D))
+        b_0, b_1, b_2, b_3 = split4(b_tile, BLOCK_D)
+        h = tl.fma(a_0, h, b_0)
+        out0 = h
+        h = tl.fma(a_1, h, b_1)
+        out1 = h
+        h = tl.fma(a_2, h, b_2)
+        out2 = h
+        h = tl.fma(a_3, h, b_3)
+        out3 = h
+        tile = join4(out0, out1, out2, out3, BLOCK_D)
+        tl.store(out[:, None] + steps, tile)
         a += 4
         b += 4
         out += 4

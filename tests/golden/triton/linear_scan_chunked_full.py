@@ -1,6 +1,6 @@
 # linear_scan forward, bf16: chunked(block_d=32,chunk=256,num_warps=1,unroll=8)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 212b97c3ca5777e3.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source a429ad8558f21637.
 import triton
 import triton.language as tl
 
@@ -9,7 +9,7 @@ import triton.language as tl
 def summarise_chunks(
     a,
     b,
-    states,
+    ends,
     decays,
     a_stride_batch,
     a_stride_seqlen,
@@ -37,7 +37,7 @@ def summarise_chunks(
             a -= a_stride_seqlen
             b -= b_stride_seqlen
     summary = (batch * tl.num_programs(2) + chunk) * DIM
-    tl.store(states + summary + channels, h)
+    tl.store(ends + summary + channels, h)
     tl.store(decays + summary + channels, decay)
 
 
@@ -47,7 +47,7 @@ def scan_chunks(
     b,
     initial_state,
     out,
-    states,
+    ends,
     decays,
     a_stride_batch,
     a_stride_seqlen,
@@ -68,13 +68,13 @@ def scan_chunks(
     out += batch * out_stride_batch + (seqlen - 1 - chunk * CHUNK) * out_stride_seqlen
     h = tl.load(initial_state + batch * DIM + channels)
     summary = batch * (tl.num_programs(2) - 1) * DIM
-    states += summary
+    ends += summary
     decays += summary
     for _ in range(chunk):
-        end = tl.load(states + channels)
+        end = tl.load(ends + channels)
         # The decay of a growing system may be infinite.
         h = tl.where(h == 0.0, end, tl.fma(tl.load(decays + channels), h, end))
-        states += DIM
+        ends += DIM
         decays += DIM
     count = tl.minimum(CHUNK, seqlen - chunk * CHUNK)
     for _ in range(count // 8):

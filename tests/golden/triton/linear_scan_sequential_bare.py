@@ -1,6 +1,6 @@
 # linear_scan forward, fp32: sequential(block_d=32,num_warps=1,unroll=4)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_sequential.py.j2; source 480da1c6334a9fe2.
+# Rendered by ssmgen from templates/triton/linear_scan_sequential.py.j2; source e431686163f8eef8.
 import triton
 import triton.language as tl
 
@@ -43,18 +43,19 @@ def linear_scan(
     steps = tl.arange(0, 4)[None, :]
     for _ in range(seqlen // 4):
         a_tile = tl.load(a[:, None] + steps)
-        a0, a1, a2, a3 = split4(a_tile, BLOCK_D)
+        a_0, a_1, a_2, a_3 = split4(a_tile, BLOCK_D)
         b_tile = tl.load(b[:, None] + steps)
-        b0, b1, b2, b3 = split4(b_tile, BLOCK_D)
-        h = tl.fma(a0, h, b0)
-        h0 = h
-        h = tl.fma(a1, h, b1)
-        h1 = h
-        h = tl.fma(a2, h, b2)
-        h2 = h
-        h = tl.fma(a3, h, b3)
-        h3 = h
-        tl.store(out[:, None] + steps, join4(h0, h1, h2, h3, BLOCK_D))
+        b_0, b_1, b_2, b_3 = split4(b_tile, BLOCK_D)
+        h = tl.fma(a_0, h, b_0)
+        out0 = h
+        h = tl.fma(a_1, h, b_1)
+        out1 = h
+        h = tl.fma(a_2, h, b_2)
+        out2 = h
+        h = tl.fma(a_3, h, b_3)
+        out3 = h
+        tile = join4(out0, out1, out2, out3, BLOCK_D)
+        tl.store(out[:, None] + steps, tile)
         a += 4
         b += 4
         out += 4

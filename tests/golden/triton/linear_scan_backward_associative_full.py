@@ -1,0 +1,79 @@
+# linear_scan backward, bf16: associative(block_d=8,block_l=256,num_warps=4)
+# h_t = a_t h_{t-1} + b_t
+# Rendered by ssmgen from templates/triton/linear_scan_associative.py.j2; source dfbe963468791e3c.
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def combine(decay, state, next_decay, next_state):
+    # h -> decay h + state, then h -> next_decay h + next_state.
+    return decay * next_decay, tl.fma(next_decay, state, next_state)
+
+
+@triton.jit
+def add(x, y):
+    return x + y
+
+
+@triton.jit
+def linear_scan_backward(
+    a,
+    h,
+    initial_state,
+    dout,
+    da,
+    db,
+    dinitial_state,
+    a_stride_batch,
+    a_stride_seqlen,
+    h_stride_batch,
+    h_stride_seqlen,
+    dout_stride_batch,
+    dout_stride_seqlen,
+    da_stride_batch,
+    da_stride_seqlen,
+    db_stride_batch,
+    db_stride_seqlen,
+    seqlen,
+    DIM: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_L: tl.constexpr,
+):
+    batch = tl.program_id(0).to(tl.int64)
+    channels = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
+    within = tl.arange(0, BLOCK_L)[None, :]
+    a += batch * a_stride_batch
+    dout += batch * dout_stride_batch
+    h += batch * h_stride_batch
+    da += batch * da_stride_batch
+    db += batch * db_stride_batch
+    initial = tl.load(initial_state + batch * DIM + channels)
+    g = tl.full((BLOCK_D,), 0.0, tl.float32)
+    dinitial = tl.full((BLOCK_D,), 0.0, tl.float32)
+    for start in range(0, seqlen, BLOCK_L):
+        present = start + within < seqlen
+        time = (start + within).to(tl.int64)
+        # db_t = dout_t + a_{t+1} db_{t+1}: the a of the step before, in this order; nothing comes before the first.
+        step = (start + within - 1).to(tl.int64)
+        a_offsets = channels[:, None] + step * a_stride_seqlen
+        a_tile = tl.load(a + a_offsets, mask=present & (start + within > 0), other=0.0).to(tl.float32)
+        dout_offsets = channels[:, None] + time * dout_stride_seqlen
+        dout_tile = tl.load(dout + dout_offsets, mask=present, other=0.0).to(tl.float32)
+        decay, state = tl.associative_scan((a_tile, dout_tile), 1, combine)
+        db_tile = tl.fma(decay, tl.broadcast_to(g[:, None], (BLOCK_D, BLOCK_L)), state)
+        db_offsets = channels[:, None] + time * db_stride_seqlen
+        tl.store(db + db_offsets, db_tile, mask=present)
+        step = (start + within + 1).to(tl.int64)
+        h_offsets = channels[:, None] + step * h_stride_seqlen
+        further = present & (start + within + 1 < seqlen)
+        h_tile = tl.load(h + h_offsets, mask=further, other=0.0).to(tl.float32)
+        last = start + within + 1 == seqlen
+        h_tile = tl.where(last, initial[:, None], h_tile)
+        da_offsets = channels[:, None] + time * da_stride_seqlen
+        tl.store(da + da_offsets, db_tile * h_tile, mask=present)
+        a_offsets = channels[:, None] + time * a_stride_seqlen
+        a_tile = tl.load(a + a_offsets, mask=present & last, other=0.0).to(tl.float32)
+        dinitial += tl.reduce(tl.where(last, a_tile * db_tile, 0.0), 1, add)
+        g = tl.reduce(tl.where(within == BLOCK_L - 1, db_tile, 0.0), 1, add)
+    tl.store(dinitial_state + batch * DIM + channels, dinitial)
