@@ -37,9 +37,9 @@ def make_problem(
 
 def is_left_to_the_reference(problem: Problem, language: str) -> bool:
     """Whether no kernel of the language serves the forward problem yet."""
-    if problem.has("complex") or problem.has("varlen"):
-        return True
     if language == "triton":
+        if problem.has("complex") or problem.has("varlen"):
+            return True
         wide = problem.dtype in ("fp64", "c128")
         saves = problem.op == "selective_scan" and (problem.has("initial_state") or problem.has("saved"))
         return wide or saves
