@@ -37,21 +37,17 @@ def make_problem(
 
 def is_left_to_the_reference(problem: Problem, language: str) -> bool:
     """Whether no kernel of the language serves the problem."""
-    if problem.has("complex"):
+    backward = problem.direction == "backward"
+    if problem.op == "cauchy_mult" and backward:
         return True
     if language == "triton":
-        if problem.direction == "backward":
-            # More states than the pass holds that recomputes them.
-            many = problem.op == "selective_scan" and problem["d_state"] > 64
-            unserved = problem.op == "cauchy_mult" or (many and problem.option("saved") not in (2, 4, 8))
-            return unserved or problem.dtype == "fp64"
-        return problem.dtype in ("fp64", "c128")
-    if problem.direction == "backward":
-        return problem.op == "cauchy_mult" or (
-            problem.op == "selective_scan" and problem.option("saved") not in (16, 32, 64)
-        )
-    if problem.has("varlen"):
-        return True
+        # More states than the pass holds that recomputes them.
+        many = backward and problem.op == "selective_scan" and problem["d_state"] > 64
+        recomputed = many and problem.option("saved") not in (2, 4, 8)
+        return problem.dtype in ("fp64", "c128") or problem.has("complex") or recomputed
+    if backward and problem.op == "selective_scan":
+        packed_or_complex = problem.has("varlen") or problem.has("complex")
+        return packed_or_complex or problem.option("saved") not in (16, 32, 64)
     return problem.has("saved") and problem.option("saved") not in (16, 32, 64, 128)
 
 

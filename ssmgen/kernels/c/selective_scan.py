@@ -26,12 +26,8 @@ class _SelectiveScan(Variant):
     language = "c"
 
     def supports(self, problem: Problem) -> bool:
-        """Forward, with real states of 1 to 256, of sequences that are not packed."""
-        return (
-            problem.direction == "forward"
-            and 1 <= problem["d_state"] <= 256
-            and not any(problem.has(option) for option in ("complex", "varlen"))
-        )
+        """Forward, with states of 1 to 256."""
+        return problem.direction == "forward" and 1 <= problem["d_state"] <= 256
 
     def sizes(self, problem: Problem) -> tuple[str, ...]:
         """The dims that the kernel takes at run time."""
@@ -65,7 +61,8 @@ _TILES = (16, 32, 64, 128, 256)
 
 def _fits_registers(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     # The states of a group, six constants of exp2 and four temporaries; A may stay in memory.
-    return config.integer("states") + 10 <= facts.max_registers or config["states"] == 1
+    reals = config.integer("states") * (2 if problem.has("complex") else 1)
+    return reals + 10 <= facts.max_registers or config["states"] == 1
 
 
 def _fits_l1(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
@@ -129,7 +126,7 @@ class Channels(_SelectiveScan):
 
 def _default_states(problem: Problem, facts: DeviceFacts) -> int:
     """Half of the registers' worth of states, or as many as there are."""
-    wanted = 8 if facts.max_registers >= 32 else 4
+    wanted = (8 if facts.max_registers >= 32 else 4) // (2 if problem.has("complex") else 1)
     return max(count for count in (1, 2, 4, wanted) if count <= problem["d_state"])
 
 
@@ -138,8 +135,8 @@ def _is_widest_or_enough(problem: Problem, config: Config, facts: DeviceFacts) -
     return lanes == lane_choices(problem, facts)[0] or problem["d_state"] <= lanes
 
 
-def _starts_from_zero(problem: Problem) -> bool:
-    return not (problem.has("initial_state") or problem.has("saved"))
+def _is_plain(problem: Problem) -> bool:
+    return not any(problem.has(option) for option in ("initial_state", "saved", "complex", "varlen"))
 
 
 class States(_SelectiveScan):
@@ -157,8 +154,8 @@ class States(_SelectiveScan):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """Without an initial state, and without saving any."""
-        return super().supports(problem) and _starts_from_zero(problem)
+        """Real states that start from zero and are not saved, of sequences that are not packed."""
+        return super().supports(problem) and _is_plain(problem)
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -210,9 +207,9 @@ class Chunked(_SelectiveScan):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """Sequences of more than one chunk, without an initial state, and without saving any."""
+        """As `States`, for sequences of more than one chunk."""
         return (
-            super().supports(problem) and _starts_from_zero(problem) and problem["seqlen"] > _SHORTEST_CHUNK
+            super().supports(problem) and _is_plain(problem) and problem["seqlen"] > _SHORTEST_CHUNK
         )
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
