@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 
 _TUNED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
+_TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan")  # those whose gradients have kernels
 
 
 def _size(flag: str, meaning: str, default: str) -> Any:
@@ -113,6 +115,15 @@ def tune(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the search.")] = 0,
     all_: Annotated[bool, typer.Option("--all", help="Tune every op there is.")] = False,
+    training: Annotated[
+        bool, typer.Option("--training", help="Tune forward and backward together, for calls with gradients.")
+    ] = False,
+    most_states: Annotated[
+        float,
+        typer.Option(
+            min=0.0, metavar="RATIO", help="Most memory of states that forward saves, in sizes of u."
+        ),
+    ] = 4.0,
     as_json: AsJson = False,
 ) -> None:
     """Tune kernels for this machine, within a budget, and say what was gained.
@@ -124,18 +135,24 @@ def tune(
     from ssmgen.report.progress import watched
     from ssmgen.report.terminal import errors, output, print_json, reported
     from ssmgen.report.tuned import print_results, result_data
-    from ssmgen.tuning import campaign
+    from ssmgen.tuning import campaign, training_campaign, training_pairs
 
     with reported(as_json):
         request = _request(d_state, batch, dim, seqlen, groups, poles, dtype, option)
-        names = list(INTERFACES) if all_ else ops or list(_TUNED_BY_DEFAULT)
+        by_default = _TRAINED_BY_DEFAULT if training else _TUNED_BY_DEFAULT
+        names = list(INTERFACES) if all_ else ops or list(by_default)
         chosen = _target(target)
         problems = _problems(request, names, chosen)
+        shown = problems
+        if training:
+            pairs = [pair for problem in problems for pair in training_pairs(problem, chosen, most_states)]
+            shown = tuple(problem for pair in pairs for problem in (pair.backward, pair.forward))
         results: list[TuneResult] = []
         try:
-            with watched(None if as_json else errors(), chosen.facts, problems, budget) as observer:
+            run = partial(training_campaign, most_states=most_states) if training else campaign
+            with watched(None if as_json else errors(), chosen.facts, shown, budget) as observer:
                 results.extend(
-                    campaign(
+                    run(
                         problems,
                         chosen.name,
                         budget_seconds=budget,

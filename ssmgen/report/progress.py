@@ -132,6 +132,7 @@ class Screen(_Tally):
     def started(self, space: Space, resumed: int, deadline: float) -> None:
         """See `Observer`."""
         super().started(space, resumed, deadline)
+        self._results.pop(space.problem, None)  # it may be tuned again, with a larger budget
         self._phase, self._what = "preparing", "operands, float64 results, PyTorch's time"
 
     def compiling(self, configs: Sequence[Config]) -> None:

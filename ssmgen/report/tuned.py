@@ -37,6 +37,7 @@ def print_table(results: Sequence[TuneResult], console: Console) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         default = None if result.default is None else result.default.seconds
+        op = result.problem.op if result.problem.direction == "forward" else f"{result.problem.op} bwd"
         if result.best is None:
             cells = ["none", "-", "-", "-"]
         else:
@@ -48,7 +49,9 @@ def print_table(results: Sequence[TuneResult], console: Console) -> None:
                 times(default, best),
                 f"{error:.0e}",
             ]
-        table.add_row(result.problem.op, milliseconds(_reference(result)), milliseconds(default), *cells)
+        table.add_row(
+            kernel_text(result.problem), milliseconds(_reference(result)), milliseconds(default), *cells
+        )
     for column in (3, 4):
         table.columns[column].style = "green"
     console.print(table)
@@ -59,6 +62,7 @@ def result_data(result: TuneResult) -> dict[str, Any]:
     return {
         "problem": str(result.problem),
         "op": result.problem.op,
+        "direction": result.problem.direction,
         "dims": dict(result.problem.dims),
         "dtype": result.problem.dtype,
         "options": dict(result.problem.options),

@@ -208,9 +208,7 @@ class Chunked(_SelectiveScan):
 
     def supports(self, problem: Problem) -> bool:
         """As `States`, for sequences of more than one chunk."""
-        return (
-            super().supports(problem) and _is_plain(problem) and problem["seqlen"] > _SHORTEST_CHUNK
-        )
+        return super().supports(problem) and _is_plain(problem) and problem["seqlen"] > _SHORTEST_CHUNK
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
