@@ -49,9 +49,7 @@ def print_table(results: Sequence[TuneResult], console: Console) -> None:
                 times(default, best),
                 f"{error:.0e}",
             ]
-        table.add_row(
-            kernel_text(result.problem), milliseconds(_reference(result)), milliseconds(default), *cells
-        )
+        table.add_row(op, milliseconds(_reference(result)), milliseconds(default), *cells)
     for column in (3, 4):
         table.columns[column].style = "green"
     console.print(table)

@@ -49,7 +49,8 @@ _EXP2_DOUBLE = (
 )
 
 # Coefficients in f^2, highest power first, of (cos(pi f) - 1) / f^2 and of sin(pi f) / f - pi for f in [-1/2, 1/2], by
-# least squares, each power refitted after those below it were rounded: errors of 1.2e-9 and 3.5e-9, or of 5.5e-18 and 2e-19.
+# least squares, each power refitted after those below it were rounded: errors of 1.2e-9 and 3.5e-9, or of 5.5e-18 and
+# 2e-19.
 _COS_FLOAT = (
     "-0x1.8c0b50p-6f",
     "0x1.e0dbdep-3f",
