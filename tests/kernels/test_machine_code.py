@@ -15,14 +15,20 @@ EPILOGUES: dict[str, Option] = dict.fromkeys(("D", "z", "delta_bias", "softplus"
 STATES: dict[str, Option] = dict.fromkeys(("initial_state", "last_state"), True)
 
 
-@pytest.mark.parametrize("saved", [4, 64])
 @pytest.mark.parametrize(
-    ("layout", "options"),
-    [("channel", {}), ("channel", {**EPILOGUES, **STATES}), ("time", EPILOGUES)],
-    ids=["bare", "everything", "time"],
+    ("layout", "saved", "options"),
+    [
+        ("channel", 4, {}),
+        ("channel", 32, {**EPILOGUES, **STATES}),
+        pytest.param("channel", 32, {}, marks=pytest.mark.slow),
+        pytest.param("channel", 4, {**EPILOGUES, **STATES}, marks=pytest.mark.slow),
+        pytest.param("time", 4, EPILOGUES, marks=pytest.mark.slow),
+        pytest.param("time", 32, EPILOGUES, marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_gradients_take_few_slots_without_spills_or_atomics(
-    layout: str, options: dict[str, Option], saved: int
+    layout: str, saved: int, options: dict[str, Option]
 ) -> None:
     problem = make_problem(
         "selective_scan", "bf16", direction="backward", layout=layout, saved=saved, batch=8, **options
