@@ -46,8 +46,7 @@ def is_left_to_the_reference(problem: Problem, language: str) -> bool:
         recomputed = many and problem.option("saved") not in (2, 4, 8)
         return problem.dtype in ("fp64", "c128") or problem.has("complex") or recomputed
     if backward and problem.op == "selective_scan":
-        packed_or_complex = problem.has("varlen") or problem.has("complex")
-        return packed_or_complex or problem.option("saved") not in (16, 32, 64)
+        return problem.has("complex") or problem.option("saved") not in (16, 32, 64)
     return problem.has("saved") and problem.option("saved") not in (16, 32, 64, 128)
 
 

@@ -32,6 +32,9 @@ PROBLEMS = {
     "one of each": problem(dim=1, seqlen=1, d_state=1, **EVERYTHING),
     "many states": problem(d_state=17, saved=16, z=True),
     "a full team": problem(dim=131, saved=64, **EVERYTHING),
+    "packed": problem(batch=4, varlen=True, **EVERYTHING),
+    "packed groups": problem(batch=3, varlen=True, groups=3, layout="channel", saved=16, **EVERYTHING),
+    "packed constant": problem(batch=3, varlen=True, B="constant", C="constant"),
     "bf16": problem("bf16", **EVERYTHING),
     "fp16": problem("fp16", layout="channel", **EVERYTHING),
     "fp64": problem("fp64", **EVERYTHING),
@@ -120,6 +123,7 @@ def gradients(problem: Problem, config: Config) -> list[torch.Tensor]:
 
 def test_threads_do_not_change_a_bit_and_nothing_around_outputs_is_written() -> None:
     check_threads(problem(dim=131, seqlen=301, **EVERYTHING))
+    check_threads(problem(dim=131, batch=3, varlen=True, **EVERYTHING))
     check_threads(linear(seqlen=2000, reverse=True, **STATE))
 
 

@@ -53,12 +53,12 @@ class Channels(Variant):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """Backward from saved states, with real states of 1 to 256, of sequences that are not packed."""
+        """Backward from saved states, real ones, 1 to 256 of them."""
         return (
             problem.direction == "backward"
             and problem.option("saved") in _INTERVALS
             and 1 <= problem["d_state"] <= 256
-            and not any(problem.has(option) for option in ("complex", "varlen"))
+            and not problem.has("complex")
         )
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
@@ -125,7 +125,8 @@ class Channels(Variant):
         if variable:
             width = config.integer("blocks") * config.integer("lanes")
             teams = problem["groups"] * -(-(problem["dim"] // problem["groups"]) // width)
-            shape = (batch, teams, len(variable), problem["seqlen"], states)
+            outer = 1 if problem.has("varlen") else batch
+            shape = (outer, teams, len(variable), problem["seqlen"], states)
             found.append(Workspace("partial", real, shape))
         return tuple(found)
 

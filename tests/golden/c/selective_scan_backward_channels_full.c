@@ -1,7 +1,7 @@
 // selective_scan backward, bf16: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 67e146c760f750c2.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 7ae24014b72a3da0.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -33,6 +33,7 @@ struct selective_scan_backward_args {
     const uint16_t *z;
     const float *delta_bias;
     const float *initial_state;
+    const int32_t *cu_seqlens;
     const uint16_t *dout;
     const float *dlast_state;
     const float *states;
@@ -255,10 +256,11 @@ static void open_block(struct block *block, const struct selective_scan_backward
 static void open_tile(struct tile *tile, const struct block *block, const struct selective_scan_backward_args *args, int64_t b,
                       int64_t d0, int64_t channels, int64_t t0, int64_t steps)
 {
-    const uint16_t *u_0 = args->u + b * args->u_stride_batch + d0;
-    const uint16_t *delta_0 = args->delta + b * args->delta_stride_batch + d0;
-    const uint16_t *dout_0 = args->dout + b * args->dout_stride_batch + d0;
-    const uint16_t *z_0 = args->z + b * args->z_stride_batch + d0;
+    const int64_t first = args->cu_seqlens[b];
+    const uint16_t *u_0 = args->u + first * args->u_stride_seqlen + d0;
+    const uint16_t *delta_0 = args->delta + first * args->delta_stride_seqlen + d0;
+    const uint16_t *dout_0 = args->dout + first * args->dout_stride_seqlen + d0;
+    const uint16_t *z_0 = args->z + first * args->z_stride_seqlen + d0;
     load_tile(tile->u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
     load_tile(tile->delta, delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, channels, steps);
     load_tile(tile->dy, dout_0 + t0 * args->dout_stride_seqlen, args->dout_stride_seqlen, channels, steps);
@@ -280,9 +282,10 @@ static void open_tile(struct tile *tile, const struct block *block, const struct
 static void close_tile(struct tile *tile, struct block *block, const struct selective_scan_backward_args *args, int64_t b,
                        int64_t d0, int64_t channels, int64_t t0, int64_t steps)
 {
-    uint16_t *du_0 = args->du + b * args->du_stride_batch + d0;
-    uint16_t *ddelta_0 = args->ddelta + b * args->ddelta_stride_batch + d0;
-    uint16_t *dz_0 = args->dz + b * args->dz_stride_batch + d0;
+    const int64_t first = args->cu_seqlens[b];
+    uint16_t *du_0 = args->du + first * args->du_stride_seqlen + d0;
+    uint16_t *ddelta_0 = args->ddelta + first * args->ddelta_stride_seqlen + d0;
+    uint16_t *dz_0 = args->dz + first * args->dz_stride_seqlen + d0;
     for (int64_t t = 0; t < steps; t++) {
         const floats u = tile->u[t], g = tile->sum_g[t];
         tile->u[t] = tile->delta[t] * g + block->D * tile->dy[t];
@@ -383,13 +386,14 @@ static void scan_team(const struct selective_scan_backward_args *args, int64_t b
     struct block blocks[BLOCKS];
     struct tile tiles[BLOCKS];
 const int count = (int)((width + 1 * LANES - 1) / (1 * LANES));
-    const int64_t chunks = (args->seqlen + TILE - 1) / TILE;
+    const int64_t first = args->cu_seqlens[b], seqlen = args->cu_seqlens[b + 1] - first;
+    const int64_t chunks = (seqlen + TILE - 1) / TILE;
     for (int i = 0; i < count; i++)
         open_block(&blocks[i], args, b, d0 + i * LANES, channels_of(width, i));
     for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
-        const int64_t t0 = chunk * TILE, steps = args->seqlen - t0 < TILE ? args->seqlen - t0 : TILE;
-        const float *B = args->B + ((b * args->groups + g) * args->seqlen + t0) * STATES;
-        const float *C = args->C + ((b * args->groups + g) * args->seqlen + t0) * STATES;
+        const int64_t t0 = chunk * TILE, steps = seqlen - t0 < TILE ? seqlen - t0 : TILE;
+        const float *B = args->B + (g * args->seqlen + first + t0) * STATES;
+        const float *C = args->C + (g * args->seqlen + first + t0) * STATES;
         for (int i = 0; i < count; i++)
             open_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, channels_of(width, i), t0, steps);
         for (int n = 0; n < STATES; n += GROUP) {
@@ -399,11 +403,11 @@ const int count = (int)((width + 1 * LANES - 1) / (1 * LANES));
             memset(dC, 0, sizeof dC);
             for (int i = 0; i < count; i += 1) {
                 const int64_t channels[] = {channels_of(width, i)};
-                const float *states[] = {args->states + slot_offset(b * ((args->seqlen + TILE - 1) / TILE) + chunk, args->dim, args->groups, d0 + i * LANES)};
+                const float *states[] = {args->states + slot_offset(first / TILE + b + chunk, args->dim, args->groups, d0 + i * LANES)};
                 walk_2(&tiles[i], &blocks[i], states, channels, steps, n, B, C, dB, dC);
             }
-            add_lanes(partial + t0 * STATES + n, dB, STATES - n < GROUP ? STATES - n : GROUP, steps);
-            add_lanes(partial + args->seqlen * STATES + t0 * STATES + n, dC, STATES - n < GROUP ? STATES - n : GROUP, steps);
+            add_lanes(partial + (first + t0) * STATES + n, dB, STATES - n < GROUP ? STATES - n : GROUP, steps);
+            add_lanes(partial + args->seqlen * STATES + (first + t0) * STATES + n, dC, STATES - n < GROUP ? STATES - n : GROUP, steps);
         }
         for (int i = 0; i < count; i++)
             close_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, channels_of(width, i), t0, steps);
@@ -427,13 +431,13 @@ void selective_scan_backward(const struct selective_scan_backward_args *args)
     const int64_t groups = args->groups, width = args->dim / groups;
     const int64_t teams = (width + BLOCKS * LANES - 1) / (BLOCKS * LANES);
     // Below some ten microseconds of work, waking threads costs more than they bring.
-    const int64_t work = args->batch * args->dim * args->seqlen * STATES;
+    const int64_t work = args->dim * args->seqlen * STATES;
     const int threads = work < 65536 ? 1 : (int)args->threads;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t task = 0; task < args->batch * groups * teams; task++) {
         const int64_t d = task % teams * BLOCKS * LANES, g = task / teams % groups, b = task / teams / groups;
         const int64_t channels = width - d < BLOCKS * LANES ? width - d : BLOCKS * LANES;
-        scan_team(args, b, g, g * width + d, channels, args->partial + task * 2 * args->seqlen * STATES);
+        scan_team(args, b, g, g * width + d, channels, args->partial + task % (groups * teams) * 2 * args->seqlen * STATES);
     }
     // What several tasks share is added up in one order, whatever the threads.
 #pragma omp parallel for num_threads(threads)
@@ -454,7 +458,7 @@ void selective_scan_backward(const struct selective_scan_backward_args *args)
         args->ddelta_bias[d] = ddelta_bias;
     }
 #pragma omp parallel for num_threads(threads)
-    for (int64_t row = 0; row < args->batch * groups * args->seqlen; row++) {
+    for (int64_t row = 0; row < groups * args->seqlen; row++) {
         const int64_t group = row / args->seqlen, t = row % args->seqlen;
         for (int n = 0; n < STATES; n++) {
             float dB = 0;
