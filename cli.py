@@ -202,17 +202,20 @@ def show(
             show_default="the one that runs",
         ),
     ] = None,
+    backward: Annotated[
+        bool, typer.Option("--backward", help="Show the gradients' kernel of a training call.")
+    ] = False,
 ) -> None:
     """Print the kernel that runs: highlighted on a terminal, plain in a pipe, down to the machine code."""
     from ssmgen.report.code import print_code
-    from ssmgen.report.kernel import kernel_code
+    from ssmgen.report.kernel import gradients_of, kernel_code
     from ssmgen.report.terminal import note, reported
 
     with reported():
         request = _request(d_state, batch, dim, seqlen, groups, poles, dtype, option)
         chosen = _target(target)
         problem = _problems(request, [op], chosen)[0]
-        code = kernel_code(problem, chosen, stage, config)
+        code = kernel_code(gradients_of(problem, chosen) if backward else problem, chosen, stage, config)
         note(code.reason, "config")
         print_code(code.text, code.language)
 

@@ -235,8 +235,11 @@ def tune_command(problem: Problem) -> str:
     flags += [
         f"--option {name}" if value is True else f"--option {name}={str(value).lower()}"
         for name, value in problem.options
-        if value != face.options[name][0]
+        if value != face.options[name][0] and name != "saved"
     ]
+    # How often states are saved is what tuning for training finds out.
+    if problem.direction == "backward" or problem.has("saved"):
+        flags.append("--training")
     return " ".join(["ssmgen tune", problem.op, *flags, f"--dtype {problem.dtype}"])
 
 

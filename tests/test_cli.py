@@ -58,6 +58,15 @@ def test_show_takes_options_and_a_config() -> None:
     assert result.stdout == space.variant(config).source(problem, config).text
 
 
+def test_show_gives_the_kernel_of_the_gradients() -> None:
+    shown = run("show", "selective_scan", "--d-state", "16", *SMALL, "--target", "cpu", "--backward")
+    assert "void selective_scan_backward(" in shown.stdout
+    assert "--training" in shown.stderr
+    saved = run("show", "selective_scan", "--target", "sm_90", "--backward", "--option", "saved=4")
+    assert "def selective_scan_backward(" in saved.stdout
+    assert "def recompute_states(" not in saved.stdout
+
+
 def test_show_compiles_for_stages_below_the_source() -> None:
     result = run("show", "linear_scan", *SMALL, "--target", "cpu", "--stage", "asm")
     assert ".text" in result.stdout
@@ -79,6 +88,7 @@ def test_sizes_that_an_op_does_not_take_are_mentioned() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("show", "cauchy_mult", "--target", "cpu", "--backward"), "no kernel for the gradients"),
         (("show", "selectve_scan"), "Did you mean 'selective_scan'?"),
         (("show", "linear_scan", "--target", "cpv"), "Did you mean 'cpu'?"),
         (("show", "linear_scan", "--target", "reference"), "choose another with --target"),

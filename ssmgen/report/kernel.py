@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from ssmgen.config import Config
-from ssmgen.dispatch import resolve, tune_command
+from ssmgen.dispatch import resolve, resolve_training, tune_command
 from ssmgen.errors import InvalidInputError, TargetUnavailableError
 from ssmgen.kernels import Variant
 from ssmgen.problem import Problem
 from ssmgen.report.wording import problem_text
 from ssmgen.targets import Target
 
-__all__ = ["KernelCode", "kernel_code"]
+__all__ = ["KernelCode", "gradients_of", "kernel_code"]
 
 
 class KernelCode(NamedTuple):
@@ -27,6 +28,24 @@ class KernelCode(NamedTuple):
     text: str
     language: str
     reason: str
+
+
+def gradients_of(problem: Problem, target: Target) -> Problem:
+    """The backward problem of a training call; one that says how often states are saved keeps to it.
+
+    Raises:
+        InvalidInputError: No kernel of the target gives its gradients.
+    """
+    backward = replace(problem, direction="backward")
+    if not problem.has("saved"):
+        _, chosen = resolve_training(problem, target)
+        if chosen is None:
+            raise InvalidInputError(
+                f"target {target.name!r} has no kernel for the gradients of {problem}; the PyTorch reference "
+                "gives them."
+            )
+        backward = chosen
+    return backward
 
 
 def kernel_code(

@@ -97,6 +97,27 @@ def test_packed_sequences_equal_the_sequences_one_by_one(is_complex: bool) -> No
         assert relative_error(last[own], state) <= 1e-12
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_gradcheck_of_packed_sequences(target: str) -> None:
+    given = inputs(batch=1)
+    given["initial_state"] = torch.randn(3, 6, 3, dtype=torch.float64)
+
+    def scan(*tensors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        named = dict(zip(given, tensors, strict=True))
+        found = ssmgen.selective_scan(
+            **named,
+            delta_softplus=True,
+            cu_seqlens=torch.tensor([0, 7, 7, 19]),
+            return_last_state=True,
+            target=target,
+        )
+        return found[0], found[1]
+
+    leaves = [x.requires_grad_() for x in given.values()]
+    assert torch.autograd.gradcheck(scan, leaves, fast_mode=True)
+    assert torch.autograd.gradgradcheck(scan, leaves, fast_mode=True)
+
+
 def test_interleaved_rows_are_complex_rows() -> None:
     given = inputs(is_complex=True)
     out = ssmgen.selective_scan(**given)
