@@ -1,14 +1,14 @@
 # cauchy_mult forward, c64: factored(block=256,num_warps=1,reciprocal=asm,unroll=4)
 # out_l = sum_n v_n / (z_l - w_n)
 # symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-# Rendered by ssmgen from templates/triton/cauchy_mult_factored.py.j2; source b8e4f590059e5ec0.
+# Rendered by ssmgen from templates/triton/cauchy_mult_factored.py.j2; source e3e8b25b45662bee.
 import triton
 import triton.language as tl
 
 
 @triton.jit
-def inverse(x):
-    # One MUFU instruction: the scale below keeps its argument in range.
+def reciprocal(x):
+    # One MUFU instruction, off by one unit in the last place at most; a division adds the handling of denormals.
     asm: tl.constexpr = "rcp.approx.ftz.f32 $0, $1;"
     return tl.inline_asm_elementwise(asm, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
 
@@ -59,7 +59,7 @@ def cauchy_mult(
             a = x - w_real
             p = tl.fma(a, a, -((y - w_imag) * (y + w_imag)))
             q = a * y2
-            r = inverse(tl.fma(p, p, q * q))
+            r = reciprocal(tl.fma(p, p, q * q))
             p *= r
             q *= r
             s = tl.fma(a, v_real, -vw_imag)

@@ -1,14 +1,14 @@
 # cauchy_mult forward, c64: two_term(block=256,num_warps=1,reciprocal=asm,unroll=4)
 # out_l = sum_n v_n / (z_l - w_n)
 # symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-# Rendered by ssmgen from templates/triton/cauchy_mult_two_term.py.j2; source 59a632c04c6b5b4f.
+# Rendered by ssmgen from templates/triton/cauchy_mult_two_term.py.j2; source 26652db8b46ff8d2.
 import triton
 import triton.language as tl
 
 
 @triton.jit
-def inverse(x):
-    # One MUFU instruction: the scale below keeps its argument in range.
+def reciprocal(x):
+    # One MUFU instruction, off by one unit in the last place at most; a division adds the handling of denormals.
     asm: tl.constexpr = "rcp.approx.ftz.f32 $0, $1;"
     return tl.inline_asm_elementwise(asm, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
 
@@ -52,11 +52,11 @@ def cauchy_mult(
             w_imag = tl.load(w + 1) * scale
             a = x - tl.load(w) * scale
             b = y - w_imag
-            r = inverse(tl.fma(a, a, b * b))
+            r = reciprocal(tl.fma(a, a, b * b))
             real = tl.fma(tl.fma(v_real, a, v_imag * b), r, real)
             imag = tl.fma(tl.fma(v_imag, a, -(v_real * b)), r, imag)
             c = y + w_imag
-            s = inverse(tl.fma(a, a, c * c))
+            s = reciprocal(tl.fma(a, a, c * c))
             real = tl.fma(tl.fma(v_real, a, -(v_imag * c)), s, real)
             imag = tl.fma(-tl.fma(v_imag, a, v_real * c), s, imag)
             v += 2
