@@ -1,6 +1,6 @@
 // linear_scan backward, fp32: channels(lanes=16,tile=64)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 5eed9bc392196212.
+// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 640e280f9ec0c045.
 #include <stdint.h>
 #include <string.h>
 
@@ -95,12 +95,11 @@ static void store_tile(float *x, int64_t stride, const floats *tile, int64_t cha
         floats rows[LANES];
         memcpy(rows, tile + t, sizeof rows);
         transpose(rows);
-        for (int64_t c = 0; c < channels; c++) {
+        for (int64_t c = 0; c < channels; c++)
             if (steps - t >= LANES)
                 store(x + c * stride + t, rows[c]);
             else
                 store_part(x + c * stride + t, rows[c], steps - t);
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 // linear_scan backward, fp32: chunked(chunk=256,lanes=16,tile=64)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 9f70780ea094ec15.
+// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source c4e1518ebe5cf9f7.
 #include <stdint.h>
 #include <string.h>
 
@@ -96,12 +96,11 @@ static void store_tile(float *x, int64_t stride, const floats *tile, int64_t cha
         floats rows[LANES];
         memcpy(rows, tile + t, sizeof rows);
         transpose(rows);
-        for (int64_t c = 0; c < channels; c++) {
+        for (int64_t c = 0; c < channels; c++)
             if (steps - t >= LANES)
                 store(x + c * stride + t, rows[c]);
             else
                 store_part(x + c * stride + t, rows[c], steps - t);
-        }
     }
 }
 

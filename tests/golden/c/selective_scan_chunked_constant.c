@@ -1,7 +1,7 @@
 // selective_scan forward, fp32: chunked(chunk=256,exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 0f6c8a637b8f6167.
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source d3639dc40439b753.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -148,12 +148,11 @@ static void store_tile(float *x, int64_t stride, const floats *tile, int64_t cha
         floats rows[LANES];
         memcpy(rows, tile + t, sizeof rows);
         transpose(rows);
-        for (int64_t c = 0; c < channels; c++) {
+        for (int64_t c = 0; c < channels; c++)
             if (steps - t >= LANES)
                 store(x + c * stride + t, rows[c]);
             else
                 store_part(x + c * stride + t, rows[c], steps - t);
-        }
     }
 }
 
