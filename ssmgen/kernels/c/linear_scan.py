@@ -137,6 +137,12 @@ class ChannelsBackward(Channels):
     direction = "backward"
     summary = "gradients: channels in vector lanes, time in L1 tiles against the scan's order"
 
+    def default(self, problem: Problem, facts: DeviceFacts) -> Config:
+        """Short tiles, and along time narrow vectors: five sequences are more rows than L1 has ways."""
+        choices = lane_choices(problem, facts)
+        lanes = choices[-1] if problem.option("layout") == "time" else choices[0]
+        return Config.of(self.name, {"lanes": lanes, "tile": max(16, lanes)})
+
 
 class ChunkedBackward(Chunked):
     """The gradients, in chunks."""

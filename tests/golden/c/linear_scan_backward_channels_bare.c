@@ -1,13 +1,13 @@
-// linear_scan backward, fp32: channels(lanes=16,tile=64)
+// linear_scan backward, fp32: channels(lanes=8,tile=16)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 640e280f9ec0c045.
+// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 65592e2de350f48b.
 #include <stdint.h>
 #include <string.h>
 
-enum { LANES = 16, TILE = 64 };
+enum { LANES = 8, TILE = 16 };
 
-typedef float floats __attribute__((vector_size(64)));
-typedef int32_t ints __attribute__((vector_size(64)));
+typedef float floats __attribute__((vector_size(32)));
+typedef int32_t ints __attribute__((vector_size(32)));
 
 struct linear_scan_backward_args {
     const float *a;
@@ -61,15 +61,15 @@ static inline void store_part(float *x, floats y, int64_t count)
 static void transpose(floats rows[LANES])
 {
     floats next[LANES];
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int stage = 1; stage < LANES; stage *= 2) {
-#pragma GCC unroll 16
+#pragma GCC unroll 8
         for (int i = 0; i < LANES / 2; i++) {
             const floats x = rows[i], y = rows[i + LANES / 2];
-            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            next[2 * i + 1] = SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            next[2 * i] = SHUFFLE(x, y, 0, 8, 1, 9, 2, 10, 3, 11);
+            next[2 * i + 1] = SHUFFLE(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
         }
-#pragma GCC unroll 16
+#pragma GCC unroll 8
         for (int i = 0; i < LANES; i++)
             rows[i] = next[i];
     }
@@ -81,7 +81,7 @@ static void load_tile(floats *tile, const float *x, int64_t stride, int64_t chan
     for (int64_t t = 0; t < steps; t += LANES) {
         floats rows[LANES] = {0};
         for (int64_t c = 0; c < channels; c++) {
-            __builtin_prefetch(x + c * stride + t + TILE); // rows are more streams than the hardware follows
+            __builtin_prefetch(x + c * stride + t - TILE); // rows are more streams than the hardware follows
             rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
         }
         transpose(rows);

@@ -1,10 +1,10 @@
-// linear_scan backward, bf16: channels(lanes=16,tile=64)
+// linear_scan backward, bf16: channels(lanes=16,tile=16)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 5f02bf3d610e7f73.
+// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 97c6fa35fb06c8b7.
 #include <stdint.h>
 #include <string.h>
 
-enum { LANES = 16, TILE = 64 };
+enum { LANES = 16, TILE = 16 };
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));

@@ -1,6 +1,6 @@
 // linear_scan backward, fp32: chunked(chunk=256,lanes=16,tile=64)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source c4e1518ebe5cf9f7.
+// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 351f7d64ece8749c.
 #include <stdint.h>
 #include <string.h>
 
@@ -82,7 +82,7 @@ static void load_tile(floats *tile, const float *x, int64_t stride, int64_t chan
     for (int64_t t = 0; t < steps; t += LANES) {
         floats rows[LANES] = {0};
         for (int64_t c = 0; c < channels; c++) {
-            __builtin_prefetch(x + c * stride + t + TILE); // rows are more streams than the hardware follows
+            __builtin_prefetch(x + c * stride + t - TILE); // rows are more streams than the hardware follows
             rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
         }
         transpose(rows);
