@@ -1,7 +1,7 @@
 # selective_scan backward, fp32: looped(block_d=64,exp=asm,interval=4,lanes=32,states=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source ce73f73e83f10fb2.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 60dc461ee094dde2.
 import triton
 import triton.language as tl
 
@@ -393,6 +393,8 @@ def selective_scan_backward(
     for n in range(16):
         tl.store(g_parts + n * DIM + channels, zero)
         tl.store(dA_parts + n * DIM + channels, zero)
+    # What is carried in memory is read by the lane that wrote it, unless the compiler lays it out anew.
+    tl.debug_barrier()
     sum4 = tl.arange(0, 32)
     step4 = sum4 // 8
     place4 = step4 * 16 + sum4 % 4
@@ -637,7 +639,6 @@ def selective_scan_backward(
         tl.store(du[:, None] + within, tile)
         tile = join4(ddelta0, ddelta1, ddelta2, ddelta3, BLOCK_D)
         tl.store(ddelta[:, None] + within, tile)
-        # What is carried in memory is read by the lane that wrote it, unless the compiler lays it out anew.
         tl.debug_barrier()
         u -= 4
         delta -= 4

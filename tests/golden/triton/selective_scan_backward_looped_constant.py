@@ -1,7 +1,7 @@
 # selective_scan backward, fp32: looped(block_d=64,exp=asm,interval=4,lanes=32,states=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source fede3da8359e57ee.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source f96f4ab071ff116e.
 import triton
 import triton.language as tl
 
@@ -295,6 +295,8 @@ def selective_scan_backward(
         tl.store(dA_parts + n * DIM + channels, zero)
         tl.store(dB_parts + n * DIM + channels, zero)
         tl.store(dC_parts + n * DIM + channels, zero)
+    # What is carried in memory is read by the lane that wrote it, unless the compiler lays it out anew.
+    tl.debug_barrier()
 
     within = tl.arange(0, 4)[None, :]
     # From the last chunk to the first.
@@ -511,7 +513,6 @@ def selective_scan_backward(
         tl.store(du[:, None] + within, tile)
         tile = join4(ddelta0, ddelta1, ddelta2, ddelta3, BLOCK_D)
         tl.store(ddelta[:, None] + within, tile)
-        # What is carried in memory is read by the lane that wrote it, unless the compiler lays it out anew.
         tl.debug_barrier()
         u -= 4
         delta -= 4

@@ -1,7 +1,7 @@
 # selective_scan backward, bf16: looped(block_d=64,exp=asm,interval=4,lanes=32,states=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source cf7c19e543e6b899.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source f8ea673d32995267.
 import triton
 import triton.language as tl
 
@@ -367,6 +367,8 @@ def selective_scan_backward(
         g_n = tl.load(dlast_state + channels * 16 + n)
         tl.store(g_parts + n * DIM + channels, g_n)
         tl.store(dA_parts + n * DIM + channels, zero)
+    # What is carried in memory is read by the lane that wrote it, unless the compiler lays it out anew.
+    tl.debug_barrier()
     dD = zero
     ddelta_bias = zero
     sum4 = tl.arange(0, 32)
@@ -707,7 +709,6 @@ def selective_scan_backward(
         tl.store(dz + dz_stride_seqlen + channels, dz1, mask=present1)
         tl.store(dz + 2 * dz_stride_seqlen + channels, dz2, mask=present2)
         tl.store(dz + 3 * dz_stride_seqlen + channels, dz3, mask=present3)
-        # What is carried in memory is read by the lane that wrote it, unless the compiler lays it out anew.
         tl.debug_barrier()
         time -= 4
         u -= 4 * u_stride_seqlen
