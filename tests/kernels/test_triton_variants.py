@@ -143,15 +143,14 @@ def test_gradients_agree_with_float64(place: Target, name: str, given: dict[str,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
-@pytest.mark.parametrize("name", ["sequential", "looped"])
+@pytest.mark.parametrize(("name", "dtype"), [("sequential", "fp16"), ("looped", "fp32"), ("looped", "bf16")])
 @pytest.mark.parametrize("given", BACKWARD, ids=str)
 def test_gradients_agree_on_hard_operands(
     place: Target, name: str, given: dict[str, Option], dtype: str
 ) -> None:
-    sizes: dict[str, Option] = {"batch": 2, "dim": 70, "seqlen": 21, "d_state": 6}
+    sizes: dict[str, Option] = {"batch": 1, "dim": 70, "seqlen": 21, "d_state": 6}
     problem = make_problem("selective_scan", dtype, direction="backward", **{**sizes, **given})
-    check(place, problem, name, harsh=True, configs=3)
+    check(place, problem, name, harsh=True, configs=2)
 
 
 @pytest.mark.slow
