@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 _TUNED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
+_MOST_STATES = 4.0  # as much as u, delta, z and out take together
 _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan")  # those whose gradients have kernels
 
 
@@ -123,7 +124,7 @@ def tune(
         typer.Option(
             min=0.0, metavar="RATIO", help="Most memory of states that forward saves, in sizes of u."
         ),
-    ] = 4.0,
+    ] = _MOST_STATES,
     as_json: AsJson = False,
 ) -> None:
     """Tune kernels for this machine, within a budget, and say what was gained.
@@ -143,17 +144,16 @@ def tune(
         names = list(INTERFACES) if all_ else ops or list(by_default)
         chosen = _target(target)
         problems = _problems(request, names, chosen)
-        shown = problems
+        run, shown = partial(campaign, problems), problems
         if training:
-            pairs = [pair for problem in problems for pair in training_pairs(problem, chosen, most_states)]
-            shown = tuple(problem for pair in pairs for problem in (pair.backward, pair.forward))
+            choices = [training_pairs(problem, chosen, most_states) for problem in problems]
+            run = partial(training_campaign, choices)
+            shown = tuple(problem for pairs in choices for pair in pairs for problem in reversed(pair))
         results: list[TuneResult] = []
         try:
-            run = partial(training_campaign, most_states=most_states) if training else campaign
             with watched(None if as_json else errors(), chosen.facts, shown, budget) as observer:
                 results.extend(
                     run(
-                        problems,
                         chosen.name,
                         budget_seconds=budget,
                         max_trials=max_trials,

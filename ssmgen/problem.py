@@ -49,6 +49,11 @@ class Problem:
                 return size
         raise KeyError(f"{self.op} has no dim {dim!r}")
 
+    @property
+    def function(self) -> str:
+        """What kernels call their main function: the op, and the direction unless it is forward."""
+        return self.op if self.direction == "forward" else f"{self.op}_{self.direction}"
+
     def option(self, name: str) -> Option:
         """The value of an option; the interface guarantees that every option of the op is present."""
         for key, value in self.options:

@@ -16,7 +16,9 @@ __all__ = [
     "LinearScan",
     "SelectiveScan",
     "interface",
+    "is_descending",
     "row_groups",
+    "sequence_batches",
     "state_slots",
 ]
 
@@ -25,9 +27,7 @@ _REAL = ("fp32", "bf16", "fp16", "fp64")
 
 def _sequence(name: str, problem: Problem, output: bool = False) -> Operand:
     """A (batch, dim, seqlen) operand whose unit stride is along time, or along the channels."""
-    shape = (problem["batch"], problem["dim"], problem["seqlen"])
-    if problem.has("varlen"):
-        shape = (1, *shape[1:])
+    shape = (sequence_batches(problem), problem["dim"], problem["seqlen"])
     free = (f"{name}_stride_dim", 1) if problem.option("layout") == "time" else (f"{name}_stride_seqlen", 2)
     return Operand(name, problem.dtype, shape, ((f"{name}_stride_batch", 0), free), output)
 
@@ -94,7 +94,7 @@ class SelectiveScan(Interface):
         kind = with_complex(real) if problem.option("complex") else real
         batch, dim, seqlen = problem["batch"], problem["dim"], problem["seqlen"]
         weight, state = (dim, problem["d_state"]), (batch, dim, problem["d_state"])
-        rows = (1 if problem.option("varlen") else batch, problem["groups"], seqlen, problem["d_state"])
+        rows = (sequence_batches(problem), problem["groups"], seqlen, problem["d_state"])
         inputs = [
             _sequence("u", problem),
             _sequence("delta", problem),
@@ -128,6 +128,11 @@ class SelectiveScan(Interface):
 
 
 STATE_BLOCK = 16
+
+
+def sequence_batches(problem: Problem) -> int:
+    """The batch of sequences and rows; packed sequences have one, whatever their number."""
+    return 1 if problem.has("varlen") else problem["batch"]
 
 
 def row_groups(problem: Problem) -> int:
@@ -170,6 +175,11 @@ class LinearScan(Interface):
             return (a, b, *given, _sequence("out", problem, output=True))
         h, dout = _sequence("h", problem), _sequence("dout", problem)
         return (a, h, *given, dout, *_gradients([a, b, *given]))
+
+
+def is_descending(problem: Problem) -> bool:
+    """Whether a linear scan walks from the last step to the first: gradients walk against the scan."""
+    return problem.option("reverse") is (problem.direction == "forward")
 
 
 class CauchyMult(Interface):

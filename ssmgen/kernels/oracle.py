@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels import formulas
-from ssmgen.kernels.interfaces import interface
+from ssmgen.kernels.interfaces import interface, sequence_batches
 from ssmgen.problem import Problem
 from ssmgen.reference.checkpointed import without_checkpoints
 
@@ -125,7 +125,7 @@ Draws = dict[str, Callable[[], Tensor]]
 def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
     batch, dim, seqlen = problem["batch"], problem["dim"], problem["seqlen"]
     states = problem["d_state"]
-    outer = 1 if problem.option("varlen") else batch
+    outer = sequence_batches(problem)
     sequence = (outer, dim, seqlen)
     rows = (outer, problem["groups"], seqlen, states)
     number = _complex if problem.option("complex") else _normal

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import InvalidInputError, unknown
-from ssmgen.kernels.variant import Rule, Variant
+from ssmgen.kernels.variant import Variant
 from ssmgen.problem import Problem
 
 __all__ = ["Space"]
@@ -45,7 +45,7 @@ class Space:
             choices = variant.choices(problem, facts)
             for values in itertools.product(*choices.values()):
                 config = Config.of(variant.name, dict(zip(choices, values, strict=True)))
-                rule = broken_rule(variant, problem, config, facts)
+                rule = variant.broken_rule(problem, config, facts)
                 if rule is None:
                     valid.append(config)
                 else:
@@ -91,12 +91,7 @@ class Space:
             if not any(value == given[name] and type(value) is type(given[name]) for value in values):
                 allowed = ", ".join(str(value) for value in values)
                 raise InvalidInputError(f"config {config}: {name} must be one of {allowed}.")
-        rule = broken_rule(variant, self.problem, config, self.facts)
+        rule = variant.broken_rule(self.problem, config, self.facts)
         if rule is not None:
             raise InvalidInputError(f"config {config} is excluded by rule {rule.name!r}: {rule.reason}.")
         return variant
-
-
-def broken_rule(variant: Variant, problem: Problem, config: Config, facts: DeviceFacts) -> Rule | None:
-    """The first rule that excludes the config, or None."""
-    return next((rule for rule in variant.rules if not rule.holds(problem, config, facts)), None)

@@ -55,6 +55,10 @@ class Variant(ABC):
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """The config to use untuned: a valid one, good across the board."""
 
+    def broken_rule(self, problem: Problem, config: Config, facts: DeviceFacts) -> Rule | None:
+        """The first rule that excludes the config, or None."""
+        return next((rule for rule in self.rules if not rule.holds(problem, config, facts)), None)
+
     @abstractmethod
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """What the template sees. Depends on structure only, so that sizes which differ share a source."""

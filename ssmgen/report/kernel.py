@@ -36,15 +36,13 @@ def gradients_of(problem: Problem, target: Target) -> Problem:
     Raises:
         InvalidInputError: No kernel of the target gives its gradients.
     """
-    backward = replace(problem, direction="backward")
-    if not problem.has("saved"):
-        _, chosen = resolve_training(problem, target)
-        if chosen is None:
-            raise InvalidInputError(
-                f"target {target.name!r} has no kernel for the gradients of {problem}; the PyTorch reference "
-                "gives them."
-            )
-        backward = chosen
+    if problem.has("saved"):
+        return replace(problem, direction="backward")
+    _, backward = resolve_training(problem, target)
+    if backward is None:
+        raise InvalidInputError(
+            f"target {target.name!r} has no kernel for the gradients of {problem}; the PyTorch reference gives them."
+        )
     return backward
 
 

@@ -2,13 +2,12 @@
 
 from ssmgen.tuning.campaign import campaign
 from ssmgen.tuning.result import Final, Observer, TuneResult
-from ssmgen.tuning.training import MOST_STATES, training_campaign, training_pairs
+from ssmgen.tuning.training import training_campaign, training_pairs
 from ssmgen.tuning.trial import FAILURES, Timing, Trial
 from ssmgen.tuning.tune import Tuner, tune
 
 __all__ = [
     "FAILURES",
-    "MOST_STATES",
     "Final",
     "Observer",
     "Timing",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import prod
 from typing import NamedTuple
 
 from ssmgen import store
@@ -13,14 +14,11 @@ from ssmgen.errors import InvalidInputError
 from ssmgen.kernels import interface
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
-from ssmgen.targets import target as open_target
 from ssmgen.tuning.result import Observer, TuneResult
 from ssmgen.tuning.tune import Tuner
 
-__all__ = ["MOST_STATES", "Pair", "training_campaign", "training_pairs"]
+__all__ = ["Pair", "training_campaign", "training_pairs"]
 
-# Most memory of saved states, in multiples of that of u: as much as u, delta, z and out take together.
-MOST_STATES = 4.0
 # What finding the best pair by its defaults may take of the budget, and backward of the rest: it has the larger space.
 _PAIRS_SHARE = 0.5
 _BACKWARD_SHARE = 0.7
@@ -33,7 +31,7 @@ class Pair(NamedTuple):
     backward: Problem
 
 
-def training_pairs(problem: Problem, target: Target, most_states: float = MOST_STATES) -> list[Pair]:
+def training_pairs(problem: Problem, target: Target, most_states: float) -> list[Pair]:
     """The pairs that training can run in the place of a forward problem.
 
     Args:
@@ -44,16 +42,13 @@ def training_pairs(problem: Problem, target: Target, most_states: float = MOST_S
     Raises:
         InvalidInputError: No kernel gives gradients, or none with so few states.
     """
-    options = interface(problem.op).options.get("saved")
-    forwards = (
-        [problem]
-        if options is None
-        else [
-            problem.with_options(saved=saved) for saved in options if _states(problem, saved) <= most_states
-        ]
-    )
+    intervals = interface(problem.op).options.get("saved")
+    forwards = [problem]
+    if intervals is not None:
+        candidates = (problem.with_options(saved=interval) for interval in intervals)
+        forwards = [forward for forward in candidates if _states_per_u(forward) <= most_states]
     pairs = [Pair(forward, replace(forward, direction="backward")) for forward in forwards]
-    served = [pair for pair in pairs if len(target.space(pair.forward)) and len(target.space(pair.backward))]
+    served = [pair for pair in pairs if all(len(target.space(problem)) for problem in pair)]
     if not served:
         raise InvalidInputError(
             f"target {target.name} has no kernels for the gradients of {problem} that need no more than "
@@ -63,27 +58,20 @@ def training_pairs(problem: Problem, target: Target, most_states: float = MOST_S
     return served
 
 
-def _states(problem: Problem, saved: object) -> float:
-    """The memory of the states that forward saves, in multiples of that of u."""
-    operands = {
-        operand.name: operand
-        for operand in interface(problem.op).operands(problem.with_options(saved=int(str(saved))))
+def _states_per_u(forward: Problem) -> float:
+    """The memory of the states that a forward problem saves, in multiples of that of u."""
+    sizes = {
+        operand.name: prod(operand.shape) * dtype(operand.dtype).itemsize
+        for operand in interface(forward.op).operands(forward)
     }
-    if "states" not in operands:
-        return 0.0
-    sizes = [
-        operands[name].allocate("meta").numel() * dtype(operands[name].dtype).itemsize
-        for name in ("states", "u")
-    ]
-    return sizes[0] / sizes[1]
+    return sizes.get("states", 0) / sizes["u"]
 
 
 def training_campaign(
-    problems: Sequence[Problem],
+    choices: Sequence[Sequence[Pair]],
     target_name: str,
     *,
     budget_seconds: float,
-    most_states: float = MOST_STATES,
     max_trials: int | None = None,
     seed: int = 0,
     observer: Observer | None = None,
@@ -93,10 +81,9 @@ def training_campaign(
     Everything measured is saved, and training calls take the pair with the smallest sum of times.
 
     Args:
-        problems: The forward problems.
+        choices: The pairs of each op; see `training_pairs`.
         target_name: A target that is present.
         budget_seconds: Wall-clock seconds for all of them.
-        most_states: See `training_pairs`.
         max_trials: Most configs to try of each problem of the fastest pairs.
         seed: Seed of each search.
         observer: Told of every step.
@@ -106,19 +93,16 @@ def training_campaign(
 
     Raises:
         TargetUnavailableError: The target cannot be timed here.
-        InvalidInputError: An op has no gradients here; see `training_pairs`.
         ConfigFileError: Results could not be saved; found out before anything is tuned.
     """
     deadline = time.monotonic() + budget_seconds
-    target = open_target(target_name)
-    pairs = [training_pairs(problem, target, most_states) for problem in problems]
     with Tuner(target_name) as tuner:
-        for problem in problems:
-            store.require_writable(tuner.target.facts, problem.op)
-        for index, choice in enumerate(pairs):
-            budget = (deadline - time.monotonic()) / (len(pairs) - index)
+        for pairs in choices:
+            store.require_writable(tuner.target.facts, pairs[0].forward.op)
+        for index, pairs in enumerate(choices):
+            budget = (deadline - time.monotonic()) / (len(choices) - index)
             search = _Search(tuner, time.monotonic() + budget, seed, observer)
-            for result in search.run(choice, max_trials):
+            for result in search.run(pairs, max_trials):
                 yield result
                 if result.is_interrupted:
                     return

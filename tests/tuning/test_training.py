@@ -34,14 +34,14 @@ def test_pairs_agree_on_what_is_saved_and_keep_to_the_memory_allowed() -> None:
     saved = [pair.forward.option("saved") for pair in training_pairs(SCAN, cpu, most_states=0.2)]
     assert 16 not in saved
     assert 32 in saved
-    assert [pair.forward for pair in training_pairs(LINEAR, cpu)] == [LINEAR]
+    assert [pair.forward for pair in training_pairs(LINEAR, cpu, most_states=4.0)] == [LINEAR]
 
 
 def test_what_no_kernel_differentiates_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(InvalidInputError, match="allow more"):
         training_pairs(SCAN, target("cpu"), most_states=1e-6)
     with pytest.raises(InvalidInputError, match="gradients of cauchy_mult"):
-        training_pairs(make_problem("cauchy_mult"), target("cpu"))
+        training_pairs(make_problem("cauchy_mult"), target("cpu"), most_states=4.0)
 
 
 class Recorder(Observer):
@@ -55,9 +55,8 @@ class Recorder(Observer):
 @pytest.mark.slow
 def test_training_runs_the_fastest_pair_that_was_tuned() -> None:
     recorder = Recorder()
-    results = list(
-        training_campaign([SCAN, LINEAR], "cpu", budget_seconds=90, max_trials=3, observer=recorder)
-    )
+    choices = [training_pairs(problem, target("cpu"), most_states=4.0) for problem in (SCAN, LINEAR)]
+    results = list(training_campaign(choices, "cpu", budget_seconds=90, max_trials=3, observer=recorder))
     assert [result.problem.direction for result in results] == ["backward", "forward"] * 2
     assert all(result.best is not None for result in results)
     backward, forward, *_ = results

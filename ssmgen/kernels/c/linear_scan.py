@@ -8,7 +8,7 @@ from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import accumulate
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
-from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.interfaces import INTERFACES, is_descending
 from ssmgen.kernels.program import Program, Workspace
 from ssmgen.kernels.variant import Rule, Variant
 from ssmgen.problem import Problem
@@ -59,9 +59,8 @@ class _LinearScan(Variant):
             **dict(config.params),
             "backward": problem.direction == "backward",
             "carried": "h" if problem.direction == "forward" else "g",
-            # Gradients walk against the scan.
-            "descending": problem.option("reverse") is (problem.direction == "forward"),
-            "function": "linear_scan" if problem.direction == "forward" else "linear_scan_backward",
+            "descending": is_descending(problem),
+            "function": problem.function,
             "serial_work": _SERIAL_WORK,
         }
 

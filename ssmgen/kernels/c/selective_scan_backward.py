@@ -8,7 +8,7 @@ from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import accumulate
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
-from ssmgen.kernels.interfaces import INTERFACES, STATE_BLOCK
+from ssmgen.kernels.interfaces import INTERFACES, STATE_BLOCK, sequence_batches
 from ssmgen.kernels.program import Program, Workspace
 from ssmgen.kernels.variant import Rule, Variant
 from ssmgen.problem import Problem
@@ -73,21 +73,16 @@ class Channels(Variant):
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """Wide vectors, two states of two blocks at a time; teams as large as leave two for each thread."""
         lanes = lane_choices(problem, facts)[0]
-        width, teams = problem["dim"] // problem["groups"], problem["batch"] * problem["groups"]
-        fitting = [
-            count
-            for count in (1, 2, 4, 8)
-            if (count - 1) * lanes < width and count * int(problem.option("saved")) <= 256
-        ]
-        busy = [count for count in fitting if teams * width >= 2 * facts.max_threads * count * lanes]
-        blocks = max(busy, default=1)
-        params = {
-            "blocks": blocks,
-            "lanes": lanes,
-            "states": min(2, problem["d_state"]),
-            "wide": min(2, blocks),
-        }
-        return Config.of(self.name, params)
+
+        def teams_of(blocks: int) -> Config:
+            states, wide = min(2, problem["d_state"]), min(2, blocks)
+            return Config.of(self.name, {"blocks": blocks, "lanes": lanes, "states": states, "wide": wide})
+
+        for blocks in (8, 4, 2):
+            busy = problem["batch"] * problem["dim"] >= 2 * facts.max_threads * blocks * lanes
+            if busy and self.broken_rule(problem, teams_of(blocks), facts) is None:
+                return teams_of(blocks)
+        return teams_of(1)
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
@@ -125,8 +120,7 @@ class Channels(Variant):
         if variable:
             width = config.integer("blocks") * config.integer("lanes")
             teams = problem["groups"] * -(-(problem["dim"] // problem["groups"]) // width)
-            outer = 1 if problem.has("varlen") else batch
-            shape = (outer, teams, len(variable), problem["seqlen"], states)
+            shape = (sequence_batches(problem), teams, len(variable), problem["seqlen"], states)
             found.append(Workspace("partial", real, shape))
         return tuple(found)
 

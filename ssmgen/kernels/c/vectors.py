@@ -175,5 +175,4 @@ def program(
     operands = interface.operands(problem)
     pointers = [*(operand.name for operand in operands), *(workspace.name for workspace in workspaces)]
     strides = [scalar for operand in operands for scalar, _ in operand.strides]
-    function = interface.op if problem.direction == "forward" else f"{interface.op}_backward"
-    return Program((Launch(function, (*pointers, *sizes, *strides)),), workspaces)
+    return Program((Launch(problem.function, (*pointers, *sizes, *strides)),), workspaces)

@@ -20,6 +20,7 @@ __all__ = [
     "chunk_count",
     "exp_choices",
     "grid_rule",
+    "masks",
     "parameters",
     "per_lane",
 ]
@@ -49,7 +50,7 @@ class TritonVariant(Variant):
         }
         for values in itertools.product(*ordered.values()):
             config = Config.of(self.name, dict(zip(ordered, values, strict=True)))
-            if all(rule.holds(problem, config, facts) for rule in self.rules):
+            if self.broken_rule(problem, config, facts) is None:
                 return config
         raise AssertionError(f"the rules of {self.name} leave no config for {problem}")
 
@@ -62,6 +63,16 @@ class _Rank:
 
     def __call__(self, value: Value) -> int:
         return self.wanted.index(value) if value in self.wanted else len(self.wanted)
+
+
+def masks(problem: Problem, masked: bool) -> dict[str, object]:
+    """What templates add to loads and stores: masks if the last block has too few channels, and widening."""
+    return {
+        "masked": masked,
+        "mask": ", mask=inside" if masked else "",
+        "tile_mask": ", mask=inside[:, None]" if masked else "",
+        "widen": "" if problem.dtype == "fp32" else ".to(tl.float32)",
+    }
 
 
 def parameters(launches: Sequence[Launch]) -> dict[str, list[str]]:

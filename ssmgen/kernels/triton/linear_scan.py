@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
-from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.interfaces import INTERFACES, is_descending
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
     CHUNK_RULE,
@@ -15,6 +15,7 @@ from ssmgen.kernels.triton.common import (
     TritonVariant,
     chunk_count,
     grid_rule,
+    masks,
     parameters,
     per_lane,
 )
@@ -43,7 +44,7 @@ class _LinearScan(TritonVariant):
             constants.append(("BLOCK_L", config.integer("block_l")))
         grid = (problem["batch"], _blocks(problem, config), 1)
         arguments = (*_operands(problem), *_strides(problem), "seqlen")
-        return (Launch(_function(problem), arguments, grid, tuple(constants), _options(config)),)
+        return (Launch(problem.function, arguments, grid, tuple(constants), _options(config)),)
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """Scratch memory: none, unless a variant needs it."""
@@ -55,7 +56,6 @@ class _LinearScan(TritonVariant):
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
-        masked = _is_masked(problem, config)
         backward = problem.direction == "backward"
         return {
             **dict(problem.options),
@@ -63,25 +63,13 @@ class _LinearScan(TritonVariant):
             "added": "dout" if backward else "b",
             "backward": backward,
             "carried": "g" if backward else "h",
-            # Gradients walk against the scan.
-            "descending": _is_descending(problem),
-            "function": _function(problem),
+            "descending": is_descending(problem),
+            "function": problem.function,
             "reads": lambda outputs: _reads(problem, outputs),
             "sequences": lambda outputs: _sequences(problem, outputs),
-            "masked": masked,
-            "mask": ", mask=inside" if masked else "",
-            "tile_mask": ", mask=inside[:, None]" if masked else "",
-            "widen": "" if problem.dtype == "fp32" else ".to(tl.float32)",
+            **masks(problem, _is_masked(problem, config)),
             "parameters": parameters(self.launches(problem, config)),
         }
-
-
-def _function(problem: Problem) -> str:
-    return "linear_scan" if problem.direction == "forward" else "linear_scan_backward"
-
-
-def _is_descending(problem: Problem) -> bool:
-    return problem.option("reverse") is (problem.direction == "forward")
 
 
 def _reads(problem: Problem, outputs: bool) -> list[str]:
@@ -202,7 +190,7 @@ class Chunked(_LinearScan):
             ("CHUNK", config.integer("chunk")),
         )
         inputs = [name for name in _operands(problem) if name in _sequences(problem, False)]
-        position = ("seqlen",) if _is_descending(problem) else ()
+        position = ("seqlen",) if is_descending(problem) else ()
         return (
             Launch(
                 "summarise_chunks",
@@ -223,7 +211,7 @@ class Chunked(_LinearScan):
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
         # In int64: a step's offset may pass 2^31 elements.
-        first = "(seqlen - 1 - chunk * CHUNK)" if _is_descending(problem) else "chunk * CHUNK"
+        first = "(seqlen - 1 - chunk * CHUNK)" if is_descending(problem) else "chunk * CHUNK"
         return {**super().context(problem, config), "first": first}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
-from ssmgen.kernels.interfaces import INTERFACES, state_slots
+from ssmgen.kernels.interfaces import INTERFACES, row_groups, state_slots
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
     CHUNK_RULE,
@@ -18,6 +18,7 @@ from ssmgen.kernels.triton.common import (
     chunk_count,
     exp_choices,
     grid_rule,
+    masks,
     parameters,
     per_lane,
 )
@@ -30,7 +31,9 @@ __all__ = [
     "Sequential",
     "channel_blocks",
     "channels_of_group",
-    "group_count",
+    "is_masked",
+    "one_pass",
+    "scan_context",
     "sizes",
     "slot_size",
     "step_strides",
@@ -45,9 +48,7 @@ class SelectiveScan(TritonVariant):
 
     def supports(self, problem: Problem) -> bool:
         """Real states; as many groups as a launch grid has blocks: a block never crosses groups."""
-        return (
-            super().supports(problem) and group_count(problem) <= MOST_BLOCKS and not problem.has("complex")
-        )
+        return super().supports(problem) and row_groups(problem) <= MOST_BLOCKS and not problem.has("complex")
 
     @abstractmethod
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
@@ -64,22 +65,30 @@ class SelectiveScan(TritonVariant):
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
         rows = variable_rows(problem)
-        masked = channels_of_group(problem) % config.integer("block_d") != 0
         return {
-            **dict(problem.options),
-            **dict(config.params),
-            "d_state": problem["d_state"],
-            "groups": group_count(problem),
-            "length": "length" if problem.option("varlen") else "seqlen",
-            "masked": masked,
-            "mask": ", mask=inside" if masked else "",
-            "tile_mask": ", mask=inside[:, None]" if masked else "",
-            "widen": "" if problem.dtype == "fp32" else ".to(tl.float32)",
-            "rows": rows,
+            **scan_context(problem, config),
             "rows4": bool(rows) and problem["d_state"] >= 4,
             "sequences": lambda outputs: sequences(problem, outputs),
             "parameters": parameters(self.launches(problem, config)),
         }
+
+
+def scan_context(problem: Problem, config: Config) -> dict[str, object]:
+    """What the templates of both directions see."""
+    return {
+        **dict(problem.options),
+        **dict(config.params),
+        **masks(problem, is_masked(problem, config)),
+        "d_state": problem["d_state"],
+        "groups": row_groups(problem),
+        "length": "length" if problem.option("varlen") else "seqlen",
+        "rows": variable_rows(problem),
+    }
+
+
+def is_masked(problem: Problem, config: Config) -> bool:
+    """Whether a group's last block has channels that do not exist."""
+    return channels_of_group(problem) % config.integer("block_d") != 0
 
 
 def variable_rows(problem: Problem) -> list[str]:
@@ -87,19 +96,14 @@ def variable_rows(problem: Problem) -> list[str]:
     return [name for name in ("B", "C") if problem.option(name) == "variable"]
 
 
-def group_count(problem: Problem) -> int:
-    """Groups of channels that share rows; 1 where there are no rows to share."""
-    return problem["groups"] if variable_rows(problem) else 1
-
-
 def channels_of_group(problem: Problem) -> int:
     """Channels of one group."""
-    return problem["dim"] // group_count(problem)
+    return problem["dim"] // row_groups(problem)
 
 
 def channel_blocks(problem: Problem, block_d: int) -> int:
     """Blocks of channels, none of which crosses groups."""
-    return -(-channels_of_group(problem) // block_d) * group_count(problem)
+    return -(-channels_of_group(problem) // block_d) * row_groups(problem)
 
 
 def sequences(problem: Problem, outputs: bool = True) -> list[str]:
@@ -135,7 +139,7 @@ def strides(problem: Problem, outputs: bool = True) -> list[str]:
 def sizes(problem: Problem, reads_rows: bool) -> list[str]:
     """The sizes that a pass needs: packed sequences say themselves where they lie, but not where groups' rows do."""
     if problem.option("varlen"):
-        return ["seqlen"] if reads_rows and group_count(problem) > 1 else []
+        return ["seqlen"] if reads_rows and row_groups(problem) > 1 else []
     return ["seqlen"]
 
 
@@ -145,10 +149,32 @@ def slot_size(problem: Problem) -> int:
     return blocks * planes * width
 
 
-def reads_dim(problem: Problem, config: Config) -> bool:
-    """Whether a pass that walks whole sequences needs to know how many channels there are."""
-    masked = channels_of_group(problem) % config.integer("block_d") != 0
-    return masked or group_count(problem) > 1 or problem.has("last_state") or problem.has("initial_state")
+def slot_constant(problem: Problem) -> tuple[tuple[str, int], ...]:
+    """The constant that a pass which saves states takes."""
+    return (("SLOT", slot_size(problem)),) if problem.option("saved") else ()
+
+
+def one_pass(problem: Problem, config: Config, *further: tuple[str, int]) -> tuple[Launch, ...]:
+    """One launch; a program owns a block of channels of one sequence.
+
+    Args:
+        problem: The problem.
+        config: Its config.
+        further: Constants beyond those that every such pass takes.
+    """
+    block_d = config.integer("block_d")
+    states = problem.has("last_state") or problem.has("initial_state")
+    reads_dim = is_masked(problem, config) or row_groups(problem) > 1 or states
+    dim = (("DIM", problem["dim"]),) if reads_dim else ()
+    return (
+        Launch(
+            "selective_scan",
+            (*operands(problem), *strides(problem), *sizes(problem, bool(variable_rows(problem)))),
+            (problem["batch"], channel_blocks(problem, block_d), 1),
+            (*dim, *slot_constant(problem), ("BLOCK_D", block_d), *further),
+            compile_options(config),
+        ),
+    )
 
 
 def compile_options(config: Config) -> tuple[tuple[str, int], ...]:
@@ -212,19 +238,8 @@ class Sequential(SelectiveScan):
         return {"block_d": (128, 64, 32), "unroll": (4, 2, 1)}
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
-        """One launch; a program owns a block of channels of one sequence."""
-        block_d = config.integer("block_d")
-        dim = (("DIM", problem["dim"]),) if reads_dim(problem, config) else ()
-        slot = (("SLOT", slot_size(problem)),) if problem.option("saved") else ()
-        return (
-            Launch(
-                "selective_scan",
-                (*operands(problem), *strides(problem), *sizes(problem, bool(variable_rows(problem)))),
-                (problem["batch"], channel_blocks(problem, block_d), 1),
-                (*dim, *slot, ("BLOCK_D", block_d)),
-                compile_options(config),
-            ),
-        )
+        """See `one_pass`."""
+        return one_pass(problem, config)
 
 
 class Chunked(SelectiveScan):
@@ -284,7 +299,6 @@ class Chunked(SelectiveScan):
         block_d, chunks = config.integer("block_d"), chunk_count(problem, config)
         blocks = channel_blocks(problem, block_d)
         constants = (("DIM", problem["dim"]), ("BLOCK_D", block_d), ("CHUNK", config.integer("chunk")))
-        slot = (("SLOT", slot_size(problem)),) if problem.option("saved") else ()
         summary = (*operands(problem, False), "ends", "totals", *strides(problem, False))
         return (
             Launch(
@@ -298,7 +312,7 @@ class Chunked(SelectiveScan):
                 "scan_chunks",
                 (*operands(problem), "ends", "totals", *strides(problem), "seqlen"),
                 (problem["batch"], blocks, chunks),
-                (*slot, *constants),
+                (*slot_constant(problem), *constants),
                 compile_options(config),
             ),
         )

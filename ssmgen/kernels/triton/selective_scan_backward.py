@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
-from ssmgen.kernels.interfaces import INTERFACES, state_slots
+from ssmgen.kernels.interfaces import INTERFACES, row_groups, sequence_batches, state_slots
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
     EXP_RULE,
@@ -20,7 +20,8 @@ from ssmgen.kernels.triton.common import (
 from ssmgen.kernels.triton.selective_scan import (
     channel_blocks,
     channels_of_group,
-    group_count,
+    is_masked,
+    scan_context,
     sizes,
     slot_size,
     step_strides,
@@ -87,6 +88,11 @@ def _chunk_registers(problem: Problem, config: Config) -> int:
     return _per_lane(config) * (steps + (2 * interval + 1) * size) + rows + interval * size + 30
 
 
+def _carried_registers(problem: Problem, config: Config) -> int:
+    """Registers for what chunks hand on: g, and the sums of each state."""
+    return _per_lane(config) * (1 + len(_weights(problem))) * problem["d_state"]
+
+
 def _is_smallest(config: Config) -> bool:
     """Whether nothing smaller could be tried: it may spill, and is all there is."""
     return (_per_lane(config), config["interval"], config["states"]) == (1, 2, 1)
@@ -128,7 +134,7 @@ class _Backward(TritonVariant):
         return (
             super().supports(problem)
             and not problem.has("complex")
-            and group_count(problem) <= MOST_BLOCKS
+            and row_groups(problem) <= MOST_BLOCKS
             and (not saved or -(-problem["seqlen"] // saved) <= MOST_BLOCKS)
         )
 
@@ -155,29 +161,21 @@ class _Backward(TritonVariant):
         """See `Variant.context`."""
         interval = config.integer("interval")
         rows = variable_rows(problem)
-        masked = channels_of_group(problem) % config.integer("block_d") != 0
         size = config.integer("states")
         groups = _groups(problem, config)
         looped = problem["d_state"] // size * size if self.carried else 0
         return {
-            **dict(problem.options),
-            **dict(config.params),
+            **scan_context(problem, config),
             "between": "between" if _recomputes(problem, config) else "states",
             "carried": self.carried,
             "channel_sums": _channel_sums(problem),
-            "d_state": problem["d_state"],
-            "groups": group_count(problem),
             "halves": lambda count: [count >> bit for bit in range(1, count.bit_length())],
-            "length": "length" if problem.option("varlen") else "seqlen",
             "looped": looped,
-            "mask": ", mask=inside" if masked else "",
-            "mask0": ", mask=inside, other=0.0" if masked else "",
-            "masked": masked,
+            "mask0": ", mask=inside, other=0.0" if is_masked(problem, config) else "",
             "parameters": parameters(self._launches(problem, config)),
             "partial": problem.has("varlen") or problem["seqlen"] % interval != 0,
             "per_lane": _per_lane(config),
             "recomputes": _recomputes(problem, config),
-            "rows": rows,
             "rows2": bool(rows) and any(group.size == 2 for group in groups),
             "rows4": bool(rows)
             and (
@@ -189,11 +187,9 @@ class _Backward(TritonVariant):
             "sizes": sorted({group.size for group in groups}, reverse=True),
             "state_groups": [group for group in groups if group.first >= looped],
             "state_sums": _state_sums(problem),
-            "tile_mask": ", mask=inside[:, None]" if masked else "",
             "unroll": interval,
             "walked": _sequences(problem),
             "weights": _weights(problem),
-            "widen": "" if problem.dtype == "fp32" else ".to(tl.float32)",
         }
 
     def program(self, problem: Problem, config: Config) -> Program:
@@ -229,7 +225,7 @@ class _Backward(TritonVariant):
             launches.append(self._recompute(problem, config))
         launches.append(
             Launch(
-                "selective_scan_backward",
+                problem.function,
                 (
                     *inputs,
                     "weights",
@@ -266,14 +262,14 @@ class _Backward(TritonVariant):
             )
         )
         if rows:
-            outer = (1 if problem.has("varlen") else batch) * group_count(problem)
+            outer = sequence_batches(problem) * row_groups(problem)
             pieces = -(-problem["seqlen"] * problem["d_state"] // _BLOCK)
             launches.append(
                 Launch(
                     "add_blocks",
                     ("partial", *(f"d{name}" for name in rows), "seqlen"),
                     (outer * pieces, 1, 1),
-                    (("BLOCKS", blocks // group_count(problem)), ("BLOCK", _BLOCK)),
+                    (("BLOCKS", blocks // row_groups(problem)), ("BLOCK", _BLOCK)),
                 )
             )
         return tuple(launches)
@@ -316,7 +312,7 @@ class _Backward(TritonVariant):
         found += [Workspace(f"{name}_parts", "fp32", (batch, dim)) for name in _channel_sums(problem)]
         rows = variable_rows(problem)
         if rows:
-            outer = 1 if problem.has("varlen") else batch
+            outer = sequence_batches(problem)
             blocks = channel_blocks(problem, config.integer("block_d"))
             found.append(Workspace("partial", "fp32", (outer, blocks, len(rows), problem["seqlen"], d_state)))
         return tuple(found)
@@ -374,10 +370,6 @@ class Looped(_Backward):
         if problem["d_state"] > 64:
             choices["interval"] = (int(problem.option("saved")),)
         return choices
-
-
-def _carried_registers(problem: Problem, config: Config) -> int:
-    return _per_lane(config) * (1 + len(_weights(problem))) * problem["d_state"]
 
 
 SCANS = (Looped(), Sequential())

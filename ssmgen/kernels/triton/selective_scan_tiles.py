@@ -9,19 +9,7 @@ from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels.program import Launch
 from ssmgen.kernels.triton.common import EXP_RULE, exp_choices, per_lane
-from ssmgen.kernels.triton.selective_scan import (
-    GRID,
-    SelectiveScan,
-    channel_blocks,
-    channels_of_group,
-    compile_options,
-    operands,
-    reads_dim,
-    sizes,
-    slot_size,
-    strides,
-    variable_rows,
-)
+from ssmgen.kernels.triton.selective_scan import GRID, SelectiveScan, channels_of_group, one_pass
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem, next_power_of_two
 
@@ -43,18 +31,7 @@ class _Tiles(SelectiveScan):
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """See `SelectiveScan.launches`."""
-        block_d = config.integer("block_d")
-        dim = (("DIM", problem["dim"]),) if reads_dim(problem, config) else ()
-        slot = (("SLOT", slot_size(problem)),) if problem.option("saved") else ()
-        return (
-            Launch(
-                "selective_scan",
-                (*operands(problem), *strides(problem), *sizes(problem, bool(variable_rows(problem)))),
-                (problem["batch"], channel_blocks(problem, block_d), 1),
-                (*dim, *slot, ("BLOCK_D", block_d), self.tile(problem, config)),
-                compile_options(config),
-            ),
-        )
+        return one_pass(problem, config, self.tile(problem, config))
 
 
 class States(_Tiles):

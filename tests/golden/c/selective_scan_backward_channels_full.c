@@ -1,7 +1,7 @@
 // selective_scan backward, bf16: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 7ae24014b72a3da0.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 70ce91cff43c5ce3.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -420,9 +420,10 @@ const int count = (int)((width + 1 * LANES - 1) / (1 * LANES));
         }
         memcpy(sums + (1 * STATES + 0) * args->dim, &blocks[i].dD, (size_t)channels * sizeof *sums);
         memcpy(sums + (1 * STATES + 1) * args->dim, &blocks[i].ddelta_bias, (size_t)channels * sizeof *sums);
+        float *dinitial_state = args->dinitial_state + (b * args->dim + d) * STATES;
         for (int64_t c = 0; c < channels; c++)
             for (int n = 0; n < STATES; n++)
-                args->dinitial_state[(b * args->dim + d + c) * STATES + n] = blocks[i].g[n][c];
+                dinitial_state[c * STATES + n] = blocks[i].g[n][c];
     }
 }
 
