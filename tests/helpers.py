@@ -44,9 +44,9 @@ def is_left_to_the_reference(problem: Problem, language: str) -> bool:
         # More states than the pass holds that recomputes them.
         many = backward and problem.op == "selective_scan" and problem["d_state"] > 64
         recomputed = many and problem.option("saved") not in (2, 4, 8)
-        return problem.dtype in ("fp64", "c128") or problem.has("complex") or recomputed
+        return problem.dtype in ("fp64", "c128") or (problem.has("complex") and backward) or recomputed
     if backward and problem.op == "selective_scan":
-        return problem.has("complex") or problem.option("saved") not in (16, 32, 64)
+        return problem.option("saved") not in (16, 32, 64)
     return problem.has("saved") and problem.option("saved") not in (16, 32, 64, 128)
 
 

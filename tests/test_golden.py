@@ -29,14 +29,14 @@ FACTS = {
 
 
 def problems(variant: Variant) -> Iterator[tuple[str, Problem]]:
-    """The op with nothing asked for, and with every option away from its default that the variant takes."""
+    """The op with nothing asked for, with every option away from its default that the variant takes, and by kinds."""
     options = variant.interface.options
     bare = make_problem(variant.interface.op, direction=variant.direction)
     if variant.direction == "backward" and "saved" in options:
         bare = next(filter(variant.supports, (bare.with_options(saved=steps) for steps in options["saved"])))
     yield "bare", bare
     full = replace(bare, dtype="bf16" if "bf16" in variant.interface.dtypes else bare.dtype)
-    for name in [name for name in options if name not in ("B", "C")]:
+    for name in [name for name in options if name not in ("B", "C", "complex")]:
         further = (full.with_options(**{name: value}) for value in reversed(options[name]))
         full = next(filter(variant.supports, further), full)
     if full.options != bare.options:
@@ -44,6 +44,7 @@ def problems(variant: Variant) -> Iterator[tuple[str, Problem]]:
     if bare.op == "selective_scan":
         yield "constant", bare.with_options(B="constant", C="constant")
         yield "grouped", bare.with_dims(groups=4)
+        yield "complex", bare.with_options(complex=True)
 
 
 def cases() -> Iterator[tuple[str, Variant, Problem]]:

@@ -38,6 +38,12 @@ PROBLEMS = {
     "bf16": problem("bf16", **EVERYTHING),
     "fp16": problem("fp16", layout="channel", **EVERYTHING),
     "fp64": problem("fp64", **EVERYTHING),
+    "complex": problem(complex=True),
+    "complex everything": problem(complex=True, groups=3, d_state=5, **EVERYTHING),
+    "complex constant": problem(complex=True, B="constant", C="constant", d_state=3, layout="channel", **EVERYTHING),
+    "complex constant B": problem("bf16", complex=True, B="constant", d_state=4, saved=16, z=True),
+    "complex constant C": problem("fp64", complex=True, C="constant", d_state=4, dim=131, saved=64),
+    "complex packed": problem(complex=True, batch=3, varlen=True, d_state=7, **EVERYTHING),
 }
 
 
@@ -83,7 +89,10 @@ def test_forward_saves_the_states_that_backward_needs(options: dict[str, Option]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["everything", "grouped", "fp64", "linear state", "linear channel reverse"])
+@pytest.mark.parametrize(
+    "name",
+    ["everything", "grouped", "fp64", "complex everything", "linear state", "linear channel reverse"],
+)
 def test_every_config_agrees_with_float64(name: str) -> None:
     for configs in target("cpu").space(PROBLEMS[name]).configs.values():
         for config in configs:

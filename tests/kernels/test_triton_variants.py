@@ -55,6 +55,15 @@ SCANS: tuple[tuple[str, dict[str, Option]], ...] = (
     ("associative", {"seqlen": 13, "layout": "channel", "d_state": 2, **PACKED}),
     ("associative", {"seqlen": 67, "layout": "channel", "batch": 1, "d_state": 1}),
     ("associative", {"seqlen": 3, "layout": "channel", "d_state": 2, "B": "constant", "C": "constant"}),
+    ("sequential", {"seqlen": 13, "layout": "channel", "complex": True}),
+    ("sequential", {"seqlen": 13, "layout": "time", "complex": True, "saved": 8, **PACKED}),
+    ("sequential", {"seqlen": 5, "layout": "channel", "complex": True, "d_state": 1, "B": "constant"}),
+    ("sequential", {"seqlen": 5, "layout": "time", "complex": True, "C": "constant", "D": True}),
+    ("chunked", {"seqlen": 131, "layout": "time", "d_state": 2, "complex": True, "saved": 16, **EVERYTHING}),
+    ("states", {"seqlen": 13, "layout": "channel", "complex": True, "saved": 4, **PACKED}),
+    ("states", {"seqlen": 6, "layout": "time", "complex": True, "B": "constant", "C": "constant"}),
+    ("associative", {"seqlen": 67, "layout": "time", "d_state": 2, "complex": True, **EVERYTHING}),
+    ("associative", {"seqlen": 9, "layout": "channel", "complex": True, "B": "constant", "C": "constant"}),
 )
 
 

@@ -53,12 +53,11 @@ class Channels(Variant):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """Backward from saved states, real ones, 1 to 256 of them."""
+        """Backward from saved states, 1 to 256 of them."""
         return (
             problem.direction == "backward"
             and problem.option("saved") in _INTERVALS
             and 1 <= problem["d_state"] <= 256
-            and not problem.has("complex")
         )
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
@@ -113,7 +112,7 @@ class Channels(Variant):
     def _workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """What each batch sums over time, and what each team sums over its channels."""
         real = accumulate(problem.dtype)
-        states, batch = problem["d_state"], problem["batch"]
+        states, batch = problem["d_state"] * (2 if problem.has("complex") else 1), problem["batch"]
         variable = [name for name in ("B", "C") if problem.option(name) == "variable"]
         planes = (3 - len(variable)) * states + problem.has("D") + problem.has("delta_bias")
         found = [Workspace("sums", real, (batch, planes, problem["dim"]))]

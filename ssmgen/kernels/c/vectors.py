@@ -8,6 +8,14 @@ from collections.abc import Mapping, Sequence
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels.interface import Interface
+from ssmgen.kernels.polynomials import (
+    COS_DOUBLE,
+    COS_FLOAT,
+    EXP2_DOUBLE,
+    EXP2_FLOAT,
+    SIN_DOUBLE,
+    SIN_FLOAT,
+)
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.problem import Problem
 
@@ -23,69 +31,6 @@ _STORED = {
     "i32": "int32_t",
 }
 
-# Coefficients of 2^f, highest power first, by Remez's algorithm on (2^f - 1) / f, so that the constant term is exactly
-# 1; the float ones under the weight |f| / (|f| + 0.4), the double ones under |f|.
-_EXP2_FLOAT = (
-    "0x1.5bcef4p-10f",
-    "0x1.3cd19cp-7f",
-    "0x1.c6b660p-5f",
-    "0x1.ebfa10p-3f",
-    "0x1.62e42cp-1f",
-    "1.0f",
-)
-_EXP2_DOUBLE = (
-    "0x1.e79207922b469p-32",
-    "0x1.e604b02a021c9p-28",
-    "0x1.b526636f187a6p-24",
-    "0x1.62bfd557d0c24p-20",
-    "0x1.ffcbfbc9b5748p-17",
-    "0x1.430913091bd46p-13",
-    "0x1.5d87fe78c128ap-10",
-    "0x1.3b2ab6fba1f4fp-7",
-    "0x1.c6b08d704a052p-5",
-    "0x1.ebfbdff82c598p-3",
-    "0x1.62e42fefa39efp-1",
-    "1.0",
-)
-
-# Coefficients in f^2, highest power first, of (cos(pi f) - 1) / f^2 and of sin(pi f) / f - pi for f in [-1/2, 1/2], by
-# least squares, each power refitted after those below it were rounded: errors of 1.2e-9 and 3.5e-9, or of 5.5e-18 and
-# 2e-19.
-_COS_FLOAT = (
-    "-0x1.8c0b50p-6f",
-    "0x1.e0dbdep-3f",
-    "-0x1.55ce5cp+0f",
-    "0x1.03c1d8p+2f",
-    "-0x1.3bd3ccp+2f",
-)
-_SIN_FLOAT = (
-    "0x1.3c5f26p-4f",
-    "-0x1.323450p-1f",
-    "0x1.46677cp+1f",
-    "-0x1.4abbb6p+2f",
-    "-0x1.5a307cp-23f",
-)
-_COS_DOUBLE = (
-    "0x1.167c22aeef940p-18",
-    "-0x1.b695b5d772851p-14",
-    "0x1.f9d2561c35bd5p-10",
-    "-0x1.a6d1efd023277p-6",
-    "0x1.e1f506815e272p-3",
-    "-0x1.55d3c7e3c0266p+0",
-    "0x1.03c1f081b59a7p+2",
-    "-0x1.3bd3cc9be45dcp+2",
-)
-_SIN_DOUBLE = (
-    "0x1.9c7633eef7739p-21",
-    "-0x1.6f73e49b09827p-16",
-    "0x1.e8f336f324bd0p-12",
-    "-0x1.e3074d46fb7b9p-8",
-    "0x1.50783483d4aebp-4",
-    "-0x1.32d2cce624376p-1",
-    "0x1.466bc6775a9ecp+1",
-    "-0x1.4abbce625be51p+2",
-    "0x1.0c2ceb68cf55cp-53",
-)
 # 1 / pi as a sum of two parts.
 _INVERSE_PI_FLOAT = ("0x1.45f306p-2f", "0x1.b93910p-27f")
 _INVERSE_PI_DOUBLE = ("0x1.45f306dc9c883p-2", "-0x1.6b01ec5417056p-56")
@@ -113,15 +58,16 @@ def vector_context(storage: str, lanes: int) -> dict[str, object]:
         "bytes": itemsize,
         "log2e": repr(math.log2(math.e)) + suffix,
         "ln2": repr(math.log(2)) + suffix,
-        "exp2_coefficients": _EXP2_FLOAT if is_float else _EXP2_DOUBLE,
+        "exp2_coefficients": [c + suffix for c in (EXP2_FLOAT if is_float else EXP2_DOUBLE)],
         "exp2_error": "1.9e-7" if is_float else "3e-16",
         "exp2_low": "-127.0f" if is_float else "-1023.0",
         "exp2_high": "128.0f" if is_float else "1024.0",
         "exp2_magic": "0x1.8p23f" if is_float else "0x1.8p52",
         "artanh": [f"{2 / (2 * k + 1)!r}{suffix}" for k in reversed(range(terms))],
-        "cos_coefficients": _COS_FLOAT if is_float else _COS_DOUBLE,
-        "sin_coefficients": _SIN_FLOAT if is_float else _SIN_DOUBLE,
+        "cos_coefficients": [c + suffix for c in (COS_FLOAT if is_float else COS_DOUBLE)],
+        "sin_coefficients": [c + suffix for c in (SIN_FLOAT if is_float else SIN_DOUBLE)],
         "pi": "0x1.921fb6p+1f" if is_float else "0x1.921fb54442d18p+1",
+        "pi_log2e": repr(math.pi * math.log2(math.e)) + suffix,
         "inverse_pi": _INVERSE_PI_FLOAT if is_float else _INVERSE_PI_DOUBLE,
         "avx512": _avx512(lanes * itemsize, "ps" if is_float else "pd"),
     }

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels.interfaces import INTERFACES, row_groups, state_slots
+from ssmgen.kernels.polynomials import COS_FLOAT, SIN_FLOAT
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
     CHUNK_RULE,
@@ -31,8 +32,10 @@ __all__ = [
     "Sequential",
     "channel_blocks",
     "channels_of_group",
+    "in_registers",
     "is_masked",
     "one_pass",
+    "planes",
     "scan_context",
     "sizes",
     "slot_size",
@@ -47,8 +50,8 @@ class SelectiveScan(TritonVariant):
     interface = INTERFACES["selective_scan"]
 
     def supports(self, problem: Problem) -> bool:
-        """Real states; as many groups as a launch grid has blocks: a block never crosses groups."""
-        return super().supports(problem) and row_groups(problem) <= MOST_BLOCKS and not problem.has("complex")
+        """As many groups as a launch grid has blocks: a block never crosses groups."""
+        return super().supports(problem) and row_groups(problem) <= MOST_BLOCKS
 
     @abstractmethod
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
@@ -67,7 +70,7 @@ class SelectiveScan(TritonVariant):
         rows = variable_rows(problem)
         return {
             **scan_context(problem, config),
-            "rows4": bool(rows) and problem["d_state"] >= 4,
+            "rows4": bool(rows) and planes(problem) >= 4,
             "sequences": lambda outputs: sequences(problem, outputs),
             "parameters": parameters(self.launches(problem, config)),
         }
@@ -79,11 +82,24 @@ def scan_context(problem: Problem, config: Config) -> dict[str, object]:
         **dict(problem.options),
         **dict(config.params),
         **masks(problem, is_masked(problem, config)),
+        "cos": [repr(float.fromhex(c)) for c in COS_FLOAT],
         "d_state": problem["d_state"],
         "groups": row_groups(problem),
         "length": "length" if problem.option("varlen") else "seqlen",
+        "planes": planes(problem),
         "rows": variable_rows(problem),
+        "sin": [repr(float.fromhex(c)) for c in SIN_FLOAT],
     }
+
+
+def planes(problem: Problem) -> int:
+    """Reals that the states of a channel are."""
+    return problem["d_state"] * (2 if problem.has("complex") else 1)
+
+
+def in_registers(problem: Problem) -> bool:
+    """Whether a lane's registers hold the states of a channel, and constant B and C."""
+    return 1 <= planes(problem) <= (64 if problem.option("B") == problem.option("C") == "variable" else 32)
 
 
 def is_masked(problem: Problem, config: Config) -> bool:
@@ -184,10 +200,11 @@ def compile_options(config: Config) -> tuple[tuple[str, int], ...]:
 
 def _registers(problem: Problem, config: Config, facts: DeviceFacts) -> int:
     """Estimated registers of a lane: states and coefficients, a tile of steps, four of a row, and addresses."""
-    held = 2 + (problem.option("B") == "constant") + (problem.option("C") == "constant")
+    held = 1 + (problem.option("B") == "constant") + (problem.option("C") == "constant")
     tile = 3 * config.integer("unroll") if problem.option("layout") == "time" else 8
     channels = per_lane(config.integer("block_d"), config, facts)
-    return channels * (held * problem["d_state"] + tile) + 40
+    rates = problem["d_state"] * (3 if problem.has("complex") else 1)
+    return channels * (held * planes(problem) + rates + tile) + 40
 
 
 GRID = grid_rule(lambda problem, config: channel_blocks(problem, config.integer("block_d")))
@@ -221,8 +238,7 @@ class Sequential(SelectiveScan):
 
     def supports(self, problem: Problem) -> bool:
         """As many states as the registers of a lane hold."""
-        most = 64 if problem.option("B") == problem.option("C") == "variable" else 32
-        return super().supports(problem) and 1 <= problem["d_state"] <= most
+        return super().supports(problem) and in_registers(problem)
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -264,11 +280,10 @@ class Chunked(SelectiveScan):
 
     def supports(self, problem: Problem) -> bool:
         """Sequences of more than one chunk, with as many states as the registers of a lane hold."""
-        most = 64 if problem.option("B") == problem.option("C") == "variable" else 32
         return (
             super().supports(problem)
             and not problem.has("varlen")
-            and 1 <= problem["d_state"] <= most
+            and in_registers(problem)
             and CHUNKS[0] < problem["seqlen"] <= MOST_BLOCKS * CHUNKS[-1]
         )
 
@@ -290,7 +305,7 @@ class Chunked(SelectiveScan):
         """The final state of every chunk but the last, and the sum of its steps."""
         batch, dim, preceding = problem["batch"], problem["dim"], chunk_count(problem, config) - 1
         return (
-            Workspace("ends", "fp32", (batch, preceding, problem["d_state"], dim)),
+            Workspace("ends", "fp32", (batch, preceding, planes(problem), dim)),
             Workspace("totals", "fp32", (batch, preceding, dim)),
         )
 

@@ -20,6 +20,7 @@ from ssmgen.kernels.triton.common import (
 from ssmgen.kernels.triton.selective_scan import (
     channel_blocks,
     channels_of_group,
+    in_registers,
     is_masked,
     scan_context,
     sizes,
@@ -338,8 +339,7 @@ class Sequential(_Backward):
 
     def supports(self, problem: Problem) -> bool:
         """As many states as the registers of a lane hold."""
-        most = 64 if problem.option("B") == problem.option("C") == "variable" else 32
-        return super().supports(problem) and 1 <= problem["d_state"] <= most
+        return super().supports(problem) and in_registers(problem)
 
 
 class Looped(_Backward):

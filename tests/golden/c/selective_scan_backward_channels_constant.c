@@ -1,7 +1,7 @@
 // selective_scan backward, fp32: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 63c0e9e327f34fbe.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 740e60919580d44e.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -192,11 +192,11 @@ static inline floats load_channels(const float *x, int64_t channels)
     return y;
 }
 
-enum { BLOCKS = 1, GROUP = 2, PLANES = 3 * STATES + 0 };
+enum { BLOCKS = 1, GROUP = 2, WIDTH = GROUP, SUMS = 3 * STATES + 0 };
 
 // What one block of channels carries from tile to tile, and what it sums over time.
 struct block {
-    floats A[STATES], g[STATES], dA[STATES], dB[STATES], dC[STATES], B[STATES], C[STATES];
+floats A[STATES], g[STATES], dA[STATES], dB[STATES], dC[STATES], B[STATES], C[STATES];
 };
 
 // One tile of a block: sum_g is sum_n g B, sum_q is sum_n (g a h_{t-1}) A.
@@ -328,7 +328,7 @@ const int count = (int)((width + 1 * LANES - 1) / (1 * LANES));
     }
     for (int i = 0; i < count; i++) {
         const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
-        float *sums = args->sums + b * PLANES * args->dim + d;
+        float *sums = args->sums + b * SUMS * args->dim + d;
         for (int n = 0; n < STATES; n++) {
             memcpy(sums + (0 * STATES + n) * args->dim, &blocks[i].dA[n], (size_t)channels * sizeof *sums);
             memcpy(sums + (1 * STATES + n) * args->dim, &blocks[i].dB[n], (size_t)channels * sizeof *sums);
@@ -356,15 +356,15 @@ void selective_scan_backward(const struct selective_scan_backward_args *args)
         for (int n = 0; n < STATES; n++) {
             float dA = 0;
             for (int64_t b = 0; b < args->batch; b++)
-                dA += args->sums[(b * PLANES + 0 * STATES + n) * args->dim + d];
+                dA += args->sums[(b * SUMS + 0 * STATES + n) * args->dim + d];
             args->dA[d * STATES + n] = dA;
             float dB = 0;
             for (int64_t b = 0; b < args->batch; b++)
-                dB += args->sums[(b * PLANES + 1 * STATES + n) * args->dim + d];
+                dB += args->sums[(b * SUMS + 1 * STATES + n) * args->dim + d];
             args->dB[d * STATES + n] = dB;
             float dC = 0;
             for (int64_t b = 0; b < args->batch; b++)
-                dC += args->sums[(b * PLANES + 2 * STATES + n) * args->dim + d];
+                dC += args->sums[(b * SUMS + 2 * STATES + n) * args->dim + d];
             args->dC[d * STATES + n] = dC;
         }
     }

@@ -1,7 +1,7 @@
 // selective_scan backward, bf16: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 70ce91cff43c5ce3.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 1bf92a306041ea15.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -224,7 +224,7 @@ static inline floats load_channels(const float *x, int64_t channels)
     return y;
 }
 
-enum { BLOCKS = 1, GROUP = 2, PLANES = 1 * STATES + 2 };
+enum { BLOCKS = 1, GROUP = 2, WIDTH = GROUP, SUMS = 1 * STATES + 2 };
 
 static inline floats sigmoid(floats x)
 {
@@ -233,7 +233,7 @@ static inline floats sigmoid(floats x)
 
 // What one block of channels carries from tile to tile, and what it sums over time.
 struct block {
-    floats A[STATES], g[STATES], dA[STATES];
+floats A[STATES], g[STATES], dA[STATES];
     floats D, dD, delta_bias, ddelta_bias;
 };
 
@@ -301,7 +301,7 @@ static void close_tile(struct tile *tile, struct block *block, const struct sele
 
 // The states n to n + 1 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
 static void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
-                   int n, const float *B, const float *C, floats (*dB)[GROUP], floats (*dC)[GROUP])
+                   int n, const float *B, const float *C, floats (*dB)[WIDTH], floats (*dC)[WIDTH])
 {
     floats a[TILE][1][2], h[TILE + 1][1][2];
     floats h0_0 = load_channels(states[0] + (n + 0) * STATE_BLOCK, channels[0]);
@@ -355,9 +355,9 @@ static void walk_2(struct tile *tile, struct block *block, const float *const *s
 }
 
 // Sums over lanes: a transposition makes them sums over vectors.
-static void add_lanes(float *out, floats (*rows)[GROUP], int count, int64_t steps)
+static void add_lanes(float *out, floats (*rows)[WIDTH], int count, int64_t steps)
 {
-    for (int64_t i = 0; i < steps * GROUP; i += LANES) {
+    for (int64_t i = 0; i < steps * WIDTH; i += LANES) {
         floats part[LANES], sum = {0};
 #pragma GCC unroll 16
         for (int lane = 0; lane < LANES; lane++)
@@ -367,7 +367,7 @@ static void add_lanes(float *out, floats (*rows)[GROUP], int count, int64_t step
         for (int lane = 0; lane < LANES; lane++)
             sum += part[lane];
         for (int lane = 0; lane < LANES; lane++) {
-            const int64_t t = (i + lane) / GROUP, k = (i + lane) % GROUP;
+            const int64_t t = (i + lane) / WIDTH, k = (i + lane) % WIDTH;
             if (t < steps && k < count)
                 out[t * STATES + k] = sum[lane];
         }
@@ -398,7 +398,7 @@ const int count = (int)((width + 1 * LANES - 1) / (1 * LANES));
             open_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, channels_of(width, i), t0, steps);
         for (int n = 0; n < STATES; n += GROUP) {
             // Padded, so that whole vectors of sums may be read.
-            floats dB[TILE + LANES][GROUP], dC[TILE + LANES][GROUP];
+            floats dB[TILE + LANES][WIDTH], dC[TILE + LANES][WIDTH];
             memset(dB, 0, sizeof dB);
             memset(dC, 0, sizeof dC);
             for (int i = 0; i < count; i += 1) {
@@ -406,15 +406,15 @@ const int count = (int)((width + 1 * LANES - 1) / (1 * LANES));
                 const float *states[] = {args->states + slot_offset(first / TILE + b + chunk, args->dim, args->groups, d0 + i * LANES)};
                 walk_2(&tiles[i], &blocks[i], states, channels, steps, n, B, C, dB, dC);
             }
-            add_lanes(partial + (first + t0) * STATES + n, dB, STATES - n < GROUP ? STATES - n : GROUP, steps);
-            add_lanes(partial + args->seqlen * STATES + (first + t0) * STATES + n, dC, STATES - n < GROUP ? STATES - n : GROUP, steps);
+            add_lanes(partial + (first + t0) * STATES + n, dB, STATES - n < WIDTH ? STATES - n : WIDTH, steps);
+            add_lanes(partial + args->seqlen * STATES + (first + t0) * STATES + n, dC, STATES - n < WIDTH ? STATES - n : WIDTH, steps);
         }
         for (int i = 0; i < count; i++)
             close_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, channels_of(width, i), t0, steps);
     }
     for (int i = 0; i < count; i++) {
         const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
-        float *sums = args->sums + b * PLANES * args->dim + d;
+        float *sums = args->sums + b * SUMS * args->dim + d;
         for (int n = 0; n < STATES; n++) {
             memcpy(sums + (0 * STATES + n) * args->dim, &blocks[i].dA[n], (size_t)channels * sizeof *sums);
         }
@@ -446,16 +446,16 @@ void selective_scan_backward(const struct selective_scan_backward_args *args)
         for (int n = 0; n < STATES; n++) {
             float dA = 0;
             for (int64_t b = 0; b < args->batch; b++)
-                dA += args->sums[(b * PLANES + 0 * STATES + n) * args->dim + d];
+                dA += args->sums[(b * SUMS + 0 * STATES + n) * args->dim + d];
             args->dA[d * STATES + n] = dA;
         }
         float dD = 0;
         for (int64_t b = 0; b < args->batch; b++)
-            dD += args->sums[(b * PLANES + 1 * STATES + 0) * args->dim + d];
+            dD += args->sums[(b * SUMS + 1 * STATES + 0) * args->dim + d];
         args->dD[d] = dD;
         float ddelta_bias = 0;
         for (int64_t b = 0; b < args->batch; b++)
-            ddelta_bias += args->sums[(b * PLANES + 1 * STATES + 1) * args->dim + d];
+            ddelta_bias += args->sums[(b * SUMS + 1 * STATES + 1) * args->dim + d];
         args->ddelta_bias[d] = ddelta_bias;
     }
 #pragma omp parallel for num_threads(threads)

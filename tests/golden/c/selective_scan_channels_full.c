@@ -1,21 +1,21 @@
-// selective_scan forward, bf16: channels(exp=poly,lanes=16,states=4,tile=128)
+// selective_scan forward, bf16: channels(exp=poly,lanes=16,states=8,tile=128)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source b8aa335cbad2ba66.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 93a2bda2d43ad6e1.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 16, TILE = 128, PLANES = 2 * STATES, STATE_BLOCK = 16 };
+enum { LANES = 16, STATES = 16, TILE = 128, STATE_BLOCK = 16 };
 
 // Where the states of the channels from d on lie before a chunk of one sequence; blocks of channels do not cross groups.
 static inline int64_t slot_offset(int64_t batch_of_chunks, int64_t dim, int64_t groups, int64_t d)
 {
     const int64_t width = dim / groups, blocks = (width + STATE_BLOCK - 1) / STATE_BLOCK, member = d % width;
     const int64_t block = (batch_of_chunks * groups + d / width) * blocks + member / STATE_BLOCK;
-    return block * PLANES * STATE_BLOCK + member % STATE_BLOCK;
+    return block * STATES * STATE_BLOCK + member % STATE_BLOCK;
 }
 
 typedef float floats __attribute__((vector_size(64)));
@@ -136,44 +136,6 @@ static inline floats exponent(floats A)
     return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
 }
 
-struct pair {
-    floats re, im;
-};
-
-// log2(e) Re A, and Im A / pi as a sum of two parts.
-struct rate {
-    floats re, turns, rest;
-};
-
-static inline struct rate rate(struct pair A)
-{
-    struct rate y = {exponent(A.re)};
-    for (int i = 0; i < LANES; i++) {
-        const float turns = A.im[i] * 0x1.45f306p-2f;
-        y.turns[i] = turns;
-        y.rest[i] = __builtin_fmaf(A.im[i], 0x1.45f306p-2f, -turns) + A.im[i] * 0x1.b93910p-27f;
-    }
-    return y;
-}
-
-// exp(x A). Whole half-turns are a sign; of what is left, f in [-1/2, 1/2], cos and sin are minimax polynomials. The phase
-// keeps its last digits up to 2^22 half-turns where products and sums are fused.
-static inline struct pair exp_complex(floats x, struct rate A)
-{
-    const floats shifted = x * A.turns + 0x1.8p23f; // whole half-turns in its low bits
-    const floats f = x * A.turns - (shifted - 0x1.8p23f) + x * A.rest, f2 = f * f;
-    const floats size = (floats)((ints)exp2_lanes(x * A.re) ^ (ints)shifted << 31);
-    floats c = -0x1.8c0b50p-6f * f2 + 0x1.e0dbdep-3f;
-    c = c * f2 + -0x1.55ce5cp+0f;
-    c = c * f2 + 0x1.03c1d8p+2f;
-    c = c * f2 + -0x1.3bd3ccp+2f;
-    floats s = 0x1.3c5f26p-4f * f2 + -0x1.323450p-1f;
-    s = s * f2 + 0x1.46677cp+1f;
-    s = s * f2 + -0x1.4abbb6p+2f;
-    s = s * f2 + -0x1.5a307cp-23f;
-    return (struct pair){size * (c * f2 + 1), size * (f * 0x1.921fb6p+1f + f * s)};
-}
-
 // max(x, 0) + log1p(w), w = exp(-|x|); log1p(w) = 2 artanh(w / (2 + w)), as a series in (w / (2 + w))^2 <= 1/9.
 static inline floats softplus(floats x)
 {
@@ -211,22 +173,12 @@ static void store_tile(uint16_t *x, int64_t stride, const floats *tile, int64_t 
             store_part(x + t * stride, tile[t], channels);
 }
 
-// A pair of vectors of channels per state.
-static void load_states(struct pair *states, const float *x, int64_t channels)
+// One vector of channels per state.
+static void load_states(floats *states, const float *x, int64_t channels)
 {
     for (int n = 0; n < STATES; n++)
-        for (int64_t c = 0; c < LANES; c++) {
-            states[n].re[c] = c < channels ? x[c * PLANES + 2 * n] : 0;
-            states[n].im[c] = c < channels ? x[c * PLANES + 2 * n + 1] : 0;
-        }
-}
-
-static void load_rates(struct rate *A, const float *x, int64_t channels)
-{
-    struct pair pairs[STATES];
-    load_states(pairs, x, channels);
-    for (int n = 0; n < STATES; n++)
-        A[n] = rate(pairs[n]);
+        for (int64_t c = 0; c < LANES; c++)
+            states[n][c] = c < channels ? x[c * STATES + n] : 0;
 }
 
 static inline floats load_channels(const float *x, int64_t channels)
@@ -252,14 +204,16 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
                        int64_t channels)
 {
     const int64_t first = args->cu_seqlens[b], seqlen = args->cu_seqlens[b + 1] - first;
-    struct pair h[STATES];
-    load_states(h, args->initial_state + (b * args->dim + d0) * PLANES, channels);
-    struct rate A[STATES];
-    load_rates(A, args->A + d0 * PLANES, channels);
+    floats h[STATES];
+    load_states(h, args->initial_state + (b * args->dim + d0) * STATES, channels);
+    floats A[STATES];
+    load_states(A, args->A + d0 * STATES, channels);
+    for (int n = 0; n < STATES; n++)
+        A[n] = exponent(A[n]);
     const floats D = load_channels(args->D + d0, channels);
     const floats delta_bias = load_channels(args->delta_bias + d0, channels);
-    const float *B = args->B + (g * args->seqlen + first) * PLANES;
-    const float *C = args->C + (g * args->seqlen + first) * PLANES;
+    const float *B = args->B + (g * args->seqlen + first) * STATES;
+    const float *C = args->C + (g * args->seqlen + first) * STATES;
     const uint16_t *u_0 = args->u + first * args->u_stride_seqlen + d0;
     const uint16_t *delta_0 = args->delta + first * args->delta_stride_seqlen + d0;
     const uint16_t *z_0 = args->z + first * args->z_stride_seqlen + d0;
@@ -268,10 +222,8 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
     for (int64_t t0 = 0; t0 < seqlen; t0 += TILE) {
         const int64_t steps = seqlen - t0 < TILE ? seqlen - t0 : TILE;
         float *states = args->states + slot_offset(first / TILE + b + t0 / TILE, args->dim, args->groups, d0);
-        for (int n = 0; n < STATES; n++) {
-            store_channels(states + 2 * n * STATE_BLOCK, h[n].re, channels);
-            store_channels(states + (2 * n + 1) * STATE_BLOCK, h[n].im, channels);
-        }
+        for (int n = 0; n < STATES; n++)
+            store_channels(states + n * STATE_BLOCK, h[n], channels);
         floats u[TILE], delta[TILE], y[TILE];
         load_tile(u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
         load_tile(delta, delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, channels, steps);
@@ -280,26 +232,33 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
             y[t] = D * u[t];
             u[t] *= delta[t];
         }
-        for (int n = 0; n < 16; n += 4) {
-            struct pair h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3];
-            const struct rate A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3];
+        for (int n = 0; n < 16; n += 8) {
+            floats h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3],
+                h4 = h[n + 4], h5 = h[n + 5], h6 = h[n + 6], h7 = h[n + 7];
+            const floats A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3],
+                A4 = A[n + 4], A5 = A[n + 5], A6 = A[n + 6], A7 = A[n + 7];
             for (int64_t t = 0; t < steps; t++) {
-                const float *B_t = B + (t0 + t) * PLANES + 2 * n;
-                const float *C_t = C + (t0 + t) * PLANES + 2 * n;
-                const struct pair a0 = exp_complex(delta[t], A0);
-                h0 = (struct pair){a0.re * h0.re - a0.im * h0.im + u[t] * B_t[0], a0.re * h0.im + a0.im * h0.re + u[t] * B_t[1]};
-                const struct pair a1 = exp_complex(delta[t], A1);
-                h1 = (struct pair){a1.re * h1.re - a1.im * h1.im + u[t] * B_t[2], a1.re * h1.im + a1.im * h1.re + u[t] * B_t[3]};
-                const struct pair a2 = exp_complex(delta[t], A2);
-                h2 = (struct pair){a2.re * h2.re - a2.im * h2.im + u[t] * B_t[4], a2.re * h2.im + a2.im * h2.re + u[t] * B_t[5]};
-                const struct pair a3 = exp_complex(delta[t], A3);
-                h3 = (struct pair){a3.re * h3.re - a3.im * h3.im + u[t] * B_t[6], a3.re * h3.im + a3.im * h3.re + u[t] * B_t[7]};
-                y[t] = y[t] + 2 * (h0.re * C_t[0] - h0.im * C_t[1] + h1.re * C_t[2] - h1.im * C_t[3] + h2.re * C_t[4] - h2.im * C_t[5] + h3.re * C_t[6] - h3.im * C_t[7]);
+                const float *B_t = B + (t0 + t) * STATES + n;
+                const float *C_t = C + (t0 + t) * STATES + n;
+                h0 = exp2_lanes(delta[t] * A0) * h0 + u[t] * B_t[0];
+                h1 = exp2_lanes(delta[t] * A1) * h1 + u[t] * B_t[1];
+                h2 = exp2_lanes(delta[t] * A2) * h2 + u[t] * B_t[2];
+                h3 = exp2_lanes(delta[t] * A3) * h3 + u[t] * B_t[3];
+                h4 = exp2_lanes(delta[t] * A4) * h4 + u[t] * B_t[4];
+                h5 = exp2_lanes(delta[t] * A5) * h5 + u[t] * B_t[5];
+                h6 = exp2_lanes(delta[t] * A6) * h6 + u[t] * B_t[6];
+                h7 = exp2_lanes(delta[t] * A7) * h7 + u[t] * B_t[7];
+                y[t] = y[t] + h0 * C_t[0] + h1 * C_t[1] + h2 * C_t[2] + h3 * C_t[3]
+                    + h4 * C_t[4] + h5 * C_t[5] + h6 * C_t[6] + h7 * C_t[7];
             }
             h[n] = h0;
             h[n + 1] = h1;
             h[n + 2] = h2;
             h[n + 3] = h3;
+            h[n + 4] = h4;
+            h[n + 5] = h5;
+            h[n + 6] = h6;
+            h[n + 7] = h7;
         }
         floats *z = u; // u is spent
         load_tile(z, z_0 + t0 * args->z_stride_seqlen, args->z_stride_seqlen, channels, steps);
@@ -307,12 +266,10 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
             y[t] *= silu(z[t]);
         store_tile(out_0 + t0 * args->out_stride_seqlen, args->out_stride_seqlen, y, channels, steps);
     }
-    float *last_state = args->last_state + (b * args->dim + d0) * PLANES;
+    float *last_state = args->last_state + (b * args->dim + d0) * STATES;
     for (int64_t c = 0; c < channels; c++)
-        for (int n = 0; n < STATES; n++) {
-            last_state[c * PLANES + 2 * n] = h[n].re[c];
-            last_state[c * PLANES + 2 * n + 1] = h[n].im[c];
-        }
+        for (int n = 0; n < STATES; n++)
+            last_state[c * STATES + n] = h[n][c];
 }
 
 void selective_scan(const struct selective_scan_args *args)

@@ -1,7 +1,7 @@
 # selective_scan forward, fp32: states(block_d=8,exp=asm,num_warps=1)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source c36bc32a1f6979b5.
+# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source 7ce68589b2d0d09a.
 import triton
 import triton.language as tl
 
@@ -47,12 +47,12 @@ def selective_scan(
     A_n = tl.load(A + weights) * 1.4426950408889634
     B_n = tl.load(B + weights)
     C_n = tl.load(C + weights)
-    h = tl.full((BLOCK_D, BLOCK_N), 0.0, tl.float32)
+    h_n = tl.full((BLOCK_D, BLOCK_N), 0.0, tl.float32)
     for _ in range(seqlen):
         u_t = tl.load(u)
         delta_t = tl.load(delta)
-        h = exp2(delta_t[:, None] * A_n) * h + (delta_t * u_t)[:, None] * B_n
-        y = tl.reduce(h * C_n, 1, add)
+        h_n = exp2(delta_t[:, None] * A_n) * h_n + (delta_t * u_t)[:, None] * B_n
+        y = tl.reduce(h_n * C_n, 1, add)
         tl.store(out, y)
         u += 1
         delta += 1

@@ -1,7 +1,7 @@
 # selective_scan forward, bf16: states(block_d=8,exp=asm,num_warps=1)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source 5f723f2b81798bb2.
+# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source 5b8a6bb140b0f836.
 import triton
 import triton.language as tl
 
@@ -85,21 +85,21 @@ def selective_scan(
     A_n = tl.load(A + weights) * 1.4426950408889634
     skip = tl.load(D + channels)
     bias = tl.load(delta_bias + channels)
-    h = tl.load(initial_state + batch * DIM * 16 + weights)
+    h_n = tl.load(initial_state + batch * DIM * 16 + weights)
     states += (begin // 256 + batch) * SLOT
     cells = channels // 16 * 256 + channels % 16
     kept = cells[:, None] + n[None, :] * 16
     for step in range(length):
         if step % 256 == 0:
-            tl.store(states + kept, h)
+            tl.store(states + kept, h_n)
             states += SLOT
         u_t = tl.load(u + channels).to(tl.float32)
         delta_t = tl.load(delta + channels).to(tl.float32)
         delta_t = softplus(delta_t + bias)
         B_n = tl.load(B + n)[None, :]
         C_n = tl.load(C + n)[None, :]
-        h = exp2(delta_t[:, None] * A_n) * h + (delta_t * u_t)[:, None] * B_n
-        y = tl.reduce(h * C_n, 1, add)
+        h_n = exp2(delta_t[:, None] * A_n) * h_n + (delta_t * u_t)[:, None] * B_n
+        y = tl.reduce(h_n * C_n, 1, add)
         y = tl.fma(skip, u_t, y)
         y *= silu(tl.load(z + channels).to(tl.float32))
         tl.store(out + channels, y)
@@ -109,4 +109,4 @@ def selective_scan(
         out += out_stride_seqlen
         B += 16
         C += 16
-    tl.store(last_state + batch * DIM * 16 + weights, h)
+    tl.store(last_state + batch * DIM * 16 + weights, h_n)

@@ -1,7 +1,7 @@
 # selective_scan forward, fp32: states(block_d=8,exp=asm,num_warps=1)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source b00b7afbb05c9a7d.
+# Rendered by ssmgen from templates/triton/selective_scan_states.py.j2; source 872a526ad54c8ac3.
 import triton
 import triton.language as tl
 
@@ -51,14 +51,14 @@ def selective_scan(
     C += (batch * 4 + group) * seqlen * 16
     # Padded states have A = B = 0 and stay 0.
     A_n = tl.load(A + weights) * 1.4426950408889634
-    h = tl.full((BLOCK_D, BLOCK_N), 0.0, tl.float32)
+    h_n = tl.full((BLOCK_D, BLOCK_N), 0.0, tl.float32)
     for _ in range(seqlen):
         u_t = tl.load(u)
         delta_t = tl.load(delta)
         B_n = tl.load(B + n)[None, :]
         C_n = tl.load(C + n)[None, :]
-        h = exp2(delta_t[:, None] * A_n) * h + (delta_t * u_t)[:, None] * B_n
-        y = tl.reduce(h * C_n, 1, add)
+        h_n = exp2(delta_t[:, None] * A_n) * h_n + (delta_t * u_t)[:, None] * B_n
+        y = tl.reduce(h_n * C_n, 1, add)
         tl.store(out, y)
         u += 1
         delta += 1

@@ -1,0 +1,474 @@
+// selective_scan backward, fp32: channels(blocks=1,lanes=16,states=2,wide=1)
+// h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
+// delta = softplus(delta + delta_bias) when asked
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source ea008301c010434f.
+#include <stdint.h>
+#include <string.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+enum { LANES = 16, STATES = 16, TILE = 16, PLANES = 2 * STATES, STATE_BLOCK = 16 };
+
+// Where the states of the channels from d on lie before a chunk of one sequence; blocks of channels do not cross groups.
+static inline int64_t slot_offset(int64_t batch_of_chunks, int64_t dim, int64_t groups, int64_t d)
+{
+    const int64_t width = dim / groups, blocks = (width + STATE_BLOCK - 1) / STATE_BLOCK, member = d % width;
+    const int64_t block = (batch_of_chunks * groups + d / width) * blocks + member / STATE_BLOCK;
+    return block * PLANES * STATE_BLOCK + member % STATE_BLOCK;
+}
+
+typedef float floats __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+
+struct selective_scan_backward_args {
+    const float *u;
+    const float *delta;
+    const float *A;
+    const float *B;
+    const float *C;
+    const float *dout;
+    const float *states;
+    float *du;
+    float *ddelta;
+    float *dA;
+    float *dB;
+    float *dC;
+    float *sums;
+    float *partial;
+    int64_t batch, dim, seqlen, groups;
+    int64_t u_stride_batch, u_stride_dim;
+    int64_t delta_stride_batch, delta_stride_dim;
+    int64_t dout_stride_batch, dout_stride_dim;
+    int64_t du_stride_batch, du_stride_dim;
+    int64_t ddelta_stride_batch, ddelta_stride_dim;
+    int64_t threads;
+};
+
+static inline floats load(const float *x)
+{
+    floats y;
+    memcpy(&y, x, sizeof y);
+    return y;
+}
+
+// The first elements only; the others are zero.
+static inline floats load_part(const float *x, int64_t count)
+{
+    float y[LANES] = {0};
+    memcpy(y, x, (size_t)count * sizeof *x);
+    return load(y);
+}
+
+static inline void store(float *x, floats y)
+{
+    memcpy(x, &y, sizeof y);
+}
+
+static inline void store_part(float *x, floats y, int64_t count)
+{
+    float z[LANES];
+    store(z, y);
+    memcpy(x, z, (size_t)count * sizeof *x);
+}
+
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
+// 2^x = 2^r p(x - r) with r the nearest integer. p is minimax on [-1/2, 1/2] under a bound that shrinks towards 0, where p
+// is exact, so that decays near 1 are not biased. Relative error at most 1.9e-7; 0 and infinity beyond the exponents.
+// Of NaNs, only those without a payload are sure to stay one.
+#if defined(__AVX512DQ__)
+static inline floats exp2_lanes(floats x)
+{
+    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
+    const floats r = _mm512_roundscale_ps(x, NEAREST);
+    const floats f = _mm512_reduce_ps(x, NEAREST);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return _mm512_scalef_ps(p, r);
+}
+#else
+static inline floats clamp(floats x, float low, float high)
+{
+    x = choose(x < low, (floats){0} + low, x);
+    return choose(x > high, (floats){0} + high, x);
+}
+
+static inline floats exp2_lanes(floats x)
+{
+    x = clamp(x, -127.0f, 128.0f);
+    const floats shifted = x + 0x1.8p23f; // r in its low bits
+    const floats f = x - (shifted - 0x1.8p23f);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return (floats)((ints)p + ((ints)shifted << 23));
+}
+#endif
+
+// log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
+// delta reach the state by delta u.
+static inline floats exponent(floats A)
+{
+    return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
+}
+
+struct pair {
+    floats re, im;
+};
+
+// log2(e) Re A, and Im A / pi as a sum of two parts.
+struct rate {
+    floats re, turns, rest;
+};
+
+static inline struct rate rate(struct pair A)
+{
+    struct rate y = {exponent(A.re)};
+    for (int i = 0; i < LANES; i++) {
+        const float turns = A.im[i] * 0x1.45f306p-2f;
+        y.turns[i] = turns;
+        y.rest[i] = __builtin_fmaf(A.im[i], 0x1.45f306p-2f, -turns) + A.im[i] * 0x1.b93910p-27f;
+    }
+    return y;
+}
+
+// exp(x A). Whole half-turns are a sign; of what is left, f in [-1/2, 1/2], cos and sin are minimax polynomials. The phase
+// keeps its last digits up to 2^22 half-turns where products and sums are fused.
+static inline struct pair exp_complex(floats x, struct rate A)
+{
+    const floats shifted = x * A.turns + 0x1.8p23f; // whole half-turns in its low bits
+    const floats f = x * A.turns - (shifted - 0x1.8p23f) + x * A.rest, f2 = f * f;
+    const floats size = (floats)((ints)exp2_lanes(x * A.re) ^ (ints)shifted << 31);
+    floats c = -0x1.8c0b50p-6f * f2 + 0x1.e0dbdep-3f;
+    c = c * f2 + -0x1.55ce5cp+0f;
+    c = c * f2 + 0x1.03c1d8p+2f;
+    c = c * f2 + -0x1.3bd3ccp+2f;
+    floats s = 0x1.3c5f26p-4f * f2 + -0x1.323450p-1f;
+    s = s * f2 + 0x1.46677cp+1f;
+    s = s * f2 + -0x1.4abbb6p+2f;
+    s = s * f2 + -0x1.5a307cp-23f;
+    return (struct pair){size * (c * f2 + 1), size * (f * 0x1.921fb6p+1f + f * s)};
+}
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+// Interleaving the first half of the rows with the second, log2(LANES) times over, is a transposition.
+static void transpose(floats rows[LANES])
+{
+    floats next[LANES];
+#pragma GCC unroll 16
+    for (int stage = 1; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const floats x = rows[i], y = rows[i + LANES / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            next[2 * i + 1] = SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+}
+
+// One vector of channels per step; lanes beyond the last channel are zero.
+static void load_tile(floats *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        floats rows[LANES] = {0};
+        for (int64_t c = 0; c < channels; c++) {
+            __builtin_prefetch(x + c * stride + t - TILE); // rows are more streams than the hardware follows
+            rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
+        }
+        transpose(rows);
+        memcpy(tile + t, rows, sizeof rows);
+    }
+}
+
+static void store_tile(float *x, int64_t stride, const floats *tile, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        floats rows[LANES];
+        memcpy(rows, tile + t, sizeof rows);
+        transpose(rows);
+        for (int64_t c = 0; c < channels; c++) {
+            __builtin_prefetch(x + c * stride + t - TILE, 1);
+            if (steps - t >= LANES)
+                store(x + c * stride + t, rows[c]);
+            else
+                store_part(x + c * stride + t, rows[c], steps - t);
+        }
+    }
+}
+
+// A pair of vectors of channels per state.
+static void load_states(struct pair *states, const float *x, int64_t channels)
+{
+    for (int n = 0; n < STATES; n++)
+        for (int64_t c = 0; c < LANES; c++) {
+            states[n].re[c] = c < channels ? x[c * PLANES + 2 * n] : 0;
+            states[n].im[c] = c < channels ? x[c * PLANES + 2 * n + 1] : 0;
+        }
+}
+
+static void load_rates(struct rate *A, const float *x, int64_t channels)
+{
+    struct pair pairs[STATES];
+    load_states(pairs, x, channels);
+    for (int n = 0; n < STATES; n++)
+        A[n] = rate(pairs[n]);
+}
+
+static inline floats load_channels(const float *x, int64_t channels)
+{
+    floats y = {0};
+    if (channels == LANES)
+        memcpy(&y, x, sizeof y); // of a known size, so not a call
+    else
+        memcpy(&y, x, (size_t)channels * sizeof *x);
+    return y;
+}
+
+enum { BLOCKS = 1, GROUP = 2, WIDTH = 2 * GROUP, SUMS = 1 * PLANES + 0 };
+
+static inline struct pair times_conjugate(struct pair x, struct pair y)
+{
+    return (struct pair){x.re * y.re + x.im * y.im, x.im * y.re - x.re * y.im};
+}
+
+// What one block of channels carries from tile to tile, and what it sums over time.
+struct block {
+struct rate A[STATES];
+    struct pair g[STATES], dA[STATES];
+};
+
+// One tile of a block: sum_g is sum_n g B, sum_q is sum_n (g a h_{t-1}) A.
+struct tile {
+    floats u[TILE], delta[TILE], x[TILE], dy[TILE], sum_g[TILE], sum_q[TILE];
+};
+
+static void open_block(struct block *block, const struct selective_scan_backward_args *args, int64_t b, int64_t d0, int64_t channels)
+{
+    memset(block, 0, sizeof *block);
+    load_rates(block->A, args->A + d0 * PLANES, channels);
+}
+
+static void open_tile(struct tile *tile, const struct block *block, const struct selective_scan_backward_args *args, int64_t b,
+                      int64_t d0, int64_t channels, int64_t t0, int64_t steps)
+{
+    const float *u_0 = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
+    const float *delta_0 = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim;
+    const float *dout_0 = args->dout + b * args->dout_stride_batch + d0 * args->dout_stride_dim;
+    load_tile(tile->u, u_0 + t0, args->u_stride_dim, channels, steps);
+    load_tile(tile->delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
+    load_tile(tile->dy, dout_0 + t0, args->dout_stride_dim, channels, steps);
+    for (int64_t t = 0; t < steps; t++) {
+        tile->x[t] = tile->delta[t] * tile->u[t];
+        tile->sum_g[t] = tile->sum_q[t] = (floats){0};
+    }
+}
+
+static void close_tile(struct tile *tile, struct block *block, const struct selective_scan_backward_args *args, int64_t b,
+                       int64_t d0, int64_t channels, int64_t t0, int64_t steps)
+{
+    float *du_0 = args->du + b * args->du_stride_batch + d0 * args->du_stride_dim;
+    float *ddelta_0 = args->ddelta + b * args->ddelta_stride_batch + d0 * args->ddelta_stride_dim;
+    for (int64_t t = 0; t < steps; t++) {
+        const floats u = tile->u[t], g = tile->sum_g[t];
+        tile->u[t] = tile->delta[t] * g;
+        tile->delta[t] = u * g + 0.6931471805599453f * tile->sum_q[t];
+    }
+    store_tile(du_0 + t0, args->du_stride_dim, tile->u, channels, steps);
+    store_tile(ddelta_0 + t0, args->ddelta_stride_dim, tile->delta, channels, steps);
+}
+
+// The states n to n + 1 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
+static void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
+                   int n, const float *B, const float *C, floats (*dB)[WIDTH], floats (*dC)[WIDTH])
+{
+    struct pair a[TILE][1][2], h[TILE + 1][1][2];
+    struct pair h0_0 = {load_channels(states[0] + 2 * (n + 0) * STATE_BLOCK, channels[0]), load_channels(states[0] + (2 * (n + 0) + 1) * STATE_BLOCK, channels[0])};
+    const struct rate rate0_0 = block[0].A[n + 0];
+    const struct pair A0_0 = {rate0_0.re, 4.532360141827193f * rate0_0.turns};
+    struct pair h0_1 = {load_channels(states[0] + 2 * (n + 1) * STATE_BLOCK, channels[0]), load_channels(states[0] + (2 * (n + 1) + 1) * STATE_BLOCK, channels[0])};
+    const struct rate rate0_1 = block[0].A[n + 1];
+    const struct pair A0_1 = {rate0_1.re, 4.532360141827193f * rate0_1.turns};
+    for (int64_t t = 0; t < steps; t++) {
+        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t];
+        const float *B_t = B + t * PLANES + 2 * n;
+        h[t][0][0] = h0_0;
+        const struct pair a0_0 = a[t][0][0] = exp_complex(delta0, rate0_0);
+        h0_0 = times_conjugate(h0_0, (struct pair){a0_0.re, -a0_0.im});
+        h0_0.re += x0 * B_t[0];
+        h0_0.im += x0 * B_t[1];
+        h[t][0][1] = h0_1;
+        const struct pair a0_1 = a[t][0][1] = exp_complex(delta0, rate0_1);
+        h0_1 = times_conjugate(h0_1, (struct pair){a0_1.re, -a0_1.im});
+        h0_1.re += x0 * B_t[2];
+        h0_1.im += x0 * B_t[3];
+    }
+    h[steps][0][0] = h0_0;
+    struct pair g0_0 = block[0].g[n + 0], dA0_0 = block[0].dA[n + 0];
+    h[steps][0][1] = h0_1;
+    struct pair g0_1 = block[0].g[n + 1], dA0_1 = block[0].dA[n + 1];
+    for (int64_t t = steps - 1; t >= 0; t--) {
+        const float *B_t = B + t * PLANES + 2 * n;
+        const float *C_t = C + t * PLANES + 2 * n;
+        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = 2 * tile[0].dy[t];
+        floats sum_g0 = tile[0].sum_g[t], sum_q0 = tile[0].sum_q[t];
+        g0_0.re += dy0 * C_t[0];
+        g0_0.im -= dy0 * C_t[1];
+        dB[t][0] = dB[t][0] + g0_0.re * x0;
+        dC[t][0] = dC[t][0] + h[t + 1][0][0].re * dy0;
+        dB[t][1] = dB[t][1] + g0_0.im * x0;
+        dC[t][1] = dC[t][1] - h[t + 1][0][0].im * dy0;
+        sum_g0 += g0_0.re * B_t[0];
+        sum_g0 += g0_0.im * B_t[1];
+        g0_0 = times_conjugate(g0_0, a[t][0][0]);
+        const struct pair q0_0 = times_conjugate(g0_0, h[t][0][0]);
+        sum_q0 += q0_0.re * A0_0.re;
+        dA0_0.re += q0_0.re * delta0;
+        sum_q0 += q0_0.im * A0_0.im;
+        dA0_0.im += q0_0.im * delta0;
+        g0_1.re += dy0 * C_t[2];
+        g0_1.im -= dy0 * C_t[3];
+        dB[t][2] = dB[t][2] + g0_1.re * x0;
+        dC[t][2] = dC[t][2] + h[t + 1][0][1].re * dy0;
+        dB[t][3] = dB[t][3] + g0_1.im * x0;
+        dC[t][3] = dC[t][3] - h[t + 1][0][1].im * dy0;
+        sum_g0 += g0_1.re * B_t[2];
+        sum_g0 += g0_1.im * B_t[3];
+        g0_1 = times_conjugate(g0_1, a[t][0][1]);
+        const struct pair q0_1 = times_conjugate(g0_1, h[t][0][1]);
+        sum_q0 += q0_1.re * A0_1.re;
+        dA0_1.re += q0_1.re * delta0;
+        sum_q0 += q0_1.im * A0_1.im;
+        dA0_1.im += q0_1.im * delta0;
+        tile[0].sum_g[t] = sum_g0;
+        tile[0].sum_q[t] = sum_q0;
+    }
+    block[0].g[n + 0] = g0_0;
+    block[0].dA[n + 0] = dA0_0;
+    block[0].g[n + 1] = g0_1;
+    block[0].dA[n + 1] = dA0_1;
+}
+
+// Sums over lanes: a transposition makes them sums over vectors.
+static void add_lanes(float *out, floats (*rows)[WIDTH], int count, int64_t steps)
+{
+    for (int64_t i = 0; i < steps * WIDTH; i += LANES) {
+        floats part[LANES], sum = {0};
+#pragma GCC unroll 16
+        for (int lane = 0; lane < LANES; lane++)
+            part[lane] = (&rows[0][0])[i + lane];
+        transpose(part);
+#pragma GCC unroll 16
+        for (int lane = 0; lane < LANES; lane++)
+            sum += part[lane];
+        for (int lane = 0; lane < LANES; lane++) {
+            const int64_t t = (i + lane) / WIDTH, k = (i + lane) % WIDTH;
+            if (t < steps && k < count)
+                out[t * PLANES + k] = sum[lane];
+        }
+    }
+}
+
+static inline int64_t channels_of(int64_t width, int block)
+{
+    const int64_t left = width - block * LANES;
+    return left < 0 ? 0 : left < LANES ? left : LANES;
+}
+
+// A team of neighbouring blocks, so that the rows which all channels share are summed in lanes first.
+static void scan_team(const struct selective_scan_backward_args *args, int64_t b, int64_t g, int64_t d0, int64_t width, float *partial)
+{
+    struct block blocks[BLOCKS];
+    struct tile tiles[BLOCKS];
+const int count = (int)((width + 1 * LANES - 1) / (1 * LANES));
+    const int64_t chunks = (args->seqlen + TILE - 1) / TILE;
+    for (int i = 0; i < count; i++)
+        open_block(&blocks[i], args, b, d0 + i * LANES, channels_of(width, i));
+    for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
+        const int64_t t0 = chunk * TILE, steps = args->seqlen - t0 < TILE ? args->seqlen - t0 : TILE;
+        const float *B = args->B + ((b * args->groups + g) * args->seqlen + t0) * PLANES;
+        const float *C = args->C + ((b * args->groups + g) * args->seqlen + t0) * PLANES;
+        for (int i = 0; i < count; i++)
+            open_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, channels_of(width, i), t0, steps);
+        for (int n = 0; n < STATES; n += GROUP) {
+            // Padded, so that whole vectors of sums may be read.
+            floats dB[TILE + LANES][WIDTH], dC[TILE + LANES][WIDTH];
+            memset(dB, 0, sizeof dB);
+            memset(dC, 0, sizeof dC);
+            for (int i = 0; i < count; i += 1) {
+                const int64_t channels[] = {channels_of(width, i)};
+                const float *states[] = {args->states + slot_offset(b * ((args->seqlen + TILE - 1) / TILE) + chunk, args->dim, args->groups, d0 + i * LANES)};
+                walk_2(&tiles[i], &blocks[i], states, channels, steps, n, B, C, dB, dC);
+            }
+            add_lanes(partial + t0 * PLANES + 2 * n, dB, 2 * (STATES - n) < WIDTH ? 2 * (STATES - n) : WIDTH, steps);
+            add_lanes(partial + args->seqlen * PLANES + t0 * PLANES + 2 * n, dC, 2 * (STATES - n) < WIDTH ? 2 * (STATES - n) : WIDTH, steps);
+        }
+        for (int i = 0; i < count; i++)
+            close_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, channels_of(width, i), t0, steps);
+    }
+    for (int i = 0; i < count; i++) {
+        const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
+        float *sums = args->sums + b * SUMS * args->dim + d;
+        for (int n = 0; n < STATES; n++) {
+            memcpy(sums + (0 * PLANES + 2 * n) * args->dim, &blocks[i].dA[n].re, (size_t)channels * sizeof *sums);
+            memcpy(sums + (0 * PLANES + 2 * n + 1) * args->dim, &blocks[i].dA[n].im, (size_t)channels * sizeof *sums);
+        }
+    }
+}
+
+void selective_scan_backward(const struct selective_scan_backward_args *args)
+{
+    const int64_t groups = args->groups, width = args->dim / groups;
+    const int64_t teams = (width + BLOCKS * LANES - 1) / (BLOCKS * LANES);
+    // Below some ten microseconds of work, waking threads costs more than they bring.
+    const int64_t work = args->batch * args->dim * args->seqlen * STATES;
+    const int threads = work < 65536 ? 1 : (int)args->threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t task = 0; task < args->batch * groups * teams; task++) {
+        const int64_t d = task % teams * BLOCKS * LANES, g = task / teams % groups, b = task / teams / groups;
+        const int64_t channels = width - d < BLOCKS * LANES ? width - d : BLOCKS * LANES;
+        scan_team(args, b, g, g * width + d, channels, args->partial + task * 2 * args->seqlen * PLANES);
+    }
+    // What several tasks share is added up in one order, whatever the threads.
+#pragma omp parallel for num_threads(threads)
+    for (int64_t d = 0; d < args->dim; d++) {
+        for (int n = 0; n < PLANES; n++) {
+            float dA = 0;
+            for (int64_t b = 0; b < args->batch; b++)
+                dA += args->sums[(b * SUMS + 0 * PLANES + n) * args->dim + d];
+            args->dA[d * PLANES + n] = dA;
+        }
+    }
+#pragma omp parallel for num_threads(threads)
+    for (int64_t row = 0; row < args->batch * groups * args->seqlen; row++) {
+        const int64_t group = row / args->seqlen, t = row % args->seqlen;
+        for (int n = 0; n < PLANES; n++) {
+            float dB = 0;
+            for (int64_t team = 0; team < teams; team++)
+                dB += args->partial[(((group * teams + team) * 2 + 0) * args->seqlen + t) * PLANES + n];
+            args->dB[row * PLANES + n] = dB;
+        }
+        for (int n = 0; n < PLANES; n++) {
+            float dC = 0;
+            for (int64_t team = 0; team < teams; team++)
+                dC += args->partial[(((group * teams + team) * 2 + 1) * args->seqlen + t) * PLANES + n];
+            args->dC[row * PLANES + n] = dC;
+        }
+    }
+}

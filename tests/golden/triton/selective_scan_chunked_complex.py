@@ -1,0 +1,1053 @@
+# selective_scan forward, fp32: chunked(block_d=64,chunk=256,exp=asm,num_warps=1,unroll=4)
+# h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
+# delta = softplus(delta + delta_bias) when asked
+# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 59001fc54ca5f0fe.
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def exp2(x):
+    # One MUFU instruction: tl.exp2 adds the handling of denormals, which these sums do not need.
+    asm: tl.constexpr = "ex2.approx.ftz.f32 $0, $1;"
+    return tl.inline_asm_elementwise(asm, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
+def half_turns(x):
+    # x / pi as a sum of two parts.
+    wide = x.to(tl.float64) * 0.3183098861837907
+    turns = wide.to(tl.float32)
+    return turns, (wide - turns).to(tl.float32)
+
+
+@triton.jit
+def exp_complex(x, A, turns, rest):
+    # exp(x (A ln 2 + i pi (turns + rest))). Whole half-turns are a sign; of what is left, f in [-1/2, 1/2], cos and sin
+    # are minimax polynomials, which keep small phases exact where hardware's sine keeps 21 bits after the point.
+    shifted = tl.fma(x, turns, 12582912.0)  # whole half-turns in its low bits
+    f = tl.fma(x, rest, tl.fma(x, turns, 12582912.0 - shifted))
+    q = f * f
+    size = exp2(x * A).to(tl.int32, bitcast=True) ^ (shifted.to(tl.int32, bitcast=True) << 31)
+    size = size.to(tl.float32, bitcast=True)
+    c = tl.fma(q, -0.024172618985176086, 0.23479436337947845)
+    c = tl.fma(c, q, -1.3351800441741943)
+    c = tl.fma(c, q, 4.058706283569336)
+    c = tl.fma(c, q, -4.934802055358887)
+    s = tl.fma(q, 0.07723917812108994, -0.598055362701416)
+    s = tl.fma(s, q, 2.5500330924987793)
+    s = tl.fma(s, q, -5.1677069664001465)
+    s = tl.fma(s, q, -1.6120699797284033e-07)
+    return size * tl.fma(c, q, 1.0), size * tl.fma(f, 3.1415927410125732, f * s)
+
+
+@triton.jit
+def advance(a_re, a_im, h_re, h_im, b_re, b_im):
+    # a h + b.
+    return tl.fma(a_re, h_re, tl.fma(-a_im, h_im, b_re)), tl.fma(a_re, h_im, tl.fma(a_im, h_re, b_im))
+
+
+@triton.jit
+def split4(tile, BLOCK_D: tl.constexpr):
+    # The columns of a (BLOCK_D, 4) tile.
+    even, odd = tl.split(tl.reshape(tile, (BLOCK_D, 2, 2)))
+    c0, c2 = tl.split(even)
+    c1, c3 = tl.split(odd)
+    return c0, c1, c2, c3
+
+
+@triton.jit
+def join4(c0, c1, c2, c3, BLOCK_D: tl.constexpr):
+    # The (BLOCK_D, 4) tile of these columns.
+    return tl.reshape(tl.join(tl.join(c0, c2), tl.join(c1, c3)), (BLOCK_D, 4))
+
+
+@triton.jit
+def row4(row, BLOCK_D: tl.constexpr):
+    # Four neighbours, each as a vector over the channels: broadcast in registers, without a shuffle.
+    values = tl.load(row + tl.arange(0, 4))
+    tile = tl.broadcast_to(values[:, None], (4, BLOCK_D))
+    return split4(tl.permute(tile, (1, 0)), BLOCK_D)
+
+
+@triton.jit
+def summarise_chunks(
+    u,
+    delta,
+    A,
+    B,
+    ends,
+    totals,
+    u_stride_batch,
+    u_stride_dim,
+    delta_stride_batch,
+    delta_stride_dim,
+    seqlen,
+    DIM: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    CHUNK: tl.constexpr,
+):
+    batch = tl.program_id(0).to(tl.int64)
+    channels = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
+    u = u + batch * u_stride_batch + channels * u_stride_dim
+    delta = delta + batch * delta_stride_batch + channels * delta_stride_dim
+    chunk = tl.program_id(2).to(tl.int64)
+    u += chunk * CHUNK
+    delta += chunk * CHUNK
+    B += batch * seqlen * 32
+    B += chunk * CHUNK * 32
+    A0 = tl.load(A + channels * 32 + 0) * 1.4426950408889634
+    turns0, rest0 = half_turns(tl.load(A + channels * 32 + 1))
+    A1 = tl.load(A + channels * 32 + 2) * 1.4426950408889634
+    turns1, rest1 = half_turns(tl.load(A + channels * 32 + 3))
+    A2 = tl.load(A + channels * 32 + 4) * 1.4426950408889634
+    turns2, rest2 = half_turns(tl.load(A + channels * 32 + 5))
+    A3 = tl.load(A + channels * 32 + 6) * 1.4426950408889634
+    turns3, rest3 = half_turns(tl.load(A + channels * 32 + 7))
+    A4 = tl.load(A + channels * 32 + 8) * 1.4426950408889634
+    turns4, rest4 = half_turns(tl.load(A + channels * 32 + 9))
+    A5 = tl.load(A + channels * 32 + 10) * 1.4426950408889634
+    turns5, rest5 = half_turns(tl.load(A + channels * 32 + 11))
+    A6 = tl.load(A + channels * 32 + 12) * 1.4426950408889634
+    turns6, rest6 = half_turns(tl.load(A + channels * 32 + 13))
+    A7 = tl.load(A + channels * 32 + 14) * 1.4426950408889634
+    turns7, rest7 = half_turns(tl.load(A + channels * 32 + 15))
+    A8 = tl.load(A + channels * 32 + 16) * 1.4426950408889634
+    turns8, rest8 = half_turns(tl.load(A + channels * 32 + 17))
+    A9 = tl.load(A + channels * 32 + 18) * 1.4426950408889634
+    turns9, rest9 = half_turns(tl.load(A + channels * 32 + 19))
+    A10 = tl.load(A + channels * 32 + 20) * 1.4426950408889634
+    turns10, rest10 = half_turns(tl.load(A + channels * 32 + 21))
+    A11 = tl.load(A + channels * 32 + 22) * 1.4426950408889634
+    turns11, rest11 = half_turns(tl.load(A + channels * 32 + 23))
+    A12 = tl.load(A + channels * 32 + 24) * 1.4426950408889634
+    turns12, rest12 = half_turns(tl.load(A + channels * 32 + 25))
+    A13 = tl.load(A + channels * 32 + 26) * 1.4426950408889634
+    turns13, rest13 = half_turns(tl.load(A + channels * 32 + 27))
+    A14 = tl.load(A + channels * 32 + 28) * 1.4426950408889634
+    turns14, rest14 = half_turns(tl.load(A + channels * 32 + 29))
+    A15 = tl.load(A + channels * 32 + 30) * 1.4426950408889634
+    turns15, rest15 = half_turns(tl.load(A + channels * 32 + 31))
+    h0 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h1 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h2 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h3 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h4 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h5 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h6 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h7 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h8 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h9 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h10 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h11 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h12 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h13 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h14 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h15 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h16 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h17 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h18 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h19 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h20 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h21 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h22 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h23 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h24 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h25 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h26 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h27 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h28 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h29 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h30 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h31 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    total = tl.full((BLOCK_D,), 0.0, tl.float32)
+    # The last chunk has no successor and no program here, so that every chunk is whole.
+    steps = tl.arange(0, 4)[None, :]
+    for _ in range(CHUNK // 4):
+        u_tile = tl.load(u[:, None] + steps)
+        u_0, u_1, u_2, u_3 = split4(u_tile, BLOCK_D)
+        delta_tile = tl.load(delta[:, None] + steps)
+        delta_0, delta_1, delta_2, delta_3 = split4(delta_tile, BLOCK_D)
+        u_t = u_0
+        delta_t = delta_0
+        total += delta_t
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        B += 32
+        u_t = u_1
+        delta_t = delta_1
+        total += delta_t
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        B += 32
+        u_t = u_2
+        delta_t = delta_2
+        total += delta_t
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        B += 32
+        u_t = u_3
+        delta_t = delta_3
+        total += delta_t
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        B += 32
+        u += 4
+        delta += 4
+    summary = batch * tl.num_programs(2) + chunk
+    tl.store(totals + summary * DIM + channels, total)
+    ends += summary * 32 * DIM
+    tl.store(ends + channels, h0)
+    tl.store(ends + 1 * DIM + channels, h1)
+    tl.store(ends + 2 * DIM + channels, h2)
+    tl.store(ends + 3 * DIM + channels, h3)
+    tl.store(ends + 4 * DIM + channels, h4)
+    tl.store(ends + 5 * DIM + channels, h5)
+    tl.store(ends + 6 * DIM + channels, h6)
+    tl.store(ends + 7 * DIM + channels, h7)
+    tl.store(ends + 8 * DIM + channels, h8)
+    tl.store(ends + 9 * DIM + channels, h9)
+    tl.store(ends + 10 * DIM + channels, h10)
+    tl.store(ends + 11 * DIM + channels, h11)
+    tl.store(ends + 12 * DIM + channels, h12)
+    tl.store(ends + 13 * DIM + channels, h13)
+    tl.store(ends + 14 * DIM + channels, h14)
+    tl.store(ends + 15 * DIM + channels, h15)
+    tl.store(ends + 16 * DIM + channels, h16)
+    tl.store(ends + 17 * DIM + channels, h17)
+    tl.store(ends + 18 * DIM + channels, h18)
+    tl.store(ends + 19 * DIM + channels, h19)
+    tl.store(ends + 20 * DIM + channels, h20)
+    tl.store(ends + 21 * DIM + channels, h21)
+    tl.store(ends + 22 * DIM + channels, h22)
+    tl.store(ends + 23 * DIM + channels, h23)
+    tl.store(ends + 24 * DIM + channels, h24)
+    tl.store(ends + 25 * DIM + channels, h25)
+    tl.store(ends + 26 * DIM + channels, h26)
+    tl.store(ends + 27 * DIM + channels, h27)
+    tl.store(ends + 28 * DIM + channels, h28)
+    tl.store(ends + 29 * DIM + channels, h29)
+    tl.store(ends + 30 * DIM + channels, h30)
+    tl.store(ends + 31 * DIM + channels, h31)
+
+
+@triton.jit
+def scan_chunks(
+    u,
+    delta,
+    A,
+    B,
+    C,
+    out,
+    ends,
+    totals,
+    u_stride_batch,
+    u_stride_dim,
+    delta_stride_batch,
+    delta_stride_dim,
+    out_stride_batch,
+    out_stride_dim,
+    seqlen,
+    DIM: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    CHUNK: tl.constexpr,
+):
+    batch = tl.program_id(0).to(tl.int64)
+    channels = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
+    u = u + batch * u_stride_batch + channels * u_stride_dim
+    delta = delta + batch * delta_stride_batch + channels * delta_stride_dim
+    out = out + batch * out_stride_batch + channels * out_stride_dim
+    chunk = tl.program_id(2).to(tl.int64)
+    u += chunk * CHUNK
+    delta += chunk * CHUNK
+    out += chunk * CHUNK
+    B += batch * seqlen * 32
+    B += chunk * CHUNK * 32
+    C += batch * seqlen * 32
+    C += chunk * CHUNK * 32
+    A0 = tl.load(A + channels * 32 + 0) * 1.4426950408889634
+    turns0, rest0 = half_turns(tl.load(A + channels * 32 + 1))
+    A1 = tl.load(A + channels * 32 + 2) * 1.4426950408889634
+    turns1, rest1 = half_turns(tl.load(A + channels * 32 + 3))
+    A2 = tl.load(A + channels * 32 + 4) * 1.4426950408889634
+    turns2, rest2 = half_turns(tl.load(A + channels * 32 + 5))
+    A3 = tl.load(A + channels * 32 + 6) * 1.4426950408889634
+    turns3, rest3 = half_turns(tl.load(A + channels * 32 + 7))
+    A4 = tl.load(A + channels * 32 + 8) * 1.4426950408889634
+    turns4, rest4 = half_turns(tl.load(A + channels * 32 + 9))
+    A5 = tl.load(A + channels * 32 + 10) * 1.4426950408889634
+    turns5, rest5 = half_turns(tl.load(A + channels * 32 + 11))
+    A6 = tl.load(A + channels * 32 + 12) * 1.4426950408889634
+    turns6, rest6 = half_turns(tl.load(A + channels * 32 + 13))
+    A7 = tl.load(A + channels * 32 + 14) * 1.4426950408889634
+    turns7, rest7 = half_turns(tl.load(A + channels * 32 + 15))
+    A8 = tl.load(A + channels * 32 + 16) * 1.4426950408889634
+    turns8, rest8 = half_turns(tl.load(A + channels * 32 + 17))
+    A9 = tl.load(A + channels * 32 + 18) * 1.4426950408889634
+    turns9, rest9 = half_turns(tl.load(A + channels * 32 + 19))
+    A10 = tl.load(A + channels * 32 + 20) * 1.4426950408889634
+    turns10, rest10 = half_turns(tl.load(A + channels * 32 + 21))
+    A11 = tl.load(A + channels * 32 + 22) * 1.4426950408889634
+    turns11, rest11 = half_turns(tl.load(A + channels * 32 + 23))
+    A12 = tl.load(A + channels * 32 + 24) * 1.4426950408889634
+    turns12, rest12 = half_turns(tl.load(A + channels * 32 + 25))
+    A13 = tl.load(A + channels * 32 + 26) * 1.4426950408889634
+    turns13, rest13 = half_turns(tl.load(A + channels * 32 + 27))
+    A14 = tl.load(A + channels * 32 + 28) * 1.4426950408889634
+    turns14, rest14 = half_turns(tl.load(A + channels * 32 + 29))
+    A15 = tl.load(A + channels * 32 + 30) * 1.4426950408889634
+    turns15, rest15 = half_turns(tl.load(A + channels * 32 + 31))
+    h0 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h1 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h2 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h3 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h4 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h5 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h6 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h7 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h8 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h9 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h10 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h11 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h12 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h13 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h14 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h15 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h16 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h17 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h18 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h19 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h20 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h21 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h22 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h23 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h24 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h25 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h26 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h27 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h28 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h29 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h30 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    h31 = tl.full((BLOCK_D,), 0.0, tl.float32)
+    # The decay over a chunk is exp(A * sum(delta)): one exp for each preceding chunk. It may be infinite.
+    summary = batch * (tl.num_programs(2) - 1)
+    totals += summary * DIM
+    ends += summary * 32 * DIM
+    for _ in range(chunk):
+        total = tl.load(totals + channels)
+        end_re = tl.load(ends + channels)
+        end_im = tl.load(ends + 1 * DIM + channels)
+        re, im = exp_complex(total, A0, turns0, rest0)
+        re, im = advance(re, im, h0, h1, end_re, end_im)
+        zero = (h0 == 0.0) & (h1 == 0.0)
+        h0 = tl.where(zero, end_re, re)
+        h1 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 2 * DIM + channels)
+        end_im = tl.load(ends + 3 * DIM + channels)
+        re, im = exp_complex(total, A1, turns1, rest1)
+        re, im = advance(re, im, h2, h3, end_re, end_im)
+        zero = (h2 == 0.0) & (h3 == 0.0)
+        h2 = tl.where(zero, end_re, re)
+        h3 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 4 * DIM + channels)
+        end_im = tl.load(ends + 5 * DIM + channels)
+        re, im = exp_complex(total, A2, turns2, rest2)
+        re, im = advance(re, im, h4, h5, end_re, end_im)
+        zero = (h4 == 0.0) & (h5 == 0.0)
+        h4 = tl.where(zero, end_re, re)
+        h5 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 6 * DIM + channels)
+        end_im = tl.load(ends + 7 * DIM + channels)
+        re, im = exp_complex(total, A3, turns3, rest3)
+        re, im = advance(re, im, h6, h7, end_re, end_im)
+        zero = (h6 == 0.0) & (h7 == 0.0)
+        h6 = tl.where(zero, end_re, re)
+        h7 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 8 * DIM + channels)
+        end_im = tl.load(ends + 9 * DIM + channels)
+        re, im = exp_complex(total, A4, turns4, rest4)
+        re, im = advance(re, im, h8, h9, end_re, end_im)
+        zero = (h8 == 0.0) & (h9 == 0.0)
+        h8 = tl.where(zero, end_re, re)
+        h9 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 10 * DIM + channels)
+        end_im = tl.load(ends + 11 * DIM + channels)
+        re, im = exp_complex(total, A5, turns5, rest5)
+        re, im = advance(re, im, h10, h11, end_re, end_im)
+        zero = (h10 == 0.0) & (h11 == 0.0)
+        h10 = tl.where(zero, end_re, re)
+        h11 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 12 * DIM + channels)
+        end_im = tl.load(ends + 13 * DIM + channels)
+        re, im = exp_complex(total, A6, turns6, rest6)
+        re, im = advance(re, im, h12, h13, end_re, end_im)
+        zero = (h12 == 0.0) & (h13 == 0.0)
+        h12 = tl.where(zero, end_re, re)
+        h13 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 14 * DIM + channels)
+        end_im = tl.load(ends + 15 * DIM + channels)
+        re, im = exp_complex(total, A7, turns7, rest7)
+        re, im = advance(re, im, h14, h15, end_re, end_im)
+        zero = (h14 == 0.0) & (h15 == 0.0)
+        h14 = tl.where(zero, end_re, re)
+        h15 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 16 * DIM + channels)
+        end_im = tl.load(ends + 17 * DIM + channels)
+        re, im = exp_complex(total, A8, turns8, rest8)
+        re, im = advance(re, im, h16, h17, end_re, end_im)
+        zero = (h16 == 0.0) & (h17 == 0.0)
+        h16 = tl.where(zero, end_re, re)
+        h17 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 18 * DIM + channels)
+        end_im = tl.load(ends + 19 * DIM + channels)
+        re, im = exp_complex(total, A9, turns9, rest9)
+        re, im = advance(re, im, h18, h19, end_re, end_im)
+        zero = (h18 == 0.0) & (h19 == 0.0)
+        h18 = tl.where(zero, end_re, re)
+        h19 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 20 * DIM + channels)
+        end_im = tl.load(ends + 21 * DIM + channels)
+        re, im = exp_complex(total, A10, turns10, rest10)
+        re, im = advance(re, im, h20, h21, end_re, end_im)
+        zero = (h20 == 0.0) & (h21 == 0.0)
+        h20 = tl.where(zero, end_re, re)
+        h21 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 22 * DIM + channels)
+        end_im = tl.load(ends + 23 * DIM + channels)
+        re, im = exp_complex(total, A11, turns11, rest11)
+        re, im = advance(re, im, h22, h23, end_re, end_im)
+        zero = (h22 == 0.0) & (h23 == 0.0)
+        h22 = tl.where(zero, end_re, re)
+        h23 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 24 * DIM + channels)
+        end_im = tl.load(ends + 25 * DIM + channels)
+        re, im = exp_complex(total, A12, turns12, rest12)
+        re, im = advance(re, im, h24, h25, end_re, end_im)
+        zero = (h24 == 0.0) & (h25 == 0.0)
+        h24 = tl.where(zero, end_re, re)
+        h25 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 26 * DIM + channels)
+        end_im = tl.load(ends + 27 * DIM + channels)
+        re, im = exp_complex(total, A13, turns13, rest13)
+        re, im = advance(re, im, h26, h27, end_re, end_im)
+        zero = (h26 == 0.0) & (h27 == 0.0)
+        h26 = tl.where(zero, end_re, re)
+        h27 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 28 * DIM + channels)
+        end_im = tl.load(ends + 29 * DIM + channels)
+        re, im = exp_complex(total, A14, turns14, rest14)
+        re, im = advance(re, im, h28, h29, end_re, end_im)
+        zero = (h28 == 0.0) & (h29 == 0.0)
+        h28 = tl.where(zero, end_re, re)
+        h29 = tl.where(zero, end_im, im)
+        end_re = tl.load(ends + 30 * DIM + channels)
+        end_im = tl.load(ends + 31 * DIM + channels)
+        re, im = exp_complex(total, A15, turns15, rest15)
+        re, im = advance(re, im, h30, h31, end_re, end_im)
+        zero = (h30 == 0.0) & (h31 == 0.0)
+        h30 = tl.where(zero, end_re, re)
+        h31 = tl.where(zero, end_im, im)
+        totals += DIM
+        ends += 32 * DIM
+    count = tl.minimum(CHUNK, seqlen - chunk * CHUNK)
+    steps = tl.arange(0, 4)[None, :]
+    for _ in range(count // 4):
+        u_tile = tl.load(u[:, None] + steps)
+        u_0, u_1, u_2, u_3 = split4(u_tile, BLOCK_D)
+        delta_tile = tl.load(delta[:, None] + steps)
+        delta_0, delta_1, delta_2, delta_3 = split4(delta_tile, BLOCK_D)
+        u_t = u_0
+        delta_t = delta_0
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        C0, C1, C2, C3 = row4(C, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        y0 = h0 * C0
+        y0 = tl.fma(-h1, C1, y0)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        y0 = tl.fma(h2, C2, y0)
+        y0 = tl.fma(-h3, C3, y0)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        C4, C5, C6, C7 = row4(C + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        y0 = tl.fma(h4, C4, y0)
+        y0 = tl.fma(-h5, C5, y0)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        y0 = tl.fma(h6, C6, y0)
+        y0 = tl.fma(-h7, C7, y0)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        y0 = tl.fma(h8, C8, y0)
+        y0 = tl.fma(-h9, C9, y0)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        y0 = tl.fma(h10, C10, y0)
+        y0 = tl.fma(-h11, C11, y0)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        C12, C13, C14, C15 = row4(C + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        y0 = tl.fma(h12, C12, y0)
+        y0 = tl.fma(-h13, C13, y0)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        y0 = tl.fma(h14, C14, y0)
+        y0 = tl.fma(-h15, C15, y0)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        C16, C17, C18, C19 = row4(C + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        y0 = tl.fma(h16, C16, y0)
+        y0 = tl.fma(-h17, C17, y0)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        y0 = tl.fma(h18, C18, y0)
+        y0 = tl.fma(-h19, C19, y0)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        C20, C21, C22, C23 = row4(C + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        y0 = tl.fma(h20, C20, y0)
+        y0 = tl.fma(-h21, C21, y0)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        y0 = tl.fma(h22, C22, y0)
+        y0 = tl.fma(-h23, C23, y0)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        C24, C25, C26, C27 = row4(C + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        y0 = tl.fma(h24, C24, y0)
+        y0 = tl.fma(-h25, C25, y0)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        y0 = tl.fma(h26, C26, y0)
+        y0 = tl.fma(-h27, C27, y0)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        C28, C29, C30, C31 = row4(C + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        y0 = tl.fma(h28, C28, y0)
+        y0 = tl.fma(-h29, C29, y0)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        y0 = tl.fma(h30, C30, y0)
+        y0 = tl.fma(-h31, C31, y0)
+        y0 *= 2.0
+        B += 32
+        C += 32
+        u_t = u_1
+        delta_t = delta_1
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        C0, C1, C2, C3 = row4(C, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        y1 = h0 * C0
+        y1 = tl.fma(-h1, C1, y1)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        y1 = tl.fma(h2, C2, y1)
+        y1 = tl.fma(-h3, C3, y1)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        C4, C5, C6, C7 = row4(C + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        y1 = tl.fma(h4, C4, y1)
+        y1 = tl.fma(-h5, C5, y1)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        y1 = tl.fma(h6, C6, y1)
+        y1 = tl.fma(-h7, C7, y1)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        y1 = tl.fma(h8, C8, y1)
+        y1 = tl.fma(-h9, C9, y1)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        y1 = tl.fma(h10, C10, y1)
+        y1 = tl.fma(-h11, C11, y1)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        C12, C13, C14, C15 = row4(C + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        y1 = tl.fma(h12, C12, y1)
+        y1 = tl.fma(-h13, C13, y1)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        y1 = tl.fma(h14, C14, y1)
+        y1 = tl.fma(-h15, C15, y1)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        C16, C17, C18, C19 = row4(C + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        y1 = tl.fma(h16, C16, y1)
+        y1 = tl.fma(-h17, C17, y1)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        y1 = tl.fma(h18, C18, y1)
+        y1 = tl.fma(-h19, C19, y1)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        C20, C21, C22, C23 = row4(C + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        y1 = tl.fma(h20, C20, y1)
+        y1 = tl.fma(-h21, C21, y1)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        y1 = tl.fma(h22, C22, y1)
+        y1 = tl.fma(-h23, C23, y1)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        C24, C25, C26, C27 = row4(C + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        y1 = tl.fma(h24, C24, y1)
+        y1 = tl.fma(-h25, C25, y1)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        y1 = tl.fma(h26, C26, y1)
+        y1 = tl.fma(-h27, C27, y1)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        C28, C29, C30, C31 = row4(C + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        y1 = tl.fma(h28, C28, y1)
+        y1 = tl.fma(-h29, C29, y1)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        y1 = tl.fma(h30, C30, y1)
+        y1 = tl.fma(-h31, C31, y1)
+        y1 *= 2.0
+        B += 32
+        C += 32
+        u_t = u_2
+        delta_t = delta_2
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        C0, C1, C2, C3 = row4(C, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        y2 = h0 * C0
+        y2 = tl.fma(-h1, C1, y2)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        y2 = tl.fma(h2, C2, y2)
+        y2 = tl.fma(-h3, C3, y2)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        C4, C5, C6, C7 = row4(C + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        y2 = tl.fma(h4, C4, y2)
+        y2 = tl.fma(-h5, C5, y2)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        y2 = tl.fma(h6, C6, y2)
+        y2 = tl.fma(-h7, C7, y2)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        y2 = tl.fma(h8, C8, y2)
+        y2 = tl.fma(-h9, C9, y2)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        y2 = tl.fma(h10, C10, y2)
+        y2 = tl.fma(-h11, C11, y2)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        C12, C13, C14, C15 = row4(C + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        y2 = tl.fma(h12, C12, y2)
+        y2 = tl.fma(-h13, C13, y2)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        y2 = tl.fma(h14, C14, y2)
+        y2 = tl.fma(-h15, C15, y2)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        C16, C17, C18, C19 = row4(C + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        y2 = tl.fma(h16, C16, y2)
+        y2 = tl.fma(-h17, C17, y2)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        y2 = tl.fma(h18, C18, y2)
+        y2 = tl.fma(-h19, C19, y2)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        C20, C21, C22, C23 = row4(C + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        y2 = tl.fma(h20, C20, y2)
+        y2 = tl.fma(-h21, C21, y2)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        y2 = tl.fma(h22, C22, y2)
+        y2 = tl.fma(-h23, C23, y2)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        C24, C25, C26, C27 = row4(C + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        y2 = tl.fma(h24, C24, y2)
+        y2 = tl.fma(-h25, C25, y2)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        y2 = tl.fma(h26, C26, y2)
+        y2 = tl.fma(-h27, C27, y2)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        C28, C29, C30, C31 = row4(C + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        y2 = tl.fma(h28, C28, y2)
+        y2 = tl.fma(-h29, C29, y2)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        y2 = tl.fma(h30, C30, y2)
+        y2 = tl.fma(-h31, C31, y2)
+        y2 *= 2.0
+        B += 32
+        C += 32
+        u_t = u_3
+        delta_t = delta_3
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        C0, C1, C2, C3 = row4(C, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        y3 = h0 * C0
+        y3 = tl.fma(-h1, C1, y3)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        y3 = tl.fma(h2, C2, y3)
+        y3 = tl.fma(-h3, C3, y3)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        C4, C5, C6, C7 = row4(C + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        y3 = tl.fma(h4, C4, y3)
+        y3 = tl.fma(-h5, C5, y3)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        y3 = tl.fma(h6, C6, y3)
+        y3 = tl.fma(-h7, C7, y3)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        y3 = tl.fma(h8, C8, y3)
+        y3 = tl.fma(-h9, C9, y3)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        y3 = tl.fma(h10, C10, y3)
+        y3 = tl.fma(-h11, C11, y3)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        C12, C13, C14, C15 = row4(C + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        y3 = tl.fma(h12, C12, y3)
+        y3 = tl.fma(-h13, C13, y3)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        y3 = tl.fma(h14, C14, y3)
+        y3 = tl.fma(-h15, C15, y3)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        C16, C17, C18, C19 = row4(C + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        y3 = tl.fma(h16, C16, y3)
+        y3 = tl.fma(-h17, C17, y3)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        y3 = tl.fma(h18, C18, y3)
+        y3 = tl.fma(-h19, C19, y3)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        C20, C21, C22, C23 = row4(C + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        y3 = tl.fma(h20, C20, y3)
+        y3 = tl.fma(-h21, C21, y3)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        y3 = tl.fma(h22, C22, y3)
+        y3 = tl.fma(-h23, C23, y3)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        C24, C25, C26, C27 = row4(C + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        y3 = tl.fma(h24, C24, y3)
+        y3 = tl.fma(-h25, C25, y3)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        y3 = tl.fma(h26, C26, y3)
+        y3 = tl.fma(-h27, C27, y3)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        C28, C29, C30, C31 = row4(C + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        y3 = tl.fma(h28, C28, y3)
+        y3 = tl.fma(-h29, C29, y3)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        y3 = tl.fma(h30, C30, y3)
+        y3 = tl.fma(-h31, C31, y3)
+        y3 *= 2.0
+        B += 32
+        C += 32
+        tl.store(out[:, None] + steps, join4(y0, y1, y2, y3, BLOCK_D))
+        u += 4
+        delta += 4
+        out += 4
+    for _ in range(count % 4):
+        u_t = tl.load(u)
+        delta_t = tl.load(delta)
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        C0, C1, C2, C3 = row4(C, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        y = h0 * C0
+        y = tl.fma(-h1, C1, y)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        y = tl.fma(h2, C2, y)
+        y = tl.fma(-h3, C3, y)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        C4, C5, C6, C7 = row4(C + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        y = tl.fma(h4, C4, y)
+        y = tl.fma(-h5, C5, y)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        y = tl.fma(h6, C6, y)
+        y = tl.fma(-h7, C7, y)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        y = tl.fma(h8, C8, y)
+        y = tl.fma(-h9, C9, y)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        y = tl.fma(h10, C10, y)
+        y = tl.fma(-h11, C11, y)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        C12, C13, C14, C15 = row4(C + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        y = tl.fma(h12, C12, y)
+        y = tl.fma(-h13, C13, y)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        y = tl.fma(h14, C14, y)
+        y = tl.fma(-h15, C15, y)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        C16, C17, C18, C19 = row4(C + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        y = tl.fma(h16, C16, y)
+        y = tl.fma(-h17, C17, y)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        y = tl.fma(h18, C18, y)
+        y = tl.fma(-h19, C19, y)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        C20, C21, C22, C23 = row4(C + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        y = tl.fma(h20, C20, y)
+        y = tl.fma(-h21, C21, y)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        y = tl.fma(h22, C22, y)
+        y = tl.fma(-h23, C23, y)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        C24, C25, C26, C27 = row4(C + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        y = tl.fma(h24, C24, y)
+        y = tl.fma(-h25, C25, y)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        y = tl.fma(h26, C26, y)
+        y = tl.fma(-h27, C27, y)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        C28, C29, C30, C31 = row4(C + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        y = tl.fma(h28, C28, y)
+        y = tl.fma(-h29, C29, y)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        y = tl.fma(h30, C30, y)
+        y = tl.fma(-h31, C31, y)
+        y *= 2.0
+        B += 32
+        C += 32
+        tl.store(out, y)
+        u += 1
+        delta += 1
+        out += 1
