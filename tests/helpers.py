@@ -42,9 +42,10 @@ def is_left_to_the_reference(problem: Problem, language: str) -> bool:
         return True
     if language == "triton":
         # More states than the pass holds that recomputes them.
-        many = backward and problem.op == "selective_scan" and problem["d_state"] > 64
+        most = 32 if problem.has("complex") else 64
+        many = backward and problem.op == "selective_scan" and problem["d_state"] > most
         recomputed = many and problem.option("saved") not in (2, 4, 8)
-        return problem.dtype in ("fp64", "c128") or (problem.has("complex") and backward) or recomputed
+        return problem.dtype in ("fp64", "c128") or recomputed
     if backward and problem.op == "selective_scan":
         return problem.option("saved") not in (16, 32, 64)
     return problem.has("saved") and problem.option("saved") not in (16, 32, 64, 128)

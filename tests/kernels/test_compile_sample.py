@@ -16,13 +16,14 @@ pytest.importorskip("triton")
 GPUS = ("sm_90", "gfx942")
 
 
-def with_options(plain: Problem, machine: Target) -> Problem:
-    """The same sizes with every option away from its default that a kernel of the target takes."""
+def with_options(plain: Problem, machine: Target) -> list[Problem]:
+    """The same sizes bare, and with every option away from its default that a kernel of the target takes."""
     full = plain
     for name, values in INTERFACES[plain.op].options.items():
         further = full.with_options(**{name: values[-1]})
         full = further if len(machine.space(further)) else full
-    return full
+    real = [full.with_options(complex=False)] if full.has("complex") else []
+    return [plain, *real, full]
 
 
 def jobs(op: str, gpu: str, d_states: list[int]) -> list[Job]:
@@ -33,7 +34,7 @@ def jobs(op: str, gpu: str, d_states: list[int]) -> list[Job]:
     return [
         Job(machine, problem, config)
         for plain in (*plain, *backward)
-        for problem in (plain, with_options(plain, machine))
+        for problem in with_options(plain, machine)
         for configs in machine.space(problem).configs.values()
         for config in configs
     ]

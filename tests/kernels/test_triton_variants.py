@@ -141,6 +141,12 @@ BACKWARD: tuple[dict[str, Option], ...] = (
     {"layout": "channel", "saved": 8, "B": "constant", "C": "constant", **EVERYTHING},
     {"layout": "channel", "saved": 4, "dim": 6, "groups": 2, **PACKED},
     {"layout": "time", "saved": 0, **PACKED},
+    {"layout": "channel", "saved": 4, "complex": True},
+    {"layout": "time", "saved": 8, "complex": True, "d_state": 3, **EVERYTHING},
+    {"layout": "time", "saved": 16, "complex": True, "batch": 1, "seqlen": 19, "z": True, "dim": 6, "groups": 2},
+    {"layout": "channel", "saved": 2, "complex": True, "B": "constant", "d_state": 1, **EVERYTHING},
+    {"layout": "time", "saved": 4, "complex": True, "C": "constant", **EVERYTHING},
+    {"layout": "channel", "saved": 0, "complex": True, **PACKED},
 )
 
 
@@ -220,7 +226,6 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
         for _ in range(8):
             options = {name: chance.choice(values) for name, values in interface(op).options.items()}
             dims = {"d_state": chance.choice((1, 2, 3, 7, 16)), "groups": chance.choice((1, 2)), "dim": 50}
-            options |= {"complex": False} if op == "selective_scan" else {}
             direction = chance.choice(("forward", "backward"))
             sizes = dims if op == "selective_scan" else {}
             problem = make_problem(op, dtype, direction=direction, **options, **sizes)

@@ -203,8 +203,11 @@ def _registers(problem: Problem, config: Config, facts: DeviceFacts) -> int:
     held = 1 + (problem.option("B") == "constant") + (problem.option("C") == "constant")
     tile = 3 * config.integer("unroll") if problem.option("layout") == "time" else 8
     channels = per_lane(config.integer("block_d"), config, facts)
-    rates = problem["d_state"] * (3 if problem.has("complex") else 1)
-    return channels * (held * planes(problem) + rates + tile) + 40
+    if problem.has("complex"):
+        rates, temporaries = 3 * problem["d_state"], 20
+    else:
+        rates, temporaries = problem["d_state"], 0
+    return channels * (held * planes(problem) + rates + temporaries + tile) + 40
 
 
 GRID = grid_rule(lambda problem, config: channel_blocks(problem, config.integer("block_d")))
@@ -284,7 +287,7 @@ class Chunked(SelectiveScan):
             super().supports(problem)
             and not problem.has("varlen")
             and in_registers(problem)
-            and CHUNKS[0] < problem["seqlen"] <= MOST_BLOCKS * CHUNKS[-1]
+            and max(CHUNKS[0], int(problem.option("saved"))) < problem["seqlen"] <= MOST_BLOCKS * CHUNKS[-1]
         )
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:

@@ -22,6 +22,7 @@ from ssmgen.kernels.triton.selective_scan import (
     channels_of_group,
     in_registers,
     is_masked,
+    planes,
     scan_context,
     sizes,
     slot_size,
@@ -34,6 +35,7 @@ from ssmgen.problem import Problem
 __all__ = ["SCANS"]
 
 _INTERVALS = (2, 4, 8)
+_RECOMPUTED = 64  # reals of a channel's states in the pass that recomputes them, which holds them in registers
 _BLOCK = 1024  # elements that one program of the passes which add programs up owns
 
 
@@ -58,6 +60,13 @@ def _groups(problem: Problem, config: Config) -> list[_Group]:
 def _weights(problem: Problem) -> list[str]:
     """What does not change with time and has a value for each state and channel."""
     return ["A", *(name for name in ("B", "C") if problem.option(name) == "constant")]
+
+
+def _transposed(problem: Problem) -> list[str]:
+    """The rows of weights by channel: for each of these names one for each state."""
+    if not problem.has("complex"):
+        return _weights(problem)
+    return ["A", "turns", "rest", *(f"{name}_{part}" for name in _weights(problem)[1:] for part in ("re", "im"))]
 
 
 def _state_sums(problem: Problem) -> list[str]:
@@ -85,13 +94,14 @@ def _chunk_registers(problem: Problem, config: Config) -> int:
     """Estimated registers that a lane needs for a chunk's steps and the states of one group."""
     interval, size = config.integer("interval"), config.integer("states")
     steps = (6 if problem.option("z") else 5) * interval
-    rows = len(variable_rows(problem)) * interval * size
-    return _per_lane(config) * (steps + (2 * interval + 1) * size) + rows + interval * size + 30
+    reals = size * planes(problem) // problem["d_state"]
+    rows = len(variable_rows(problem)) * interval * reals
+    return _per_lane(config) * (steps + (2 * interval + 1) * reals) + rows + interval * reals + 30
 
 
 def _carried_registers(problem: Problem, config: Config) -> int:
     """Registers for what chunks hand on: g, and the sums of each state."""
-    return _per_lane(config) * (1 + len(_weights(problem))) * problem["d_state"]
+    return _per_lane(config) * (1 + len(_weights(problem))) * planes(problem)
 
 
 def _is_smallest(config: Config) -> bool:
@@ -130,11 +140,10 @@ class _Backward(TritonVariant):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """Real states, and no more groups or chunks than a launch grid has blocks."""
+        """No more groups or chunks than a launch grid has blocks."""
         saved = int(problem.option("saved"))
         return (
             super().supports(problem)
-            and not problem.has("complex")
             and row_groups(problem) <= MOST_BLOCKS
             and (not saved or -(-problem["seqlen"] // saved) <= MOST_BLOCKS)
         )
@@ -146,7 +155,11 @@ class _Backward(TritonVariant):
             "exp": exp_choices(facts),
             "interval": _INTERVALS,
             "lanes": (facts.lanes,),
-            "states": tuple(size for size in (1, 2, 4) if size <= problem["d_state"]),
+            "states": tuple(
+                size
+                for size in ((1, 2) if problem.has("complex") else (1, 2, 4))
+                if size <= problem["d_state"]
+            ),
         }
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
@@ -164,6 +177,7 @@ class _Backward(TritonVariant):
         rows = variable_rows(problem)
         size = config.integer("states")
         groups = _groups(problem, config)
+        widths = [group.size * planes(problem) // problem["d_state"] for group in groups]
         looped = problem["d_state"] // size * size if self.carried else 0
         return {
             **scan_context(problem, config),
@@ -177,11 +191,10 @@ class _Backward(TritonVariant):
             "partial": problem.has("varlen") or problem["seqlen"] % interval != 0,
             "per_lane": _per_lane(config),
             "recomputes": _recomputes(problem, config),
-            "rows2": bool(rows) and any(group.size == 2 for group in groups),
+            "rows2": bool(rows) and 2 in widths,
             "rows4": bool(rows)
             and (
-                any(group.size == 4 for group in groups)
-                or (_recomputes(problem, config) and "B" in rows and problem["d_state"] >= 4)
+                4 in widths or (_recomputes(problem, config) and "B" in rows and planes(problem) >= 4)
             ),
             # The pass that recomputes states is a forward scan without outputs.
             "sequences": lambda outputs: ["u", "delta"],
@@ -190,7 +203,7 @@ class _Backward(TritonVariant):
             "state_sums": _state_sums(problem),
             "unroll": interval,
             "walked": _sequences(problem),
-            "weights": _weights(problem),
+            "weights": _transposed(problem),
         }
 
     def program(self, problem: Problem, config: Config) -> Program:
@@ -253,7 +266,7 @@ class _Backward(TritonVariant):
                 one_warp,
             )
         )
-        largest = dim * problem["d_state"]
+        largest = dim * planes(problem)
         launches.append(
             Launch(
                 "add_batches",
@@ -264,7 +277,7 @@ class _Backward(TritonVariant):
         )
         if rows:
             outer = sequence_batches(problem) * row_groups(problem)
-            pieces = -(-problem["seqlen"] * problem["d_state"] // _BLOCK)
+            pieces = -(-problem["seqlen"] * planes(problem) // _BLOCK)
             launches.append(
                 Launch(
                     "add_blocks",
@@ -303,19 +316,19 @@ class _Backward(TritonVariant):
 
     def _workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """A's columns; states between chunks; what each sequence sums over time, and each block over its channels."""
-        batch, dim, d_state = problem["batch"], problem["dim"], problem["d_state"]
-        found = [Workspace("weights", "fp32", (len(_weights(problem)) * d_state, dim))]
+        batch, dim, reals = problem["batch"], problem["dim"], planes(problem)
+        found = [Workspace("weights", "fp32", (len(_transposed(problem)) * problem["d_state"], dim))]
         if _recomputes(problem, config):
             found.append(Workspace("between", "fp32", state_slots(problem, config.integer("interval"))))
         carried = ["g"] if self.carried else []
         states = [*carried, *_state_sums(problem)]
-        found += [Workspace(f"{name}_parts", "fp32", (batch, d_state, dim)) for name in states]
+        found += [Workspace(f"{name}_parts", "fp32", (batch, reals, dim)) for name in states]
         found += [Workspace(f"{name}_parts", "fp32", (batch, dim)) for name in _channel_sums(problem)]
         rows = variable_rows(problem)
         if rows:
             outer = sequence_batches(problem)
             blocks = channel_blocks(problem, config.integer("block_d"))
-            found.append(Workspace("partial", "fp32", (outer, blocks, len(rows), problem["seqlen"], d_state)))
+            found.append(Workspace("partial", "fp32", (outer, blocks, len(rows), problem["seqlen"], reals)))
         return tuple(found)
 
 
@@ -360,14 +373,15 @@ class Looped(_Backward):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """Up to 256 states; more than 64 are too many for the pass that recomputes them."""
-        most = 256 if problem.option("saved") in _INTERVALS else 64
-        return super().supports(problem) and 1 <= problem["d_state"] <= most
+        """Up to 256 states; more than 64 reals are too many for the pass that recomputes them."""
+        if problem.option("saved") not in _INTERVALS and planes(problem) > _RECOMPUTED:
+            return False
+        return super().supports(problem) and 1 <= problem["d_state"] <= 256
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
         choices = dict(super().choices(problem, facts))
-        if problem["d_state"] > 64:
+        if planes(problem) > _RECOMPUTED:
             choices["interval"] = (int(problem.option("saved")),)
         return choices
 

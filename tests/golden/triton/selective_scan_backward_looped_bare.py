@@ -1,7 +1,7 @@
 # selective_scan backward, fp32: looped(block_d=64,exp=asm,interval=4,lanes=32,states=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 60dc461ee094dde2.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 13a136c7f0033c13.
 import triton
 import triton.language as tl
 
@@ -446,18 +446,18 @@ def selective_scan_backward(
             g_parts_n = g_parts + n * DIM
             dA_parts_n = dA_parts + n * DIM
             A0 = tl.load(weights_n + channels)
+            A1 = tl.load(weights_n + DIM + channels)
+            A2 = tl.load(weights_n + 2 * DIM + channels)
+            A3 = tl.load(weights_n + 3 * DIM + channels)
             h0_0 = tl.load(between_n + cells)
             g0 = tl.load(g_parts_n + channels)
             dA0 = tl.load(dA_parts_n + channels)
-            A1 = tl.load(weights_n + DIM + channels)
             h0_1 = tl.load(between_n + 16 + cells)
             g1 = tl.load(g_parts_n + DIM + channels)
             dA1 = tl.load(dA_parts_n + DIM + channels)
-            A2 = tl.load(weights_n + 2 * DIM + channels)
             h0_2 = tl.load(between_n + 32 + cells)
             g2 = tl.load(g_parts_n + 2 * DIM + channels)
             dA2 = tl.load(dA_parts_n + 2 * DIM + channels)
-            A3 = tl.load(weights_n + 3 * DIM + channels)
             h0_3 = tl.load(between_n + 48 + cells)
             g3 = tl.load(g_parts_n + 3 * DIM + channels)
             dA3 = tl.load(dA_parts_n + 3 * DIM + channels)

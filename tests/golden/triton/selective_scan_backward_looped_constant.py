@@ -1,7 +1,7 @@
 # selective_scan backward, fp32: looped(block_d=64,exp=asm,interval=4,lanes=32,states=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source f96f4ab071ff116e.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 79b79f9cfe3ab6c6.
 import triton
 import triton.language as tl
 
@@ -340,33 +340,33 @@ def selective_scan_backward(
             dB_parts_n = dB_parts + n * DIM
             dC_parts_n = dC_parts + n * DIM
             A0 = tl.load(weights_n + channels)
-            h0_0 = tl.load(between_n + cells)
             B0 = tl.load(weights_n + 16 * DIM + channels)
             C0 = tl.load(weights_n + 32 * DIM + channels)
+            A1 = tl.load(weights_n + DIM + channels)
+            B1 = tl.load(weights_n + 17 * DIM + channels)
+            C1 = tl.load(weights_n + 33 * DIM + channels)
+            A2 = tl.load(weights_n + 2 * DIM + channels)
+            B2 = tl.load(weights_n + 18 * DIM + channels)
+            C2 = tl.load(weights_n + 34 * DIM + channels)
+            A3 = tl.load(weights_n + 3 * DIM + channels)
+            B3 = tl.load(weights_n + 19 * DIM + channels)
+            C3 = tl.load(weights_n + 35 * DIM + channels)
+            h0_0 = tl.load(between_n + cells)
             g0 = tl.load(g_parts_n + channels)
             dA0 = tl.load(dA_parts_n + channels)
             dB0 = tl.load(dB_parts_n + channels)
             dC0 = tl.load(dC_parts_n + channels)
-            A1 = tl.load(weights_n + DIM + channels)
             h0_1 = tl.load(between_n + 16 + cells)
-            B1 = tl.load(weights_n + 17 * DIM + channels)
-            C1 = tl.load(weights_n + 33 * DIM + channels)
             g1 = tl.load(g_parts_n + DIM + channels)
             dA1 = tl.load(dA_parts_n + DIM + channels)
             dB1 = tl.load(dB_parts_n + DIM + channels)
             dC1 = tl.load(dC_parts_n + DIM + channels)
-            A2 = tl.load(weights_n + 2 * DIM + channels)
             h0_2 = tl.load(between_n + 32 + cells)
-            B2 = tl.load(weights_n + 18 * DIM + channels)
-            C2 = tl.load(weights_n + 34 * DIM + channels)
             g2 = tl.load(g_parts_n + 2 * DIM + channels)
             dA2 = tl.load(dA_parts_n + 2 * DIM + channels)
             dB2 = tl.load(dB_parts_n + 2 * DIM + channels)
             dC2 = tl.load(dC_parts_n + 2 * DIM + channels)
-            A3 = tl.load(weights_n + 3 * DIM + channels)
             h0_3 = tl.load(between_n + 48 + cells)
-            B3 = tl.load(weights_n + 19 * DIM + channels)
-            C3 = tl.load(weights_n + 35 * DIM + channels)
             g3 = tl.load(g_parts_n + 3 * DIM + channels)
             dA3 = tl.load(dA_parts_n + 3 * DIM + channels)
             dB3 = tl.load(dB_parts_n + 3 * DIM + channels)

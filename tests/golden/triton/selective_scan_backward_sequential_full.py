@@ -1,7 +1,7 @@
 # selective_scan backward, bf16: sequential(block_d=64,exp=asm,interval=4,lanes=32,states=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 467dcc1cbad1b201.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source bd25a02b31c74783.
 import triton
 import triton.language as tl
 
@@ -445,8 +445,8 @@ def selective_scan_backward(
         sum_g3 = zero
         sum_q3 = zero
         A0 = tl.load(weights + channels)
-        h0_0 = tl.load(between + cells)
         A1 = tl.load(weights + DIM + channels)
+        h0_0 = tl.load(between + cells)
         h0_1 = tl.load(between + 16 + cells)
         B0_0, B0_1 = row2(B, BLOCK_D)
         decay0_0 = exp2(delta0 * A0)
@@ -541,8 +541,8 @@ def selective_scan_backward(
         )
         tl.store(partial + place2, sums, mask=time + step2 < length)
         A0 = tl.load(weights + 2 * DIM + channels)
-        h0_0 = tl.load(between + 32 + cells)
         A1 = tl.load(weights + 3 * DIM + channels)
+        h0_0 = tl.load(between + 32 + cells)
         h0_1 = tl.load(between + 48 + cells)
         B0_0, B0_1 = row2(B + 2, BLOCK_D)
         decay0_0 = exp2(delta0 * A0)
@@ -637,8 +637,8 @@ def selective_scan_backward(
         )
         tl.store(partial + place2 + 2, sums, mask=time + step2 < length)
         A0 = tl.load(weights + 4 * DIM + channels)
-        h0_0 = tl.load(between + 64 + cells)
         A1 = tl.load(weights + 5 * DIM + channels)
+        h0_0 = tl.load(between + 64 + cells)
         h0_1 = tl.load(between + 80 + cells)
         B0_0, B0_1 = row2(B + 4, BLOCK_D)
         decay0_0 = exp2(delta0 * A0)
@@ -733,8 +733,8 @@ def selective_scan_backward(
         )
         tl.store(partial + place2 + 4, sums, mask=time + step2 < length)
         A0 = tl.load(weights + 6 * DIM + channels)
-        h0_0 = tl.load(between + 96 + cells)
         A1 = tl.load(weights + 7 * DIM + channels)
+        h0_0 = tl.load(between + 96 + cells)
         h0_1 = tl.load(between + 112 + cells)
         B0_0, B0_1 = row2(B + 6, BLOCK_D)
         decay0_0 = exp2(delta0 * A0)
@@ -829,8 +829,8 @@ def selective_scan_backward(
         )
         tl.store(partial + place2 + 6, sums, mask=time + step2 < length)
         A0 = tl.load(weights + 8 * DIM + channels)
-        h0_0 = tl.load(between + 128 + cells)
         A1 = tl.load(weights + 9 * DIM + channels)
+        h0_0 = tl.load(between + 128 + cells)
         h0_1 = tl.load(between + 144 + cells)
         B0_0, B0_1 = row2(B + 8, BLOCK_D)
         decay0_0 = exp2(delta0 * A0)
@@ -925,8 +925,8 @@ def selective_scan_backward(
         )
         tl.store(partial + place2 + 8, sums, mask=time + step2 < length)
         A0 = tl.load(weights + 10 * DIM + channels)
-        h0_0 = tl.load(between + 160 + cells)
         A1 = tl.load(weights + 11 * DIM + channels)
+        h0_0 = tl.load(between + 160 + cells)
         h0_1 = tl.load(between + 176 + cells)
         B0_0, B0_1 = row2(B + 10, BLOCK_D)
         decay0_0 = exp2(delta0 * A0)
@@ -1021,8 +1021,8 @@ def selective_scan_backward(
         )
         tl.store(partial + place2 + 10, sums, mask=time + step2 < length)
         A0 = tl.load(weights + 12 * DIM + channels)
-        h0_0 = tl.load(between + 192 + cells)
         A1 = tl.load(weights + 13 * DIM + channels)
+        h0_0 = tl.load(between + 192 + cells)
         h0_1 = tl.load(between + 208 + cells)
         B0_0, B0_1 = row2(B + 12, BLOCK_D)
         decay0_0 = exp2(delta0 * A0)
@@ -1117,8 +1117,8 @@ def selective_scan_backward(
         )
         tl.store(partial + place2 + 12, sums, mask=time + step2 < length)
         A0 = tl.load(weights + 14 * DIM + channels)
-        h0_0 = tl.load(between + 224 + cells)
         A1 = tl.load(weights + 15 * DIM + channels)
+        h0_0 = tl.load(between + 224 + cells)
         h0_1 = tl.load(between + 240 + cells)
         B0_0, B0_1 = row2(B + 14, BLOCK_D)
         decay0_0 = exp2(delta0 * A0)

@@ -1,7 +1,7 @@
-# selective_scan forward, fp32: sequential(block_d=128,exp=asm,num_warps=2,unroll=4)
+# selective_scan forward, fp32: sequential(block_d=128,exp=asm,num_warps=2,unroll=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_sequential.py.j2; source 5a2fd449630f70cf.
+# Rendered by ssmgen from templates/triton/selective_scan_sequential.py.j2; source 8c5c1d0046e6ee5b.
 import triton
 import triton.language as tl
 
@@ -54,12 +54,6 @@ def split4(tile, BLOCK_D: tl.constexpr):
     c0, c2 = tl.split(even)
     c1, c3 = tl.split(odd)
     return c0, c1, c2, c3
-
-
-@triton.jit
-def join4(c0, c1, c2, c3, BLOCK_D: tl.constexpr):
-    # The (BLOCK_D, 4) tile of these columns.
-    return tl.reshape(tl.join(tl.join(c0, c2), tl.join(c1, c3)), (BLOCK_D, 4))
 
 
 @triton.jit
@@ -158,12 +152,12 @@ def selective_scan(
     h29 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h30 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h31 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    steps = tl.arange(0, 4)[None, :]
-    for _ in range(seqlen // 4):
+    steps = tl.arange(0, 2)[None, :]
+    for _ in range(seqlen // 2):
         u_tile = tl.load(u[:, None] + steps)
-        u_0, u_1, u_2, u_3 = split4(u_tile, BLOCK_D)
+        u_0, u_1 = tl.split(u_tile)
         delta_tile = tl.load(delta[:, None] + steps)
-        delta_0, delta_1, delta_2, delta_3 = split4(delta_tile, BLOCK_D)
+        delta_0, delta_1 = tl.split(delta_tile)
         u_t = u_0
         delta_t = delta_0
         x = delta_t * u_t
@@ -336,183 +330,11 @@ def selective_scan(
         y1 *= 2.0
         B += 32
         C += 32
-        u_t = u_2
-        delta_t = delta_2
-        x = delta_t * u_t
-        B0, B1, B2, B3 = row4(B, BLOCK_D)
-        C0, C1, C2, C3 = row4(C, BLOCK_D)
-        re, im = exp_complex(delta_t, A0, turns0, rest0)
-        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
-        y2 = h0 * C0
-        y2 = tl.fma(-h1, C1, y2)
-        re, im = exp_complex(delta_t, A1, turns1, rest1)
-        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
-        y2 = tl.fma(h2, C2, y2)
-        y2 = tl.fma(-h3, C3, y2)
-        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
-        C4, C5, C6, C7 = row4(C + 4, BLOCK_D)
-        re, im = exp_complex(delta_t, A2, turns2, rest2)
-        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
-        y2 = tl.fma(h4, C4, y2)
-        y2 = tl.fma(-h5, C5, y2)
-        re, im = exp_complex(delta_t, A3, turns3, rest3)
-        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
-        y2 = tl.fma(h6, C6, y2)
-        y2 = tl.fma(-h7, C7, y2)
-        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
-        C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
-        re, im = exp_complex(delta_t, A4, turns4, rest4)
-        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
-        y2 = tl.fma(h8, C8, y2)
-        y2 = tl.fma(-h9, C9, y2)
-        re, im = exp_complex(delta_t, A5, turns5, rest5)
-        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
-        y2 = tl.fma(h10, C10, y2)
-        y2 = tl.fma(-h11, C11, y2)
-        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
-        C12, C13, C14, C15 = row4(C + 12, BLOCK_D)
-        re, im = exp_complex(delta_t, A6, turns6, rest6)
-        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
-        y2 = tl.fma(h12, C12, y2)
-        y2 = tl.fma(-h13, C13, y2)
-        re, im = exp_complex(delta_t, A7, turns7, rest7)
-        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
-        y2 = tl.fma(h14, C14, y2)
-        y2 = tl.fma(-h15, C15, y2)
-        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
-        C16, C17, C18, C19 = row4(C + 16, BLOCK_D)
-        re, im = exp_complex(delta_t, A8, turns8, rest8)
-        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
-        y2 = tl.fma(h16, C16, y2)
-        y2 = tl.fma(-h17, C17, y2)
-        re, im = exp_complex(delta_t, A9, turns9, rest9)
-        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
-        y2 = tl.fma(h18, C18, y2)
-        y2 = tl.fma(-h19, C19, y2)
-        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
-        C20, C21, C22, C23 = row4(C + 20, BLOCK_D)
-        re, im = exp_complex(delta_t, A10, turns10, rest10)
-        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
-        y2 = tl.fma(h20, C20, y2)
-        y2 = tl.fma(-h21, C21, y2)
-        re, im = exp_complex(delta_t, A11, turns11, rest11)
-        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
-        y2 = tl.fma(h22, C22, y2)
-        y2 = tl.fma(-h23, C23, y2)
-        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
-        C24, C25, C26, C27 = row4(C + 24, BLOCK_D)
-        re, im = exp_complex(delta_t, A12, turns12, rest12)
-        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
-        y2 = tl.fma(h24, C24, y2)
-        y2 = tl.fma(-h25, C25, y2)
-        re, im = exp_complex(delta_t, A13, turns13, rest13)
-        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
-        y2 = tl.fma(h26, C26, y2)
-        y2 = tl.fma(-h27, C27, y2)
-        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
-        C28, C29, C30, C31 = row4(C + 28, BLOCK_D)
-        re, im = exp_complex(delta_t, A14, turns14, rest14)
-        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
-        y2 = tl.fma(h28, C28, y2)
-        y2 = tl.fma(-h29, C29, y2)
-        re, im = exp_complex(delta_t, A15, turns15, rest15)
-        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
-        y2 = tl.fma(h30, C30, y2)
-        y2 = tl.fma(-h31, C31, y2)
-        y2 *= 2.0
-        B += 32
-        C += 32
-        u_t = u_3
-        delta_t = delta_3
-        x = delta_t * u_t
-        B0, B1, B2, B3 = row4(B, BLOCK_D)
-        C0, C1, C2, C3 = row4(C, BLOCK_D)
-        re, im = exp_complex(delta_t, A0, turns0, rest0)
-        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
-        y3 = h0 * C0
-        y3 = tl.fma(-h1, C1, y3)
-        re, im = exp_complex(delta_t, A1, turns1, rest1)
-        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
-        y3 = tl.fma(h2, C2, y3)
-        y3 = tl.fma(-h3, C3, y3)
-        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
-        C4, C5, C6, C7 = row4(C + 4, BLOCK_D)
-        re, im = exp_complex(delta_t, A2, turns2, rest2)
-        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
-        y3 = tl.fma(h4, C4, y3)
-        y3 = tl.fma(-h5, C5, y3)
-        re, im = exp_complex(delta_t, A3, turns3, rest3)
-        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
-        y3 = tl.fma(h6, C6, y3)
-        y3 = tl.fma(-h7, C7, y3)
-        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
-        C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
-        re, im = exp_complex(delta_t, A4, turns4, rest4)
-        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
-        y3 = tl.fma(h8, C8, y3)
-        y3 = tl.fma(-h9, C9, y3)
-        re, im = exp_complex(delta_t, A5, turns5, rest5)
-        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
-        y3 = tl.fma(h10, C10, y3)
-        y3 = tl.fma(-h11, C11, y3)
-        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
-        C12, C13, C14, C15 = row4(C + 12, BLOCK_D)
-        re, im = exp_complex(delta_t, A6, turns6, rest6)
-        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
-        y3 = tl.fma(h12, C12, y3)
-        y3 = tl.fma(-h13, C13, y3)
-        re, im = exp_complex(delta_t, A7, turns7, rest7)
-        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
-        y3 = tl.fma(h14, C14, y3)
-        y3 = tl.fma(-h15, C15, y3)
-        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
-        C16, C17, C18, C19 = row4(C + 16, BLOCK_D)
-        re, im = exp_complex(delta_t, A8, turns8, rest8)
-        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
-        y3 = tl.fma(h16, C16, y3)
-        y3 = tl.fma(-h17, C17, y3)
-        re, im = exp_complex(delta_t, A9, turns9, rest9)
-        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
-        y3 = tl.fma(h18, C18, y3)
-        y3 = tl.fma(-h19, C19, y3)
-        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
-        C20, C21, C22, C23 = row4(C + 20, BLOCK_D)
-        re, im = exp_complex(delta_t, A10, turns10, rest10)
-        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
-        y3 = tl.fma(h20, C20, y3)
-        y3 = tl.fma(-h21, C21, y3)
-        re, im = exp_complex(delta_t, A11, turns11, rest11)
-        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
-        y3 = tl.fma(h22, C22, y3)
-        y3 = tl.fma(-h23, C23, y3)
-        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
-        C24, C25, C26, C27 = row4(C + 24, BLOCK_D)
-        re, im = exp_complex(delta_t, A12, turns12, rest12)
-        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
-        y3 = tl.fma(h24, C24, y3)
-        y3 = tl.fma(-h25, C25, y3)
-        re, im = exp_complex(delta_t, A13, turns13, rest13)
-        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
-        y3 = tl.fma(h26, C26, y3)
-        y3 = tl.fma(-h27, C27, y3)
-        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
-        C28, C29, C30, C31 = row4(C + 28, BLOCK_D)
-        re, im = exp_complex(delta_t, A14, turns14, rest14)
-        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
-        y3 = tl.fma(h28, C28, y3)
-        y3 = tl.fma(-h29, C29, y3)
-        re, im = exp_complex(delta_t, A15, turns15, rest15)
-        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
-        y3 = tl.fma(h30, C30, y3)
-        y3 = tl.fma(-h31, C31, y3)
-        y3 *= 2.0
-        B += 32
-        C += 32
-        tl.store(out[:, None] + steps, join4(y0, y1, y2, y3, BLOCK_D))
-        u += 4
-        delta += 4
-        out += 4
-    for _ in range(seqlen % 4):
+        tl.store(out[:, None] + steps, tl.join(y0, y1))
+        u += 2
+        delta += 2
+        out += 2
+    for _ in range(seqlen % 2):
         u_t = tl.load(u)
         delta_t = tl.load(delta)
         x = delta_t * u_t
