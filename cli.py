@@ -48,7 +48,7 @@ Dtype = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="fp32, bf16, fp16 or fp64; cauchy_mult takes the complex one.",
+        help="fp32, bf16, fp16 or fp64, of linear_scan also c64 and c128; cauchy_mult takes the complex one.",
         show_default="fp32; bf16 on a GPU",
         rich_help_panel="Problem",
     ),

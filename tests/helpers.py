@@ -9,9 +9,9 @@ from ssmgen.config import Config
 from ssmgen.kernels import interface
 from ssmgen.kernels.oracle import expected, relative_error, sample
 from ssmgen.problem import Option, Problem
-from ssmgen.targets import Target
+from ssmgen.targets import Target, target
 
-__all__ = ["GPU", "ON_GPU", "is_left_to_the_reference", "make_problem", "run_config"]
+__all__ = ["GPU", "ON_GPU", "defaults", "is_left_to_the_reference", "make_problem", "run_config"]
 
 GPU = "hip" if torch.version.hip else "cuda"
 # A parameter of tests that take the name of a target.
@@ -51,20 +51,27 @@ def is_left_to_the_reference(problem: Problem, language: str) -> bool:
     return problem.has("saved") and problem.option("saved") not in (16, 32, 64, 128)
 
 
+def defaults(problem: Problem, name: str = "cpu") -> list[Config]:
+    """The defaults of a target's variants; a variant whose rules leave out every config on this machine has none."""
+    space = target(name).space(problem)
+    chosen = [variant.default(problem, space.facts) for variant in space.variants]
+    return [config for config in chosen if space.configs[config.variant]]
+
+
 def run_config(
-    target: Target, problem: Problem, config: Config, *, seed: int = 0, harsh: bool = False
+    place: Target, problem: Problem, config: Config, *, seed: int = 0, harsh: bool = False
 ) -> dict[str, float]:
     """Relative error of each output of one config, against the float64 reference; outputs start as NaN."""
-    space = target.space(problem)
-    kernel = target.compile(space.check(config), problem, config)
-    inputs = sample(problem, seed, target.device, harsh=harsh)
+    space = place.space(problem)
+    kernel = place.compile(space.check(config), problem, config)
+    inputs = sample(problem, seed, place.device, harsh=harsh)
     tensors: list[torch.Tensor] = []
     outputs: dict[str, torch.Tensor] = {}
     for operand in interface(problem.op).operands(problem):
         if operand.output:
-            outputs[operand.name] = operand.allocate(target.device).fill_(float("nan"))
+            outputs[operand.name] = operand.allocate(place.device).fill_(float("nan"))
         tensors.append(outputs[operand.name] if operand.output else inputs[operand.name])
     kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
-    target.synchronize()
+    place.synchronize()
     wanted = expected(problem, inputs)
     return {name: relative_error(outputs[name], wanted[name]) for name in wanted}

@@ -94,7 +94,7 @@ def test_sizes_that_an_op_does_not_take_are_mentioned() -> None:
         (("show", "linear_scan", "--target", "reference"), "choose another with --target"),
         (("show", "linear_scan", "--target", "cpu", "--stage", "ptx"), "source"),
         (("show", "linear_scan", "--target", "cpu", "--dtype", "fp23"), "fp32"),
-        (("show", "linear_scan", "--target", "cpu", "--dtype", "c64"), "takes the dtypes fp32"),
+        (("show", "selective_scan", "--target", "cpu", "--dtype", "c64"), "takes the dtypes fp32"),
         (("show", "linear_scan", "--target", "cpu", "--option", "z"), "unknown option of linear_scan 'z'"),
         (("show", "linear_scan", "--target", "cpu", "--option", "layout=row"), "one of time, channel"),
         (("show", "linear_scan", "--target", "cpu", "--config", "channels("), "is not a config"),

@@ -157,13 +157,14 @@ def state_slots(problem: Problem, interval: int) -> tuple[int, int, int, int]:
 class LinearScan(Interface):
     """Operands of the linear scan: a, b, out (batch, dim, seqlen) in one layout, initial_state (batch, dim).
 
-    Backward takes a, h (what forward wrote), initial_state and dout, and writes da, db and dinitial_state.
+    Backward takes a, h (what forward wrote), initial_state and dout, and writes da, db and dinitial_state. All may be
+    complex; a gradient is then that of the real and of the imaginary part.
     """
 
     op = "linear_scan"
     formula = ("h_t = a_t h_{t-1} + b_t",)
     dims = {"batch": 1, "dim": 1536, "seqlen": 2048}
-    dtypes = _REAL
+    dtypes = (*_REAL, "c64", "c128")
     options = {"initial_state": (False, True), "layout": ("time", "channel"), "reverse": (False, True)}
 
     def operands(self, problem: Problem) -> tuple[Operand, ...]:

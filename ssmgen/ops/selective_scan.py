@@ -81,8 +81,7 @@ def selective_scan(
     `h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t`, `y_t = C_t . h_t + D u_t`, `out = y * silu(z)`, where delta is
     first replaced by `softplus(delta + delta_bias)` when asked. The state is kept and summed in float32, or in float64
     for float64 inputs; what is stored in half precision is rounded to it, and overflows to infinity. Differentiable in
-    every tensor. On the CPU gradients have kernels of their own, which give the same bits every time; elsewhere, and
-    for complex or packed sequences everywhere, the reference gives them.
+    every tensor, by kernels that give the same bits every time.
 
     With a complex A the states are complex, one of each conjugate pair, and `y_t = 2 Re(C_t . h_t) + D u_t`.
 

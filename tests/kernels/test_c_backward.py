@@ -10,7 +10,7 @@ from ssmgen.kernels import interface
 from ssmgen.kernels.oracle import sample, tolerance
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import target
-from tests.helpers import make_problem, run_config
+from tests.helpers import defaults, make_problem, run_config
 
 _NAMES = ("D", "z", "delta_bias", "softplus", "initial_state", "last_state")
 EVERYTHING: dict[str, Option] = dict.fromkeys(_NAMES, True)
@@ -40,7 +40,9 @@ PROBLEMS = {
     "fp64": problem("fp64", **EVERYTHING),
     "complex": problem(complex=True),
     "complex everything": problem(complex=True, groups=3, d_state=5, **EVERYTHING),
-    "complex constant": problem(complex=True, B="constant", C="constant", d_state=3, layout="channel", **EVERYTHING),
+    "complex constant": problem(
+        complex=True, B="constant", C="constant", d_state=3, layout="channel", **EVERYTHING
+    ),
     "complex constant B": problem("bf16", complex=True, B="constant", d_state=4, saved=16, z=True),
     "complex constant C": problem("fp64", complex=True, C="constant", d_state=4, dim=131, saved=64),
     "complex packed": problem(complex=True, batch=3, varlen=True, d_state=7, **EVERYTHING),
@@ -62,12 +64,10 @@ PROBLEMS |= {
     "linear bf16": linear("bf16", seqlen=133, **STATE),
     "linear fp16": linear("fp16", seqlen=133, reverse=True),
     "linear fp64": linear("fp64", seqlen=133, **STATE),
+    "linear complex": linear("c64", seqlen=601, **STATE),
+    "linear complex channel": linear("c64", seqlen=300, reverse=True, layout="channel", **STATE),
+    "linear complex double": linear("c128", seqlen=300, layout="channel"),
 }
-
-
-def defaults(problem: Problem) -> list[Config]:
-    cpu = target("cpu")
-    return [variant.default(problem, cpu.facts) for variant in cpu.space(problem).variants]
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -91,7 +91,7 @@ def test_forward_saves_the_states_that_backward_needs(options: dict[str, Option]
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["everything", "grouped", "fp64", "complex everything", "linear state", "linear channel reverse"],
+    ["everything", "grouped", "fp64", "complex everything", "linear state", "linear complex"],
 )
 def test_every_config_agrees_with_float64(name: str) -> None:
     for configs in target("cpu").space(PROBLEMS[name]).configs.values():

@@ -16,7 +16,7 @@ from ssmgen.kernels import interface, variants
 from ssmgen.kernels.oracle import expected, relative_error, sample, tolerance
 from ssmgen.problem import Problem
 from ssmgen.targets import target
-from tests.helpers import make_problem, run_config
+from tests.helpers import defaults, make_problem, run_config
 
 EVERYTHING = {"D": True, "z": True, "delta_bias": True, "softplus": True, "last_state": True}
 # Blocks of 16 or 8 channels, tiles of 64 steps, groups of 8 or 4 states: none of these sizes is a multiple.
@@ -52,12 +52,6 @@ OTHERS = {
     "poles c128": make_problem("cauchy_mult", "c128", rows=3, poles=7, nodes=61, symmetric=False),
 }
 PROBLEMS = SCANS | OTHERS
-
-
-def defaults(problem: Problem) -> list[Config]:
-    cpu = target("cpu")
-    configs = [variant.default(problem, cpu.facts) for variant in cpu.space(problem).variants]
-    return [config for config in configs if config in cpu.space(problem)]
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

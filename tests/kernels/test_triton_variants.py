@@ -109,13 +109,21 @@ def test_selective_scans_agree_on_hard_operands(
 @pytest.mark.parametrize(
     ("name", "seqlen"), [("sequential", 19), ("sequential", 1), ("associative", 67), ("chunked", 67)]
 )
-@pytest.mark.parametrize("initial_state", [False, True])
+@pytest.mark.parametrize(("dtype", "initial_state"), [("fp32", False), ("fp32", True), ("c64", True)])
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_linear_scans_agree_with_float64(
-    place: Target, name: str, seqlen: int, reverse: bool, layout: str, initial_state: bool, direction: str
+    place: Target,
+    name: str,
+    seqlen: int,
+    reverse: bool,
+    layout: str,
+    dtype: str,
+    initial_state: bool,
+    direction: str,
 ) -> None:
     options: dict[str, Option] = {"layout": layout, "reverse": reverse, "initial_state": initial_state}
-    problem = make_problem("linear_scan", direction=direction, batch=2, dim=3, seqlen=seqlen, **options)
+    sizes: dict[str, Option] = {"batch": 2, "dim": 3, "seqlen": seqlen}
+    problem = make_problem("linear_scan", dtype, direction=direction, **sizes, **options)
     check(place, problem, name, harsh=reverse)
 
 
@@ -143,7 +151,16 @@ BACKWARD: tuple[dict[str, Option], ...] = (
     {"layout": "time", "saved": 0, **PACKED},
     {"layout": "channel", "saved": 4, "complex": True},
     {"layout": "time", "saved": 8, "complex": True, "d_state": 3, **EVERYTHING},
-    {"layout": "time", "saved": 16, "complex": True, "batch": 1, "seqlen": 19, "z": True, "dim": 6, "groups": 2},
+    {
+        "layout": "time",
+        "saved": 16,
+        "complex": True,
+        "batch": 1,
+        "seqlen": 19,
+        "z": True,
+        "dim": 6,
+        "groups": 2,
+    },
     {"layout": "channel", "saved": 2, "complex": True, "B": "constant", "d_state": 1, **EVERYTHING},
     {"layout": "time", "saved": 4, "complex": True, "C": "constant", **EVERYTHING},
     {"layout": "channel", "saved": 0, "complex": True, **PACKED},
@@ -221,6 +238,7 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
         ("selective_scan", "fp32"),
         ("selective_scan", "bf16"),
         ("linear_scan", "fp16"),
+        ("linear_scan", "c64"),
         ("cauchy_mult", "c64"),
     ]:
         for _ in range(8):

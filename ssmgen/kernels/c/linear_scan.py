@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
-from ssmgen.dtypes import accumulate
+from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES, is_descending
 from ssmgen.kernels.program import Program, Workspace
@@ -43,8 +43,8 @@ class _LinearScan(Variant):
     language = "c"
 
     def supports(self, problem: Problem) -> bool:
-        """Every option, of real numbers."""
-        return problem.direction == self.direction and problem.dtype not in ("c64", "c128")
+        """Every option of one direction."""
+        return problem.direction == self.direction
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """Scratch memory: none, unless a variant needs it."""
@@ -58,6 +58,7 @@ class _LinearScan(Variant):
             **dict(problem.options),
             **dict(config.params),
             "backward": problem.direction == "backward",
+            "complex": dtype(problem.dtype).is_complex,
             "carried": "h" if problem.direction == "forward" else "g",
             "descending": is_descending(problem),
             "function": problem.function,

@@ -71,7 +71,7 @@ def masks(problem: Problem, masked: bool) -> dict[str, object]:
         "masked": masked,
         "mask": ", mask=inside" if masked else "",
         "tile_mask": ", mask=inside[:, None]" if masked else "",
-        "widen": "" if problem.dtype == "fp32" else ".to(tl.float32)",
+        "widen": "" if problem.dtype in ("fp32", "c64") else ".to(tl.float32)",
     }
 
 

@@ -31,9 +31,8 @@ class _LinearScan(TritonVariant):
     interface = INTERFACES["linear_scan"]
 
     def supports(self, problem: Problem) -> bool:
-        """Real numbers, and as many channels as a launch grid covers with the narrowest blocks."""
-        real = problem.dtype != "c64"
-        return super().supports(problem) and real and problem["dim"] <= 16 * MOST_BLOCKS
+        """As many channels as a launch grid covers with the narrowest blocks."""
+        return super().supports(problem) and problem["dim"] <= 16 * MOST_BLOCKS
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """The launches for these sizes; one, unless a variant makes more."""
@@ -63,6 +62,7 @@ class _LinearScan(TritonVariant):
             "added": "dout" if backward else "b",
             "backward": backward,
             "carried": "g" if backward else "h",
+            "complex": _is_complex(problem),
             "descending": is_descending(problem),
             "function": problem.function,
             "reads": lambda outputs: _reads(problem, outputs),
@@ -70,6 +70,11 @@ class _LinearScan(TritonVariant):
             **masks(problem, _is_masked(problem, config)),
             "parameters": parameters(self.launches(problem, config)),
         }
+
+
+def _is_complex(problem: Problem) -> bool:
+    """Whether every number is a pair of reals."""
+    return problem.dtype == "c64"
 
 
 def _reads(problem: Problem, outputs: bool) -> list[str]:
@@ -113,7 +118,14 @@ def _options(config: Config) -> tuple[tuple[str, int], ...]:
 def _steps(problem: Problem) -> tuple[int, ...]:
     """Eight steps, or four where those fill the 16 bytes that a lane loads: a wider tile is shared by lanes."""
     # On sm_90, in fp32 along time: 2.6 issue slots per step with four, 13 with eight and their shuffles.
-    return (4, 8, 2) if problem.option("layout") == "time" and problem.dtype == "fp32" else (8, 4, 2)
+    wide = problem.option("layout") == "time" and problem.dtype in ("fp32", "c64")
+    wanted = (4, 8, 2) if wide else (8, 4, 2)
+    # A step of complex numbers is two columns of a tile.
+    return tuple(steps // 2 if _is_complex(problem) else steps for steps in wanted)
+
+
+def _unrolls(problem: Problem) -> tuple[int, ...]:
+    return (1, 2, 4) if _is_complex(problem) else (1, 2, 4, 8)
 
 
 _LANES = Rule(
@@ -144,7 +156,7 @@ class Sequential(_LinearScan):
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"block_d": (32, 64, 128, 256), "num_warps": (1, 2, 4), "unroll": (1, 2, 4, 8)}
+        return {"block_d": (32, 64, 128, 256), "num_warps": (1, 2, 4), "unroll": _unrolls(problem)}
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
         """Narrow blocks, so that there are many, and loads in flight for several steps."""
@@ -170,7 +182,7 @@ class Chunked(_LinearScan):
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"block_d": (32, 64, 128), "chunk": CHUNKS, "num_warps": (1,), "unroll": (2, 4, 8)}
+        return {"block_d": (32, 64, 128), "chunk": CHUNKS, "num_warps": (1,), "unroll": _unrolls(problem)[1:]}
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
         """Chunks of a few hundred steps."""
@@ -178,7 +190,8 @@ class Chunked(_LinearScan):
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """The final state and the decay of every chunk but the last."""
-        shape = (problem["batch"], chunk_count(problem, config) - 1, problem["dim"])
+        parts = 2 if _is_complex(problem) else 1
+        shape = (problem["batch"], chunk_count(problem, config) - 1, parts, problem["dim"])
         return (Workspace("ends", "fp32", shape), Workspace("decays", "fp32", shape))
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:

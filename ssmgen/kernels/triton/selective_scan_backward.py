@@ -35,7 +35,8 @@ from ssmgen.problem import Problem
 __all__ = ["SCANS"]
 
 _INTERVALS = (2, 4, 8)
-_RECOMPUTED = 64  # reals of a channel's states in the pass that recomputes them, which holds them in registers
+# Reals of a channel's states in the pass that recomputes them, which holds them in registers.
+_RECOMPUTED = 64
 _BLOCK = 1024  # elements that one program of the passes which add programs up owns
 
 
@@ -66,7 +67,12 @@ def _transposed(problem: Problem) -> list[str]:
     """The rows of weights by channel: for each of these names one for each state."""
     if not problem.has("complex"):
         return _weights(problem)
-    return ["A", "turns", "rest", *(f"{name}_{part}" for name in _weights(problem)[1:] for part in ("re", "im"))]
+    return [
+        "A",
+        "turns",
+        "rest",
+        *(f"{name}_{part}" for name in _weights(problem)[1:] for part in ("re", "im")),
+    ]
 
 
 def _state_sums(problem: Problem) -> list[str]:
@@ -193,9 +199,7 @@ class _Backward(TritonVariant):
             "recomputes": _recomputes(problem, config),
             "rows2": bool(rows) and 2 in widths,
             "rows4": bool(rows)
-            and (
-                4 in widths or (_recomputes(problem, config) and "B" in rows and planes(problem) >= 4)
-            ),
+            and (4 in widths or (_recomputes(problem, config) and "B" in rows and planes(problem) >= 4)),
             # The pass that recomputes states is a forward scan without outputs.
             "sequences": lambda outputs: ["u", "delta"],
             "sizes": sorted({group.size for group in groups}, reverse=True),

@@ -1,6 +1,6 @@
 // linear_scan backward, fp32: channels(lanes=8,tile=16)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 65592e2de350f48b.
+// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 744992d3901d7f25.
 #include <stdint.h>
 #include <string.h>
 
@@ -126,8 +126,8 @@ static void scan_block(const struct linear_scan_backward_args *args, int64_t b, 
             before[0] = initial;
         }
         for (int64_t t = steps - 1; t >= 0; t--) {
-            db_t[t] += g;
-            before[t] *= db_t[t];
+            db_t[t] = db_t[t] + g;
+            before[t] = before[t] * db_t[t];
             g = a_t[t] * db_t[t];
         }
         store_tile(db_0 + t0, args->db_stride_dim, db_t, channels, steps);

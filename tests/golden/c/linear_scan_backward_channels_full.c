@@ -1,6 +1,6 @@
 // linear_scan backward, bf16: channels(lanes=16,tile=16)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 97c6fa35fb06c8b7.
+// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 8183885ae9ac41f8.
 #include <stdint.h>
 #include <string.h>
 
@@ -110,8 +110,8 @@ static void scan_block(const struct linear_scan_backward_args *args, int64_t b, 
             before[steps - 1] = initial;
         }
         for (int64_t t = 0; t < steps; t++) {
-            db_t[t] += g;
-            before[t] *= db_t[t];
+            db_t[t] = db_t[t] + g;
+            before[t] = before[t] * db_t[t];
             g = a_t[t] * db_t[t];
         }
         store_tile(db_0 + t0 * args->db_stride_seqlen, args->db_stride_seqlen, db_t, channels, steps);

@@ -1,6 +1,6 @@
 // linear_scan backward, fp32: chunked(chunk=256,lanes=16,tile=64)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 351f7d64ece8749c.
+// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source d0975ee7de53109b.
 #include <stdint.h>
 #include <string.h>
 
@@ -104,7 +104,7 @@ static void store_tile(float *x, int64_t stride, const floats *tile, int64_t cha
     }
 }
 
-enum { CHUNK = 256 };
+enum { CHUNK = 256, NUMBER = LANES };
 
 static inline floats choose(ints mask, floats x, floats y)
 {
@@ -125,11 +125,11 @@ static void end_of_chunk(const struct linear_scan_backward_args *args, int64_t b
         load_tile(dout_t, dout_0 + t0, args->dout_stride_dim, channels, steps);
         for (int64_t t = steps - 1; t >= 0; t--) {
             g = a_t[t] * (dout_t[t] + g);
-            decay *= a_t[t];
+            decay = a_t[t] * decay;
         }
     }
     memcpy(end, &g, sizeof g);
-    memcpy(end + LANES, &decay, sizeof decay);
+    memcpy(end + NUMBER, &decay, sizeof decay);
 }
 
 // A chunk from what is carried to its start, which the ends of the `preceding` chunks add up to.
@@ -144,8 +144,9 @@ static void scan_chunk(const struct linear_scan_backward_args *args, int64_t b, 
     floats g = {0}, initial = {0};
     for (int64_t c = 0; c < preceding; c++) {
         floats end[2];
-        memcpy(end, ends + c * 2 * LANES, sizeof end);
-        g = choose(g == 0, end[0], end[1] * g + end[0]); // the decay of a growing system may be infinite
+        memcpy(end, ends + c * 2 * NUMBER, sizeof end);
+        // The decay of a growing system may be infinite.
+        g = choose(g == 0, end[0], end[1] * g + end[0]);
     }
     for (int64_t t0 = first + (last - first - 1) / TILE * TILE; t0 >= first; t0 -= TILE) {
         const int64_t steps = last - t0 < TILE ? last - t0 : TILE;
@@ -160,8 +161,8 @@ static void scan_chunk(const struct linear_scan_backward_args *args, int64_t b, 
             before[0] = initial;
         }
         for (int64_t t = steps - 1; t >= 0; t--) {
-            db_t[t] += g;
-            before[t] *= db_t[t];
+            db_t[t] = db_t[t] + g;
+            before[t] = before[t] * db_t[t];
             g = a_t[t] * db_t[t];
         }
         store_tile(db_0 + t0, args->db_stride_dim, db_t, channels, steps);
@@ -177,16 +178,16 @@ void linear_scan_backward(const struct linear_scan_backward_args *args)
     for (int64_t item = 0; item < args->batch * blocks * (chunks - 1); item++) {
         const int64_t task = item / (chunks - 1), chunk = item % (chunks - 1), d0 = task % blocks * LANES;
         const int64_t channels = args->dim - d0 < LANES ? args->dim - d0 : LANES;
-        float *ends = args->ends + task * (chunks - 1) * 2 * LANES;
+        float *ends = args->ends + task * (chunks - 1) * 2 * NUMBER;
         const int64_t first = (chunks - 1 - chunk) * CHUNK;
         const int64_t last = args->seqlen - first < CHUNK ? args->seqlen : first + CHUNK;
-        end_of_chunk(args, task / blocks, d0, channels, first, last, ends + chunk * 2 * LANES);
+        end_of_chunk(args, task / blocks, d0, channels, first, last, ends + chunk * 2 * NUMBER);
     }
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t item = 0; item < args->batch * blocks * chunks; item++) {
         const int64_t task = item / chunks, chunk = item % chunks, d0 = task % blocks * LANES;
         const int64_t channels = args->dim - d0 < LANES ? args->dim - d0 : LANES;
-        float *ends = args->ends + task * (chunks - 1) * 2 * LANES;
+        float *ends = args->ends + task * (chunks - 1) * 2 * NUMBER;
         const int64_t first = (chunks - 1 - chunk) * CHUNK;
         const int64_t last = args->seqlen - first < CHUNK ? args->seqlen : first + CHUNK;
         scan_chunk(args, task / blocks, d0, channels, first, last, ends, chunk);

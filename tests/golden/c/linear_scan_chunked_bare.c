@@ -1,6 +1,6 @@
 // linear_scan forward, fp32: chunked(chunk=256,lanes=16,tile=64)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 999caeac5d60695e.
+// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 3d75a9249cd93ff9.
 #include <stdint.h>
 #include <string.h>
 
@@ -100,7 +100,7 @@ static void store_tile(float *x, int64_t stride, const floats *tile, int64_t cha
     }
 }
 
-enum { CHUNK = 256 };
+enum { CHUNK = 256, NUMBER = LANES };
 
 static inline floats choose(ints mask, floats x, floats y)
 {
@@ -121,11 +121,11 @@ static void end_of_chunk(const struct linear_scan_args *args, int64_t b, int64_t
         load_tile(b_t, b_0 + t0, args->b_stride_dim, channels, steps);
         for (int64_t t = 0; t < steps; t++) {
             h = a_t[t] * h + b_t[t];
-            decay *= a_t[t];
+            decay = a_t[t] * decay;
         }
     }
     memcpy(end, &h, sizeof h);
-    memcpy(end + LANES, &decay, sizeof decay);
+    memcpy(end + NUMBER, &decay, sizeof decay);
 }
 
 // A chunk from what is carried to its start, which the ends of the `preceding` chunks add up to.
@@ -138,8 +138,9 @@ static void scan_chunk(const struct linear_scan_args *args, int64_t b, int64_t d
     floats h = {0};
     for (int64_t c = 0; c < preceding; c++) {
         floats end[2];
-        memcpy(end, ends + c * 2 * LANES, sizeof end);
-        h = choose(h == 0, end[0], end[1] * h + end[0]); // the decay of a growing system may be infinite
+        memcpy(end, ends + c * 2 * NUMBER, sizeof end);
+        // The decay of a growing system may be infinite.
+        h = choose(h == 0, end[0], end[1] * h + end[0]);
     }
     for (int64_t t0 = first; t0 < last; t0 += TILE) {
         const int64_t steps = last - t0 < TILE ? last - t0 : TILE;
@@ -160,16 +161,16 @@ void linear_scan(const struct linear_scan_args *args)
     for (int64_t item = 0; item < args->batch * blocks * (chunks - 1); item++) {
         const int64_t task = item / (chunks - 1), chunk = item % (chunks - 1), d0 = task % blocks * LANES;
         const int64_t channels = args->dim - d0 < LANES ? args->dim - d0 : LANES;
-        float *ends = args->ends + task * (chunks - 1) * 2 * LANES;
+        float *ends = args->ends + task * (chunks - 1) * 2 * NUMBER;
         const int64_t first = chunk * CHUNK;
         const int64_t last = args->seqlen - first < CHUNK ? args->seqlen : first + CHUNK;
-        end_of_chunk(args, task / blocks, d0, channels, first, last, ends + chunk * 2 * LANES);
+        end_of_chunk(args, task / blocks, d0, channels, first, last, ends + chunk * 2 * NUMBER);
     }
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t item = 0; item < args->batch * blocks * chunks; item++) {
         const int64_t task = item / chunks, chunk = item % chunks, d0 = task % blocks * LANES;
         const int64_t channels = args->dim - d0 < LANES ? args->dim - d0 : LANES;
-        float *ends = args->ends + task * (chunks - 1) * 2 * LANES;
+        float *ends = args->ends + task * (chunks - 1) * 2 * NUMBER;
         const int64_t first = chunk * CHUNK;
         const int64_t last = args->seqlen - first < CHUNK ? args->seqlen : first + CHUNK;
         scan_chunk(args, task / blocks, d0, channels, first, last, ends, chunk);

@@ -1,6 +1,6 @@
 # linear_scan backward, fp32: associative(block_d=1,block_l=256,num_warps=1)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_associative.py.j2; source 534c75f1df415835.
+# Rendered by ssmgen from templates/triton/linear_scan_associative.py.j2; source 4aaac88c92c9fd05.
 import triton
 import triton.language as tl
 
@@ -61,9 +61,10 @@ def linear_scan_backward(
         db_offsets = channels[:, None] * db_stride_dim + time
         tl.store(db + db_offsets, db_tile, mask=present)
         step = (seqlen - 1 - (start + within + 1)).to(tl.int64)
-        h_offsets = channels[:, None] * h_stride_dim + step
         further = present & (start + within + 1 < seqlen)
+        h_offsets = channels[:, None] * h_stride_dim + step
         h_tile = tl.load(h + h_offsets, mask=further, other=0.0)
+        da_tile = db_tile * h_tile
         da_offsets = channels[:, None] * da_stride_dim + time
-        tl.store(da + da_offsets, db_tile * h_tile, mask=present)
+        tl.store(da + da_offsets, da_tile, mask=present)
         g = tl.reduce(tl.where(within == BLOCK_L - 1, db_tile, 0.0), 1, add)

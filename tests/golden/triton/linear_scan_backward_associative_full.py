@@ -1,6 +1,6 @@
 # linear_scan backward, bf16: associative(block_d=8,block_l=256,num_warps=4)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_associative.py.j2; source dfbe963468791e3c.
+# Rendered by ssmgen from templates/triton/linear_scan_associative.py.j2; source 5811c2e9776b5802.
 import triton
 import triton.language as tl
 
@@ -65,15 +65,17 @@ def linear_scan_backward(
         db_offsets = channels[:, None] + time * db_stride_seqlen
         tl.store(db + db_offsets, db_tile, mask=present)
         step = (start + within + 1).to(tl.int64)
-        h_offsets = channels[:, None] + step * h_stride_seqlen
         further = present & (start + within + 1 < seqlen)
+        h_offsets = channels[:, None] + step * h_stride_seqlen
         h_tile = tl.load(h + h_offsets, mask=further, other=0.0).to(tl.float32)
         last = start + within + 1 == seqlen
         h_tile = tl.where(last, initial[:, None], h_tile)
+        da_tile = db_tile * h_tile
         da_offsets = channels[:, None] + time * da_stride_seqlen
-        tl.store(da + da_offsets, db_tile * h_tile, mask=present)
+        tl.store(da + da_offsets, da_tile, mask=present)
         a_offsets = channels[:, None] + time * a_stride_seqlen
         a_tile = tl.load(a + a_offsets, mask=present & last, other=0.0).to(tl.float32)
-        dinitial += tl.reduce(tl.where(last, a_tile * db_tile, 0.0), 1, add)
+        a_tile *= db_tile
+        dinitial += tl.reduce(tl.where(last, a_tile, 0.0), 1, add)
         g = tl.reduce(tl.where(within == BLOCK_L - 1, db_tile, 0.0), 1, add)
     tl.store(dinitial_state + batch * DIM + channels, dinitial)

@@ -1,6 +1,6 @@
 # linear_scan backward, fp32: chunked(block_d=32,chunk=256,num_warps=1,unroll=4)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 4c18b7f05ec3f965.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 66e4e24b287c1562.
 import triton
 import triton.language as tl
 
@@ -102,8 +102,8 @@ def scan_chunks(
     ends += summary
     decays += summary
     for _ in range(chunk):
-        end = tl.load(ends + channels)
         # The decay of a growing system may be infinite.
+        end = tl.load(ends + channels)
         g = tl.where(g == 0.0, end, tl.fma(tl.load(decays + channels), g, end))
         ends += DIM
         decays += DIM
@@ -119,21 +119,21 @@ def scan_chunks(
         dout_0, dout_1, dout_2, dout_3 = split4(dout_tile, BLOCK_D)
         h_tile = tl.load(h[:, None] + steps)
         h_0, h_1, h_2, h_3 = split4(h_tile, BLOCK_D)
-        db3 = dout_3 + g
-        da3 = db3 * h_3
-        g = a_3 * db3
-        db2 = dout_2 + g
-        da2 = db2 * h_2
-        g = a_2 * db2
-        db1 = dout_1 + g
-        da1 = db1 * h_1
-        g = a_1 * db1
-        db0 = dout_0 + g
-        da0 = db0 * h_0
-        g = a_0 * db0
-        tile = join4(da0, da1, da2, da3, BLOCK_D)
+        db_3 = dout_3 + g
+        da_3 = db_3 * h_3
+        g = a_3 * db_3
+        db_2 = dout_2 + g
+        da_2 = db_2 * h_2
+        g = a_2 * db_2
+        db_1 = dout_1 + g
+        da_1 = db_1 * h_1
+        g = a_1 * db_1
+        db_0 = dout_0 + g
+        da_0 = db_0 * h_0
+        g = a_0 * db_0
+        tile = join4(da_0, da_1, da_2, da_3, BLOCK_D)
         tl.store(da[:, None] + steps, tile)
-        tile = join4(db0, db1, db2, db3, BLOCK_D)
+        tile = join4(db_0, db_1, db_2, db_3, BLOCK_D)
         tl.store(db[:, None] + steps, tile)
         a -= 4
         dout -= 4

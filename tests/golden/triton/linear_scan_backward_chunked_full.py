@@ -1,6 +1,6 @@
 # linear_scan backward, bf16: chunked(block_d=32,chunk=256,num_warps=1,unroll=8)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source ef3a4869edb6d327.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 95586de5dca28f07.
 import triton
 import triton.language as tl
 
@@ -79,8 +79,8 @@ def scan_chunks(
     ends += summary
     decays += summary
     for _ in range(chunk):
-        end = tl.load(ends + channels)
         # The decay of a growing system may be infinite.
+        end = tl.load(ends + channels)
         g = tl.where(g == 0.0, end, tl.fma(tl.load(decays + channels), g, end))
         ends += DIM
         decays += DIM

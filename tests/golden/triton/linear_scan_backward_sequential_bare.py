@@ -1,6 +1,6 @@
 # linear_scan backward, fp32: sequential(block_d=32,num_warps=1,unroll=4)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_sequential.py.j2; source 451ee7a886abd28e.
+# Rendered by ssmgen from templates/triton/linear_scan_sequential.py.j2; source e8f0f879a8e43d5c.
 import triton
 import triton.language as tl
 
@@ -58,21 +58,21 @@ def linear_scan_backward(
         dout_0, dout_1, dout_2, dout_3 = split4(dout_tile, BLOCK_D)
         h_tile = tl.load(h[:, None] + steps)
         h_0, h_1, h_2, h_3 = split4(h_tile, BLOCK_D)
-        db3 = dout_3 + g
-        da3 = db3 * h_3
-        g = a_3 * db3
-        db2 = dout_2 + g
-        da2 = db2 * h_2
-        g = a_2 * db2
-        db1 = dout_1 + g
-        da1 = db1 * h_1
-        g = a_1 * db1
-        db0 = dout_0 + g
-        da0 = db0 * h_0
-        g = a_0 * db0
-        tile = join4(da0, da1, da2, da3, BLOCK_D)
+        db_3 = dout_3 + g
+        da_3 = db_3 * h_3
+        g = a_3 * db_3
+        db_2 = dout_2 + g
+        da_2 = db_2 * h_2
+        g = a_2 * db_2
+        db_1 = dout_1 + g
+        da_1 = db_1 * h_1
+        g = a_1 * db_1
+        db_0 = dout_0 + g
+        da_0 = db_0 * h_0
+        g = a_0 * db_0
+        tile = join4(da_0, da_1, da_2, da_3, BLOCK_D)
         tl.store(da[:, None] + steps, tile)
-        tile = join4(db0, db1, db2, db3, BLOCK_D)
+        tile = join4(db_0, db_1, db_2, db_3, BLOCK_D)
         tl.store(db[:, None] + steps, tile)
         a -= 4
         dout -= 4

@@ -1,6 +1,6 @@
 # linear_scan forward, fp32: chunked(block_d=32,chunk=256,num_warps=1,unroll=4)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 26d6fc21411f7f13.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source 61dd1ed70a05d56c.
 import triton
 import triton.language as tl
 
@@ -92,8 +92,8 @@ def scan_chunks(
     ends += summary
     decays += summary
     for _ in range(chunk):
-        end = tl.load(ends + channels)
         # The decay of a growing system may be infinite.
+        end = tl.load(ends + channels)
         h = tl.where(h == 0.0, end, tl.fma(tl.load(decays + channels), h, end))
         ends += DIM
         decays += DIM
@@ -105,14 +105,14 @@ def scan_chunks(
         b_tile = tl.load(b[:, None] + steps)
         b_0, b_1, b_2, b_3 = split4(b_tile, BLOCK_D)
         h = tl.fma(a_0, h, b_0)
-        out0 = h
+        out_0 = h
         h = tl.fma(a_1, h, b_1)
-        out1 = h
+        out_1 = h
         h = tl.fma(a_2, h, b_2)
-        out2 = h
+        out_2 = h
         h = tl.fma(a_3, h, b_3)
-        out3 = h
-        tile = join4(out0, out1, out2, out3, BLOCK_D)
+        out_3 = h
+        tile = join4(out_0, out_1, out_2, out_3, BLOCK_D)
         tl.store(out[:, None] + steps, tile)
         a += 4
         b += 4

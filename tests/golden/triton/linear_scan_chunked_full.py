@@ -1,6 +1,6 @@
 # linear_scan forward, bf16: chunked(block_d=32,chunk=256,num_warps=1,unroll=8)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source a429ad8558f21637.
+# Rendered by ssmgen from templates/triton/linear_scan_chunked.py.j2; source f47ce5d651979e4e.
 import triton
 import triton.language as tl
 
@@ -71,8 +71,8 @@ def scan_chunks(
     ends += summary
     decays += summary
     for _ in range(chunk):
-        end = tl.load(ends + channels)
         # The decay of a growing system may be infinite.
+        end = tl.load(ends + channels)
         h = tl.where(h == 0.0, end, tl.fma(tl.load(decays + channels), h, end))
         ends += DIM
         decays += DIM

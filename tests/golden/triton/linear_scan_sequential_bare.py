@@ -1,6 +1,6 @@
 # linear_scan forward, fp32: sequential(block_d=32,num_warps=1,unroll=4)
 # h_t = a_t h_{t-1} + b_t
-# Rendered by ssmgen from templates/triton/linear_scan_sequential.py.j2; source e431686163f8eef8.
+# Rendered by ssmgen from templates/triton/linear_scan_sequential.py.j2; source a065bc927508005c.
 import triton
 import triton.language as tl
 
@@ -47,14 +47,14 @@ def linear_scan(
         b_tile = tl.load(b[:, None] + steps)
         b_0, b_1, b_2, b_3 = split4(b_tile, BLOCK_D)
         h = tl.fma(a_0, h, b_0)
-        out0 = h
+        out_0 = h
         h = tl.fma(a_1, h, b_1)
-        out1 = h
+        out_1 = h
         h = tl.fma(a_2, h, b_2)
-        out2 = h
+        out_2 = h
         h = tl.fma(a_3, h, b_3)
-        out3 = h
-        tile = join4(out0, out1, out2, out3, BLOCK_D)
+        out_3 = h
+        tile = join4(out_0, out_1, out_2, out_3, BLOCK_D)
         tl.store(out[:, None] + steps, tile)
         a += 4
         b += 4

@@ -1,0 +1,182 @@
+// linear_scan backward, c64: channels(lanes=8,tile=16)
+// h_t = a_t h_{t-1} + b_t
+// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source db100560ff5d5242.
+#include <stdint.h>
+#include <string.h>
+
+enum { LANES = 8, TILE = 16 };
+
+typedef float floats __attribute__((vector_size(32)));
+typedef int32_t ints __attribute__((vector_size(32)));
+
+struct linear_scan_backward_args {
+    const float *a;
+    const float *h;
+    const float *dout;
+    float *da;
+    float *db;
+    int64_t batch, dim, seqlen;
+    int64_t a_stride_batch, a_stride_dim;
+    int64_t h_stride_batch, h_stride_dim;
+    int64_t dout_stride_batch, dout_stride_dim;
+    int64_t da_stride_batch, da_stride_dim;
+    int64_t db_stride_batch, db_stride_dim;
+    int64_t threads;
+};
+
+static inline floats load(const float *x)
+{
+    floats y;
+    memcpy(&y, x, sizeof y);
+    return y;
+}
+
+// The first elements only; the others are zero.
+static inline floats load_part(const float *x, int64_t count)
+{
+    float y[LANES] = {0};
+    memcpy(y, x, (size_t)count * sizeof *x);
+    return load(y);
+}
+
+static inline void store(float *x, floats y)
+{
+    memcpy(x, &y, sizeof y);
+}
+
+static inline void store_part(float *x, floats y, int64_t count)
+{
+    float z[LANES];
+    store(z, y);
+    memcpy(x, z, (size_t)count * sizeof *x);
+}
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+// Interleaving the first half of the rows with the second, log2(LANES) times over, is a transposition.
+static void transpose(floats rows[LANES])
+{
+    floats next[LANES];
+#pragma GCC unroll 8
+    for (int stage = 1; stage < LANES; stage *= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < LANES / 2; i++) {
+            const floats x = rows[i], y = rows[i + LANES / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 8, 1, 9, 2, 10, 3, 11);
+            next[2 * i + 1] = SHUFFLE(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+}
+
+// One vector of channels per step; lanes beyond the last channel are zero.
+static void load_tile(floats *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        floats rows[LANES] = {0};
+        for (int64_t c = 0; c < channels; c++) {
+            __builtin_prefetch(x + c * stride + t - TILE); // rows are more streams than the hardware follows
+            rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
+        }
+        transpose(rows);
+        memcpy(tile + t, rows, sizeof rows);
+    }
+}
+
+static void store_tile(float *x, int64_t stride, const floats *tile, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        floats rows[LANES];
+        memcpy(rows, tile + t, sizeof rows);
+        transpose(rows);
+        for (int64_t c = 0; c < channels; c++)
+            if (steps - t >= LANES)
+                store(x + c * stride + t, rows[c]);
+            else
+                store_part(x + c * stride + t, rows[c], steps - t);
+    }
+}
+
+struct pair {
+    floats re, im;
+};
+
+static inline struct pair times_conjugate(struct pair x, struct pair y)
+{
+    return (struct pair){x.re * y.re + x.im * y.im, x.im * y.re - x.re * y.im};
+}
+
+static inline struct pair plus(struct pair x, struct pair y)
+{
+    return (struct pair){x.re + y.re, x.im + y.im};
+}
+
+static void load_pairs(struct pair *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
+{
+    load_tile(&tile->re, x, 2 * stride, channels, 2 * steps);
+}
+
+static void store_pairs(float *x, int64_t stride, const struct pair *tile, int64_t channels, int64_t steps)
+{
+    store_tile(x, 2 * stride, &tile->re, channels, 2 * steps);
+}
+
+static inline struct pair load_numbers(const float *x, int64_t channels)
+{
+    struct pair y = {0};
+    for (int64_t c = 0; c < channels; c++) {
+        y.re[c] = x[2 * c];
+        y.im[c] = x[2 * c + 1];
+    }
+    return y;
+}
+
+// `channels` channels from d0 on of one batch, all of time, backwards.
+static void scan_block(const struct linear_scan_backward_args *args, int64_t b, int64_t d0, int64_t channels)
+{
+    const int64_t first = 0, last = args->seqlen;
+    const float *a_0 = args->a + 2 * (b * args->a_stride_batch + d0 * args->a_stride_dim);
+    const float *dout_0 = args->dout + 2 * (b * args->dout_stride_batch + d0 * args->dout_stride_dim);
+    const float *h_0 = args->h + 2 * (b * args->h_stride_batch + d0 * args->h_stride_dim);
+    float *da_0 = args->da + 2 * (b * args->da_stride_batch + d0 * args->da_stride_dim);
+    float *db_0 = args->db + 2 * (b * args->db_stride_batch + d0 * args->db_stride_dim);
+    struct pair g = {0}, initial = {0};
+    for (int64_t t0 = first + (last - first - 1) / TILE * TILE; t0 >= first; t0 -= TILE) {
+        const int64_t steps = last - t0 < TILE ? last - t0 : TILE;
+        struct pair a_t[TILE], db_t[TILE], before[TILE + 1];
+        load_pairs(a_t, a_0 + 2 * t0, args->a_stride_dim, channels, steps);
+        load_pairs(db_t, dout_0 + 2 * t0, args->dout_stride_dim, channels, steps);
+        if (t0 > 0) {
+            load_pairs(before, h_0 + 2 * (t0 - 1), args->h_stride_dim, channels, steps);
+        } else {
+            if (steps > 1)
+                load_pairs(before + 1, h_0 + 2 * t0, args->h_stride_dim, channels, steps - 1);
+            before[0] = initial;
+        }
+        for (int64_t t = steps - 1; t >= 0; t--) {
+            db_t[t] = plus(db_t[t], g);
+            before[t] = times_conjugate(db_t[t], before[t]);
+            g = times_conjugate(db_t[t], a_t[t]);
+        }
+        store_pairs(db_0 + 2 * t0, args->db_stride_dim, db_t, channels, steps);
+        store_pairs(da_0 + 2 * t0, args->da_stride_dim, before, channels, steps);
+    }
+}
+
+void linear_scan_backward(const struct linear_scan_backward_args *args)
+{
+    const int64_t blocks = (args->dim + LANES - 1) / LANES;
+    // Below some ten microseconds of work, waking threads costs more than they bring.
+    const int threads = args->batch * args->dim * args->seqlen < 32768 ? 1 : (int)args->threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t task = 0; task < args->batch * blocks; task++) {
+        const int64_t d0 = task % blocks * LANES;
+        scan_block(args, task / blocks, d0, args->dim - d0 < LANES ? args->dim - d0 : LANES);
+    }
+}

@@ -1,0 +1,239 @@
+// linear_scan backward, c64: chunked(chunk=256,lanes=16,tile=64)
+// h_t = a_t h_{t-1} + b_t
+// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source e938c395d958cc15.
+#include <stdint.h>
+#include <string.h>
+
+enum { LANES = 16, TILE = 64 };
+
+typedef float floats __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+
+struct linear_scan_backward_args {
+    const float *a;
+    const float *h;
+    const float *dout;
+    float *da;
+    float *db;
+    float *ends;
+    int64_t batch, dim, seqlen;
+    int64_t a_stride_batch, a_stride_dim;
+    int64_t h_stride_batch, h_stride_dim;
+    int64_t dout_stride_batch, dout_stride_dim;
+    int64_t da_stride_batch, da_stride_dim;
+    int64_t db_stride_batch, db_stride_dim;
+    int64_t threads;
+};
+
+static inline floats load(const float *x)
+{
+    floats y;
+    memcpy(&y, x, sizeof y);
+    return y;
+}
+
+// The first elements only; the others are zero.
+static inline floats load_part(const float *x, int64_t count)
+{
+    float y[LANES] = {0};
+    memcpy(y, x, (size_t)count * sizeof *x);
+    return load(y);
+}
+
+static inline void store(float *x, floats y)
+{
+    memcpy(x, &y, sizeof y);
+}
+
+static inline void store_part(float *x, floats y, int64_t count)
+{
+    float z[LANES];
+    store(z, y);
+    memcpy(x, z, (size_t)count * sizeof *x);
+}
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+// Interleaving the first half of the rows with the second, log2(LANES) times over, is a transposition.
+static void transpose(floats rows[LANES])
+{
+    floats next[LANES];
+#pragma GCC unroll 16
+    for (int stage = 1; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const floats x = rows[i], y = rows[i + LANES / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            next[2 * i + 1] = SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+}
+
+// One vector of channels per step; lanes beyond the last channel are zero.
+static void load_tile(floats *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        floats rows[LANES] = {0};
+        for (int64_t c = 0; c < channels; c++) {
+            __builtin_prefetch(x + c * stride + t - TILE); // rows are more streams than the hardware follows
+            rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
+        }
+        transpose(rows);
+        memcpy(tile + t, rows, sizeof rows);
+    }
+}
+
+static void store_tile(float *x, int64_t stride, const floats *tile, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        floats rows[LANES];
+        memcpy(rows, tile + t, sizeof rows);
+        transpose(rows);
+        for (int64_t c = 0; c < channels; c++)
+            if (steps - t >= LANES)
+                store(x + c * stride + t, rows[c]);
+            else
+                store_part(x + c * stride + t, rows[c], steps - t);
+    }
+}
+
+struct pair {
+    floats re, im;
+};
+
+static inline struct pair times_conjugate(struct pair x, struct pair y)
+{
+    return (struct pair){x.re * y.re + x.im * y.im, x.im * y.re - x.re * y.im};
+}
+
+static inline struct pair plus(struct pair x, struct pair y)
+{
+    return (struct pair){x.re + y.re, x.im + y.im};
+}
+
+static void load_pairs(struct pair *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
+{
+    load_tile(&tile->re, x, 2 * stride, channels, 2 * steps);
+}
+
+static void store_pairs(float *x, int64_t stride, const struct pair *tile, int64_t channels, int64_t steps)
+{
+    store_tile(x, 2 * stride, &tile->re, channels, 2 * steps);
+}
+
+static inline struct pair load_numbers(const float *x, int64_t channels)
+{
+    struct pair y = {0};
+    for (int64_t c = 0; c < channels; c++) {
+        y.re[c] = x[2 * c];
+        y.im[c] = x[2 * c + 1];
+    }
+    return y;
+}
+
+enum { CHUNK = 256, NUMBER = 2 * LANES };
+
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
+static inline struct pair times(struct pair x, struct pair y)
+{
+    return (struct pair){x.re * y.re - x.im * y.im, x.re * y.im + x.im * y.re};
+}
+static inline struct pair choose_pair(ints mask, struct pair x, struct pair y)
+{
+    return (struct pair){choose(mask, x.re, y.re), choose(mask, x.im, y.im)};
+}
+
+// What a chunk that starts from zero carries to the next, and the product of its a, by which what came before decays.
+static void end_of_chunk(const struct linear_scan_backward_args *args, int64_t b, int64_t d0,
+                         int64_t channels, int64_t first, int64_t last, float *end)
+{
+    const float *a_0 = args->a + 2 * (b * args->a_stride_batch + d0 * args->a_stride_dim);
+    const float *dout_0 = args->dout + 2 * (b * args->dout_stride_batch + d0 * args->dout_stride_dim);
+    struct pair g = {0}, decay = {g.re + 1, g.im};
+    for (int64_t t0 = first + (last - first - 1) / TILE * TILE; t0 >= first; t0 -= TILE) {
+        const int64_t steps = last - t0 < TILE ? last - t0 : TILE;
+        struct pair a_t[TILE], dout_t[TILE];
+        load_pairs(a_t, a_0 + 2 * t0, args->a_stride_dim, channels, steps);
+        load_pairs(dout_t, dout_0 + 2 * t0, args->dout_stride_dim, channels, steps);
+        for (int64_t t = steps - 1; t >= 0; t--) {
+            g = times_conjugate(plus(dout_t[t], g), a_t[t]);
+            decay = times_conjugate(decay, a_t[t]);
+        }
+    }
+    memcpy(end, &g, sizeof g);
+    memcpy(end + NUMBER, &decay, sizeof decay);
+}
+
+// A chunk from what is carried to its start, which the ends of the `preceding` chunks add up to.
+static void scan_chunk(const struct linear_scan_backward_args *args, int64_t b, int64_t d0,
+                       int64_t channels, int64_t first, int64_t last, const float *ends, int64_t preceding)
+{
+    const float *a_0 = args->a + 2 * (b * args->a_stride_batch + d0 * args->a_stride_dim);
+    const float *dout_0 = args->dout + 2 * (b * args->dout_stride_batch + d0 * args->dout_stride_dim);
+    const float *h_0 = args->h + 2 * (b * args->h_stride_batch + d0 * args->h_stride_dim);
+    float *da_0 = args->da + 2 * (b * args->da_stride_batch + d0 * args->da_stride_dim);
+    float *db_0 = args->db + 2 * (b * args->db_stride_batch + d0 * args->db_stride_dim);
+    struct pair g = {0}, initial = {0};
+    for (int64_t c = 0; c < preceding; c++) {
+        struct pair end[2];
+        memcpy(end, ends + c * 2 * NUMBER, sizeof end);
+        // The decay of a growing system may be infinite.
+        const struct pair further = plus(times(end[1], g), end[0]);
+        g = choose_pair((g.re == 0) & (g.im == 0), end[0], further);
+    }
+    for (int64_t t0 = first + (last - first - 1) / TILE * TILE; t0 >= first; t0 -= TILE) {
+        const int64_t steps = last - t0 < TILE ? last - t0 : TILE;
+        struct pair a_t[TILE], db_t[TILE], before[TILE + 1];
+        load_pairs(a_t, a_0 + 2 * t0, args->a_stride_dim, channels, steps);
+        load_pairs(db_t, dout_0 + 2 * t0, args->dout_stride_dim, channels, steps);
+        if (t0 > 0) {
+            load_pairs(before, h_0 + 2 * (t0 - 1), args->h_stride_dim, channels, steps);
+        } else {
+            if (steps > 1)
+                load_pairs(before + 1, h_0 + 2 * t0, args->h_stride_dim, channels, steps - 1);
+            before[0] = initial;
+        }
+        for (int64_t t = steps - 1; t >= 0; t--) {
+            db_t[t] = plus(db_t[t], g);
+            before[t] = times_conjugate(db_t[t], before[t]);
+            g = times_conjugate(db_t[t], a_t[t]);
+        }
+        store_pairs(db_0 + 2 * t0, args->db_stride_dim, db_t, channels, steps);
+        store_pairs(da_0 + 2 * t0, args->da_stride_dim, before, channels, steps);
+    }
+}
+
+void linear_scan_backward(const struct linear_scan_backward_args *args)
+{
+    const int64_t blocks = (args->dim + LANES - 1) / LANES, chunks = (args->seqlen + CHUNK - 1) / CHUNK;
+    const int threads = (int)args->threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t item = 0; item < args->batch * blocks * (chunks - 1); item++) {
+        const int64_t task = item / (chunks - 1), chunk = item % (chunks - 1), d0 = task % blocks * LANES;
+        const int64_t channels = args->dim - d0 < LANES ? args->dim - d0 : LANES;
+        float *ends = args->ends + task * (chunks - 1) * 2 * NUMBER;
+        const int64_t first = (chunks - 1 - chunk) * CHUNK;
+        const int64_t last = args->seqlen - first < CHUNK ? args->seqlen : first + CHUNK;
+        end_of_chunk(args, task / blocks, d0, channels, first, last, ends + chunk * 2 * NUMBER);
+    }
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t item = 0; item < args->batch * blocks * chunks; item++) {
+        const int64_t task = item / chunks, chunk = item % chunks, d0 = task % blocks * LANES;
+        const int64_t channels = args->dim - d0 < LANES ? args->dim - d0 : LANES;
+        float *ends = args->ends + task * (chunks - 1) * 2 * NUMBER;
+        const int64_t first = (chunks - 1 - chunk) * CHUNK;
+        const int64_t last = args->seqlen - first < CHUNK ? args->seqlen : first + CHUNK;
+        scan_chunk(args, task / blocks, d0, channels, first, last, ends, chunk);
+    }
+}

@@ -1,0 +1,165 @@
+// linear_scan forward, c64: channels(lanes=16,tile=64)
+// h_t = a_t h_{t-1} + b_t
+// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 7f571c395e4e138c.
+#include <stdint.h>
+#include <string.h>
+
+enum { LANES = 16, TILE = 64 };
+
+typedef float floats __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+
+struct linear_scan_args {
+    const float *a;
+    const float *b;
+    float *out;
+    int64_t batch, dim, seqlen;
+    int64_t a_stride_batch, a_stride_dim;
+    int64_t b_stride_batch, b_stride_dim;
+    int64_t out_stride_batch, out_stride_dim;
+    int64_t threads;
+};
+
+static inline floats load(const float *x)
+{
+    floats y;
+    memcpy(&y, x, sizeof y);
+    return y;
+}
+
+// The first elements only; the others are zero.
+static inline floats load_part(const float *x, int64_t count)
+{
+    float y[LANES] = {0};
+    memcpy(y, x, (size_t)count * sizeof *x);
+    return load(y);
+}
+
+static inline void store(float *x, floats y)
+{
+    memcpy(x, &y, sizeof y);
+}
+
+static inline void store_part(float *x, floats y, int64_t count)
+{
+    float z[LANES];
+    store(z, y);
+    memcpy(x, z, (size_t)count * sizeof *x);
+}
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+// Interleaving the first half of the rows with the second, log2(LANES) times over, is a transposition.
+static void transpose(floats rows[LANES])
+{
+    floats next[LANES];
+#pragma GCC unroll 16
+    for (int stage = 1; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const floats x = rows[i], y = rows[i + LANES / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            next[2 * i + 1] = SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+}
+
+// One vector of channels per step; lanes beyond the last channel are zero.
+static void load_tile(floats *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        floats rows[LANES] = {0};
+        for (int64_t c = 0; c < channels; c++) {
+            __builtin_prefetch(x + c * stride + t + TILE); // rows are more streams than the hardware follows
+            rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
+        }
+        transpose(rows);
+        memcpy(tile + t, rows, sizeof rows);
+    }
+}
+
+static void store_tile(float *x, int64_t stride, const floats *tile, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        floats rows[LANES];
+        memcpy(rows, tile + t, sizeof rows);
+        transpose(rows);
+        for (int64_t c = 0; c < channels; c++)
+            if (steps - t >= LANES)
+                store(x + c * stride + t, rows[c]);
+            else
+                store_part(x + c * stride + t, rows[c], steps - t);
+    }
+}
+
+struct pair {
+    floats re, im;
+};
+
+static inline struct pair times(struct pair x, struct pair y)
+{
+    return (struct pair){x.re * y.re - x.im * y.im, x.re * y.im + x.im * y.re};
+}
+
+static inline struct pair plus(struct pair x, struct pair y)
+{
+    return (struct pair){x.re + y.re, x.im + y.im};
+}
+
+static void load_pairs(struct pair *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
+{
+    load_tile(&tile->re, x, 2 * stride, channels, 2 * steps);
+}
+
+static void store_pairs(float *x, int64_t stride, const struct pair *tile, int64_t channels, int64_t steps)
+{
+    store_tile(x, 2 * stride, &tile->re, channels, 2 * steps);
+}
+
+static inline struct pair load_numbers(const float *x, int64_t channels)
+{
+    struct pair y = {0};
+    for (int64_t c = 0; c < channels; c++) {
+        y.re[c] = x[2 * c];
+        y.im[c] = x[2 * c + 1];
+    }
+    return y;
+}
+
+// `channels` channels from d0 on of one batch, all of time.
+static void scan_block(const struct linear_scan_args *args, int64_t b, int64_t d0, int64_t channels)
+{
+    const int64_t first = 0, last = args->seqlen;
+    const float *a_0 = args->a + 2 * (b * args->a_stride_batch + d0 * args->a_stride_dim);
+    const float *b_0 = args->b + 2 * (b * args->b_stride_batch + d0 * args->b_stride_dim);
+    float *out_0 = args->out + 2 * (b * args->out_stride_batch + d0 * args->out_stride_dim);
+    struct pair h = {0};
+    for (int64_t t0 = first; t0 < last; t0 += TILE) {
+        const int64_t steps = last - t0 < TILE ? last - t0 : TILE;
+        struct pair a_t[TILE], h_t[TILE];
+        load_pairs(a_t, a_0 + 2 * t0, args->a_stride_dim, channels, steps);
+        load_pairs(h_t, b_0 + 2 * t0, args->b_stride_dim, channels, steps);
+        for (int64_t t = 0; t < steps; t++)
+            h_t[t] = h = plus(times(a_t[t], h), h_t[t]);
+        store_pairs(out_0 + 2 * t0, args->out_stride_dim, h_t, channels, steps);
+    }
+}
+
+void linear_scan(const struct linear_scan_args *args)
+{
+    const int64_t blocks = (args->dim + LANES - 1) / LANES;
+    // Below some ten microseconds of work, waking threads costs more than they bring.
+    const int threads = args->batch * args->dim * args->seqlen < 32768 ? 1 : (int)args->threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t task = 0; task < args->batch * blocks; task++) {
+        const int64_t d0 = task % blocks * LANES;
+        scan_block(args, task / blocks, d0, args->dim - d0 < LANES ? args->dim - d0 : LANES);
+    }
+}
