@@ -121,6 +121,10 @@ class Channels(Variant):
             teams = problem["groups"] * -(-(problem["dim"] // problem["groups"]) // width)
             shape = (sequence_batches(problem), teams, len(variable), problem["seqlen"], states)
             found.append(Workspace("partial", real, shape))
+            # Sums over the blocks of a team, in lanes, for each step of a tile.
+            lanes, tile = config.integer("lanes"), int(problem.option("saved"))
+            rows = (len(variable) * tile * states + lanes) * lanes
+            found.append(Workspace("rows", real, (problem["batch"] * teams, rows)))
         return tuple(found)
 
 

@@ -62,6 +62,8 @@ def vector_context(storage: str, lanes: int) -> dict[str, object]:
         "exp2_error": "1.9e-7" if is_float else "3e-16",
         "exp2_low": "-127.0f" if is_float else "-1023.0",
         "exp2_high": "128.0f" if is_float else "1024.0",
+        "exp2_bound": "125.0f" if is_float else "1021.0",
+        "exp2_magnitude": "0x7fffffff" if is_float else "0x7fffffffffffffff",
         "exp2_magic": "0x1.8p23f" if is_float else "0x1.8p52",
         "artanh": [f"{2 / (2 * k + 1)!r}{suffix}" for k in reversed(range(terms))],
         "cos_coefficients": [c + suffix for c in (COS_FLOAT if is_float else COS_DOUBLE)],

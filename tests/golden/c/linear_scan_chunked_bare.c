@@ -1,6 +1,6 @@
 // linear_scan forward, fp32: chunked(chunk=256,lanes=16,tile=64)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 3d75a9249cd93ff9.
+// Rendered by ssmgen from templates/c/linear_scan_chunked.c.j2; source 869939999d45de7c.
 #include <stdint.h>
 #include <string.h>
 
@@ -54,17 +54,33 @@ static inline void store_part(float *x, floats y, int64_t count)
 #define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
 #endif
 
-// Interleaving the first half of the rows with the second, log2(LANES) times over, is a transposition.
-static void transpose(floats rows[LANES])
+enum { UNIT = 4 }; // reals in 128 bits
+
+// Inside units first, by interleaving rows, then of whole units, by parting the even from the odd ones: one instruction a vector.
+static inline __attribute__((always_inline)) void transpose(floats rows[LANES])
 {
     floats next[LANES];
 #pragma GCC unroll 16
-    for (int stage = 1; stage < LANES; stage *= 2) {
+    for (int stage = 1; stage < UNIT; stage *= 2) {
 #pragma GCC unroll 16
         for (int i = 0; i < LANES / 2; i++) {
-            const floats x = rows[i], y = rows[i + LANES / 2];
-            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            next[2 * i + 1] = SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            const int first = i / (UNIT / 2) * UNIT + i % (UNIT / 2);
+            const floats x = rows[first], y = rows[first + UNIT / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+            next[2 * i + 1] = SHUFFLE(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+#pragma GCC unroll 16
+    for (int stage = UNIT; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const int first = i / UNIT * 2 * UNIT + i % UNIT;
+            const floats x = rows[first], y = rows[first + UNIT];
+            next[i] = SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+            next[i + LANES / 2] = SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < LANES; i++)
@@ -72,23 +88,56 @@ static void transpose(floats rows[LANES])
     }
 }
 
+// LANES steps of LANES channels.
+static inline __attribute__((always_inline)) void load_square(floats *tile, const float *x, int64_t stride)
+{
+    floats rows[LANES];
+#pragma GCC unroll 16
+    for (int c = 0; c < LANES; c++) {
+        __builtin_prefetch(x + c * stride + TILE); // rows are more streams than the hardware follows
+        rows[c] = load(x + c * stride);
+    }
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int t = 0; t < LANES; t++)
+        tile[t] = rows[t];
+}
+
 // One vector of channels per step; lanes beyond the last channel are zero.
 static void load_tile(floats *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
 {
     for (int64_t t = 0; t < steps; t += LANES) {
-        floats rows[LANES] = {0};
-        for (int64_t c = 0; c < channels; c++) {
-            __builtin_prefetch(x + c * stride + t + TILE); // rows are more streams than the hardware follows
-            rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
+        if (channels == LANES && steps - t >= LANES) {
+            load_square(tile + t, x + t, stride);
+            continue;
         }
+        floats rows[LANES] = {0};
+        for (int64_t c = 0; c < channels; c++)
+            rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
         transpose(rows);
         memcpy(tile + t, rows, sizeof rows);
     }
 }
 
+static inline __attribute__((always_inline)) void store_square(float *x, const floats *tile, int64_t stride)
+{
+    floats rows[LANES];
+#pragma GCC unroll 16
+    for (int t = 0; t < LANES; t++)
+        rows[t] = tile[t];
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int c = 0; c < LANES; c++)
+        store(x + c * stride, rows[c]);
+}
+
 static void store_tile(float *x, int64_t stride, const floats *tile, int64_t channels, int64_t steps)
 {
     for (int64_t t = 0; t < steps; t += LANES) {
+        if (channels == LANES && steps - t >= LANES) {
+            store_square(x + t, tile + t, stride);
+            continue;
+        }
         floats rows[LANES];
         memcpy(rows, tile + t, sizeof rows);
         transpose(rows);

@@ -1,7 +1,8 @@
 // selective_scan backward, bf16: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 1bf92a306041ea15.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source cce61ae205196ad1.
+
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -48,6 +49,7 @@ struct selective_scan_backward_args {
     float *dinitial_state;
     float *sums;
     float *partial;
+    float *rows;
     int64_t batch, dim, seqlen, groups;
     int64_t u_stride_batch, u_stride_seqlen;
     int64_t delta_stride_batch, delta_stride_seqlen;
@@ -122,6 +124,13 @@ static inline floats exp2_lanes(floats x)
     p = p * f + 1.0f;
     return _mm512_scalef_ps(p, r);
 }
+
+static inline floats exp2_bounded(floats x, floats y)
+{
+    return exp2_lanes(x * y);
+}
+
+enum { CLAMPS = 0 };
 #else
 static inline floats clamp(floats x, float low, float high)
 {
@@ -141,6 +150,21 @@ static inline floats exp2_lanes(floats x)
     p = p * f + 1.0f;
     return (floats)((ints)p + ((ints)shifted << 23));
 }
+
+// 2^(x y) where that is a normal number.
+static inline floats exp2_bounded(floats x, floats y)
+{
+    const floats shifted = x * y + 0x1.8p23f;
+    const floats f = x * y - (shifted - 0x1.8p23f);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return (floats)((ints)p + ((ints)shifted << 23));
+}
+
+enum { CLAMPS = 1 };
 #endif
 
 // log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
@@ -148,6 +172,32 @@ static inline floats exp2_lanes(floats x)
 static inline floats exponent(floats A)
 {
     return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
+}
+
+// As integers, magnitudes are in the same order, and NaNs beyond infinity.
+static inline floats largest(floats x, floats y)
+{
+    const ints a = (ints)x & 0x7fffffff, b = (ints)y & 0x7fffffff;
+    return choose(a > b, (floats)a, (floats)b);
+}
+
+// Whether 2^(x y) is a normal number for every x of a tile and every y no larger than `most`.
+static inline int are_bounded(const floats *x, int64_t steps, floats most)
+{
+    if (!CLAMPS)
+        return 1;
+    floats peak = {0};
+    for (int64_t t = 0; t < steps; t++)
+        peak = largest(peak, x[t]);
+    int bounded = 1;
+    for (int i = 0; i < LANES; i++)
+        bounded &= peak[i] * most[i] < 125.0f;
+    return bounded;
+}
+
+static inline floats decay(floats delta, floats A, int bounded)
+{
+    return bounded ? exp2_bounded(delta, A) : exp2_lanes(delta * A);
 }
 
 // max(x, 0) + log1p(w), w = exp(-|x|); log1p(w) = 2 artanh(w / (2 + w)), as a series in (w / (2 + w))^2 <= 1/9.
@@ -172,17 +222,33 @@ static inline floats softplus(floats x)
 #define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
 #endif
 
-// Interleaving the first half of the rows with the second, log2(LANES) times over, is a transposition.
-static void transpose(floats rows[LANES])
+enum { UNIT = 4 }; // reals in 128 bits
+
+// Inside units first, by interleaving rows, then of whole units, by parting the even from the odd ones: one instruction a vector.
+static inline __attribute__((always_inline)) void transpose(floats rows[LANES])
 {
     floats next[LANES];
 #pragma GCC unroll 16
-    for (int stage = 1; stage < LANES; stage *= 2) {
+    for (int stage = 1; stage < UNIT; stage *= 2) {
 #pragma GCC unroll 16
         for (int i = 0; i < LANES / 2; i++) {
-            const floats x = rows[i], y = rows[i + LANES / 2];
-            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            next[2 * i + 1] = SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            const int first = i / (UNIT / 2) * UNIT + i % (UNIT / 2);
+            const floats x = rows[first], y = rows[first + UNIT / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+            next[2 * i + 1] = SHUFFLE(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+#pragma GCC unroll 16
+    for (int stage = UNIT; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const int first = i / UNIT * 2 * UNIT + i % UNIT;
+            const floats x = rows[first], y = rows[first + UNIT];
+            next[i] = SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+            next[i + LANES / 2] = SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < LANES; i++)
@@ -224,7 +290,8 @@ static inline floats load_channels(const float *x, int64_t channels)
     return y;
 }
 
-enum { BLOCKS = 1, GROUP = 2, WIDTH = GROUP, SUMS = 1 * STATES + 2 };
+enum { BLOCKS = 1, WIDE = 1, GROUP = 2, LINE = 64 / sizeof(uint16_t), SUMS = 1 * STATES + 2, ROWS = 2 * TILE * STATES + LANES };
+typedef floats unaligned __attribute__((aligned(sizeof(float)), may_alias));
 
 static inline floats sigmoid(floats x)
 {
@@ -233,7 +300,7 @@ static inline floats sigmoid(floats x)
 
 // What one block of channels carries from tile to tile, and what it sums over time.
 struct block {
-floats A[STATES], g[STATES], dA[STATES];
+floats A[STATES], g[STATES], dA[STATES], most;
     floats D, dD, delta_bias, ddelta_bias;
 };
 
@@ -246,8 +313,10 @@ static void open_block(struct block *block, const struct selective_scan_backward
 {
     memset(block, 0, sizeof *block);
     load_states(block->A, args->A + d0 * STATES, channels);
-    for (int n = 0; n < STATES; n++)
+    for (int n = 0; n < STATES; n++) {
         block->A[n] = exponent(block->A[n]);
+        block->most = largest(block->most, block->A[n]);
+    }
     block->D = load_channels(args->D + d0, channels);
     block->delta_bias = load_channels(args->delta_bias + d0, channels);
     load_states(block->g, args->dlast_state + (b * args->dim + d0) * STATES, channels);
@@ -300,8 +369,8 @@ static void close_tile(struct tile *tile, struct block *block, const struct sele
 }
 
 // The states n to n + 1 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
-static void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
-                   int n, const float *B, const float *C, floats (*dB)[WIDTH], floats (*dC)[WIDTH])
+static inline __attribute__((always_inline)) void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
+                   int n, const float *B, const float *C, unaligned *dB, unaligned *dC, int bounded)
 {
     floats a[TILE][1][2], h[TILE + 1][1][2];
     floats h0_0 = load_channels(states[0] + (n + 0) * STATE_BLOCK, channels[0]);
@@ -313,10 +382,10 @@ static void walk_2(struct tile *tile, struct block *block, const float *const *s
         const float *B_t = B + t * STATES + n;
         const float *C_t = C + t * STATES + n;
         h[t][0][0] = h0_0;
-        a[t][0][0] = exp2_lanes(delta0 * A0_0);
+        a[t][0][0] = decay(delta0, A0_0, bounded);
         h0_0 = a[t][0][0] * h0_0 + x0 * B_t[0];
         h[t][0][1] = h0_1;
-        a[t][0][1] = exp2_lanes(delta0 * A0_1);
+        a[t][0][1] = decay(delta0, A0_1, bounded);
         h0_1 = a[t][0][1] * h0_1 + x0 * B_t[1];
         tile[0].y[t] = tile[0].y[t] + h0_0 * C_t[0] + h0_1 * C_t[1];
     }
@@ -327,19 +396,21 @@ static void walk_2(struct tile *tile, struct block *block, const float *const *s
     for (int64_t t = steps - 1; t >= 0; t--) {
         const float *B_t = B + t * STATES + n;
         const float *C_t = C + t * STATES + n;
+        unaligned *dB_t = dB + t * STATES + n;
+        unaligned *dC_t = dC + t * STATES + n;
         const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = tile[0].dy[t];
         floats sum_g0 = tile[0].sum_g[t], sum_q0 = tile[0].sum_q[t];
         g0_0 += dy0 * C_t[0];
-        dB[t][0] = dB[t][0] + g0_0 * x0;
-        dC[t][0] = dC[t][0] + h[t + 1][0][0] * dy0;
+        dB_t[0] = dB_t[0] + g0_0 * x0;
+        dC_t[0] = dC_t[0] + h[t + 1][0][0] * dy0;
         sum_g0 += g0_0 * B_t[0];
         g0_0 *= a[t][0][0];
         const floats q0_0 = g0_0 * h[t][0][0];
         sum_q0 += q0_0 * A0_0;
         dA0_0 += q0_0 * delta0;
         g0_1 += dy0 * C_t[1];
-        dB[t][1] = dB[t][1] + g0_1 * x0;
-        dC[t][1] = dC[t][1] + h[t + 1][0][1] * dy0;
+        dB_t[1] = dB_t[1] + g0_1 * x0;
+        dC_t[1] = dC_t[1] + h[t + 1][0][1] * dy0;
         sum_g0 += g0_1 * B_t[1];
         g0_1 *= a[t][0][1];
         const floats q0_1 = g0_1 * h[t][0][1];
@@ -354,23 +425,23 @@ static void walk_2(struct tile *tile, struct block *block, const float *const *s
     block[0].dA[n + 1] = dA0_1;
 }
 
-// Sums over lanes: a transposition makes them sums over vectors.
-static void add_lanes(float *out, floats (*rows)[WIDTH], int count, int64_t steps)
+// Sums over lanes of STATES vectors for each step: a transposition makes them sums over vectors.
+static void add_lanes(float *out, const unaligned *rows, int64_t steps)
 {
-    for (int64_t i = 0; i < steps * WIDTH; i += LANES) {
+    for (int64_t i = 0; i < steps * STATES; i += LANES) {
         floats part[LANES], sum = {0};
 #pragma GCC unroll 16
         for (int lane = 0; lane < LANES; lane++)
-            part[lane] = (&rows[0][0])[i + lane];
+            part[lane] = rows[i + lane];
         transpose(part);
 #pragma GCC unroll 16
         for (int lane = 0; lane < LANES; lane++)
             sum += part[lane];
-        for (int lane = 0; lane < LANES; lane++) {
-            const int64_t t = (i + lane) / WIDTH, k = (i + lane) % WIDTH;
-            if (t < steps && k < count)
-                out[t * STATES + k] = sum[lane];
-        }
+        const int64_t left = steps * STATES - i;
+        if (left >= LANES)
+            memcpy(out + i, &sum, sizeof sum); // of a known size, so not a call
+        else
+            memcpy(out + i, &sum, (size_t)left * sizeof *out);
     }
 }
 
@@ -380,37 +451,71 @@ static inline int64_t channels_of(int64_t width, int block)
     return left < 0 ? 0 : left < LANES ? left : LANES;
 }
 
+// A tile is spread over more lines than the hardware follows, so they are asked for while the blocks before it are walked.
+// Inlined early: GCC takes a function that only prefetches for one without effect, and drops its calls.
+static inline __attribute__((always_inline)) void prefetch_tile(const struct selective_scan_backward_args *args, int64_t b, int64_t d0, int64_t channels, int64_t t0)
+{
+    const int64_t first = args->cu_seqlens[b];
+    const uint16_t *u = args->u + first * args->u_stride_seqlen + d0;
+    const uint16_t *delta = args->delta + first * args->delta_stride_seqlen + d0;
+    const uint16_t *dout = args->dout + first * args->dout_stride_seqlen + d0;
+    const uint16_t *z = args->z + first * args->z_stride_seqlen + d0;
+    const uint16_t *du = args->du + first * args->du_stride_seqlen + d0;
+    const uint16_t *ddelta = args->ddelta + first * args->ddelta_stride_seqlen + d0;
+    const uint16_t *dz = args->dz + first * args->dz_stride_seqlen + d0;
+    for (int64_t t = t0; t < t0 + TILE; t++)
+        for (int64_t c = 0; c < channels; c += LINE) {
+            __builtin_prefetch(u + t * args->u_stride_seqlen + c);
+            __builtin_prefetch(delta + t * args->delta_stride_seqlen + c);
+            __builtin_prefetch(dout + t * args->dout_stride_seqlen + c);
+            __builtin_prefetch(z + t * args->z_stride_seqlen + c);
+            __builtin_prefetch(du + t * args->du_stride_seqlen + c, 1);
+            __builtin_prefetch(ddelta + t * args->ddelta_stride_seqlen + c, 1);
+            __builtin_prefetch(dz + t * args->dz_stride_seqlen + c, 1);
+        }
+}
+
 // A team of neighbouring blocks, so that the rows which all channels share are summed in lanes first.
-static void scan_team(const struct selective_scan_backward_args *args, int64_t b, int64_t g, int64_t d0, int64_t width, float *partial)
+static void scan_team(const struct selective_scan_backward_args *args, int64_t b, int64_t g, int64_t d0, int64_t width, float *partial, unaligned *rows)
 {
     struct block blocks[BLOCKS];
-    struct tile tiles[BLOCKS];
-const int count = (int)((width + 1 * LANES - 1) / (1 * LANES));
+    const int count = (int)((width + WIDE * LANES - 1) / (WIDE * LANES)) * WIDE;
     const int64_t first = args->cu_seqlens[b], seqlen = args->cu_seqlens[b + 1] - first;
     const int64_t chunks = (seqlen + TILE - 1) / TILE;
+    unaligned *dB = rows;
+    unaligned *dC = rows + TILE * STATES;
     for (int i = 0; i < count; i++)
         open_block(&blocks[i], args, b, d0 + i * LANES, channels_of(width, i));
     for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
         const int64_t t0 = chunk * TILE, steps = seqlen - t0 < TILE ? seqlen - t0 : TILE;
         const float *B = args->B + (g * args->seqlen + first + t0) * STATES;
         const float *C = args->C + (g * args->seqlen + first + t0) * STATES;
-        for (int i = 0; i < count; i++)
-            open_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, channels_of(width, i), t0, steps);
-        for (int n = 0; n < STATES; n += GROUP) {
-            // Padded, so that whole vectors of sums may be read.
-            floats dB[TILE + LANES][WIDTH], dC[TILE + LANES][WIDTH];
-            memset(dB, 0, sizeof dB);
-            memset(dC, 0, sizeof dC);
-            for (int i = 0; i < count; i += 1) {
-                const int64_t channels[] = {channels_of(width, i)};
-                const float *states[] = {args->states + slot_offset(first / TILE + b + chunk, args->dim, args->groups, d0 + i * LANES)};
-                walk_2(&tiles[i], &blocks[i], states, channels, steps, n, B, C, dB, dC);
+        memset(rows, 0, ROWS * sizeof *rows);
+        for (int i = 0; i < count; i += WIDE) {
+            struct tile tiles[WIDE];
+            int64_t channels[WIDE];
+            const float *states[WIDE];
+            int bounded = 1;
+            for (int w = 0; w < WIDE; w++) {
+                const int64_t d = d0 + (i + w) * LANES;
+                channels[w] = channels_of(width, i + w);
+                states[w] = args->states + slot_offset(first / TILE + b + chunk, args->dim, args->groups, d);
+                open_tile(&tiles[w], &blocks[i + w], args, b, d, channels[w], t0, steps);
+                bounded &= are_bounded(tiles[w].delta, steps, blocks[i + w].most);
             }
-            add_lanes(partial + (first + t0) * STATES + n, dB, STATES - n < WIDTH ? STATES - n : WIDTH, steps);
-            add_lanes(partial + args->seqlen * STATES + (first + t0) * STATES + n, dC, STATES - n < WIDTH ? STATES - n : WIDTH, steps);
+            if (i + WIDE < count || chunk > 0) {
+                const int next = i + WIDE < count ? i + WIDE : 0;
+                for (int w = next; w < next + WIDE; w++)
+                    prefetch_tile(args, b, d0 + w * LANES, channels_of(width, w), next ? t0 : t0 - TILE);
+            }
+            for (int n = 0; n < STATES; n += GROUP) {
+                bounded ? walk_2(tiles, &blocks[i], states, channels, steps, n, B, C, dB, dC, 1) : walk_2(tiles, &blocks[i], states, channels, steps, n, B, C, dB, dC, 0);
+            }
+            for (int w = 0; w < WIDE; w++)
+                close_tile(&tiles[w], &blocks[i + w], args, b, d0 + (i + w) * LANES, channels[w], t0, steps);
         }
-        for (int i = 0; i < count; i++)
-            close_tile(&tiles[i], &blocks[i], args, b, d0 + i * LANES, channels_of(width, i), t0, steps);
+        add_lanes(partial + (first + t0) * STATES, dB, steps);
+        add_lanes(partial + args->seqlen * STATES + (first + t0) * STATES, dC, steps);
     }
     for (int i = 0; i < count; i++) {
         const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
@@ -438,7 +543,7 @@ void selective_scan_backward(const struct selective_scan_backward_args *args)
     for (int64_t task = 0; task < args->batch * groups * teams; task++) {
         const int64_t d = task % teams * BLOCKS * LANES, g = task / teams % groups, b = task / teams / groups;
         const int64_t channels = width - d < BLOCKS * LANES ? width - d : BLOCKS * LANES;
-        scan_team(args, b, g, g * width + d, channels, args->partial + task % (groups * teams) * 2 * args->seqlen * STATES);
+        scan_team(args, b, g, g * width + d, channels, args->partial + task % (groups * teams) * 2 * args->seqlen * STATES, (unaligned *)args->rows + task * ROWS);
     }
     // What several tasks share is added up in one order, whatever the threads.
 #pragma omp parallel for num_threads(threads)
@@ -461,17 +566,18 @@ void selective_scan_backward(const struct selective_scan_backward_args *args)
 #pragma omp parallel for num_threads(threads)
     for (int64_t row = 0; row < groups * args->seqlen; row++) {
         const int64_t group = row / args->seqlen, t = row % args->seqlen;
-        for (int n = 0; n < STATES; n++) {
-            float dB = 0;
-            for (int64_t team = 0; team < teams; team++)
-                dB += args->partial[(((group * teams + team) * 2 + 0) * args->seqlen + t) * STATES + n];
-            args->dB[row * STATES + n] = dB;
+        const float *partial = args->partial + group * teams * 2 * args->seqlen * STATES + t * STATES;
+        float dB[STATES] = {0};
+        float dC[STATES] = {0};
+        for (int64_t team = 0; team < teams; team++) {
+            for (int n = 0; n < STATES; n++)
+                dB[n] += partial[n];
+            partial += args->seqlen * STATES;
+            for (int n = 0; n < STATES; n++)
+                dC[n] += partial[n];
+            partial += args->seqlen * STATES;
         }
-        for (int n = 0; n < STATES; n++) {
-            float dC = 0;
-            for (int64_t team = 0; team < teams; team++)
-                dC += args->partial[(((group * teams + team) * 2 + 1) * args->seqlen + t) * STATES + n];
-            args->dC[row * STATES + n] = dC;
-        }
+        memcpy(args->dB + row * STATES, dB, sizeof dB);
+        memcpy(args->dC + row * STATES, dC, sizeof dC);
     }
 }

@@ -1,7 +1,7 @@
 // selective_scan forward, fp32: chunked(chunk=256,exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source d3639dc40439b753.
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source dbaddee2c2d136cf.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -76,6 +76,13 @@ static inline floats exp2_lanes(floats x)
     p = p * f + 1.0f;
     return _mm512_scalef_ps(p, r);
 }
+
+static inline floats exp2_bounded(floats x, floats y)
+{
+    return exp2_lanes(x * y);
+}
+
+enum { CLAMPS = 0 };
 #else
 static inline floats clamp(floats x, float low, float high)
 {
@@ -95,6 +102,21 @@ static inline floats exp2_lanes(floats x)
     p = p * f + 1.0f;
     return (floats)((ints)p + ((ints)shifted << 23));
 }
+
+// 2^(x y) where that is a normal number.
+static inline floats exp2_bounded(floats x, floats y)
+{
+    const floats shifted = x * y + 0x1.8p23f;
+    const floats f = x * y - (shifted - 0x1.8p23f);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return (floats)((ints)p + ((ints)shifted << 23));
+}
+
+enum { CLAMPS = 1 };
 #endif
 
 // log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
@@ -104,23 +126,65 @@ static inline floats exponent(floats A)
     return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
 }
 
+// As integers, magnitudes are in the same order, and NaNs beyond infinity.
+static inline floats largest(floats x, floats y)
+{
+    const ints a = (ints)x & 0x7fffffff, b = (ints)y & 0x7fffffff;
+    return choose(a > b, (floats)a, (floats)b);
+}
+
+// Whether 2^(x y) is a normal number for every x of a tile and every y no larger than `most`.
+static inline int are_bounded(const floats *x, int64_t steps, floats most)
+{
+    if (!CLAMPS)
+        return 1;
+    floats peak = {0};
+    for (int64_t t = 0; t < steps; t++)
+        peak = largest(peak, x[t]);
+    int bounded = 1;
+    for (int i = 0; i < LANES; i++)
+        bounded &= peak[i] * most[i] < 125.0f;
+    return bounded;
+}
+
+static inline floats decay(floats delta, floats A, int bounded)
+{
+    return bounded ? exp2_bounded(delta, A) : exp2_lanes(delta * A);
+}
+
 #if defined(__clang__)
 #define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
 #else
 #define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
 #endif
 
-// Interleaving the first half of the rows with the second, log2(LANES) times over, is a transposition.
-static void transpose(floats rows[LANES])
+enum { UNIT = 4 }; // reals in 128 bits
+
+// Inside units first, by interleaving rows, then of whole units, by parting the even from the odd ones: one instruction a vector.
+static inline __attribute__((always_inline)) void transpose(floats rows[LANES])
 {
     floats next[LANES];
 #pragma GCC unroll 16
-    for (int stage = 1; stage < LANES; stage *= 2) {
+    for (int stage = 1; stage < UNIT; stage *= 2) {
 #pragma GCC unroll 16
         for (int i = 0; i < LANES / 2; i++) {
-            const floats x = rows[i], y = rows[i + LANES / 2];
-            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            next[2 * i + 1] = SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            const int first = i / (UNIT / 2) * UNIT + i % (UNIT / 2);
+            const floats x = rows[first], y = rows[first + UNIT / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+            next[2 * i + 1] = SHUFFLE(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+#pragma GCC unroll 16
+    for (int stage = UNIT; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const int first = i / UNIT * 2 * UNIT + i % UNIT;
+            const floats x = rows[first], y = rows[first + UNIT];
+            next[i] = SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+            next[i + LANES / 2] = SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < LANES; i++)
@@ -128,23 +192,56 @@ static void transpose(floats rows[LANES])
     }
 }
 
+// LANES steps of LANES channels.
+static inline __attribute__((always_inline)) void load_square(floats *tile, const float *x, int64_t stride)
+{
+    floats rows[LANES];
+#pragma GCC unroll 16
+    for (int c = 0; c < LANES; c++) {
+        __builtin_prefetch(x + c * stride + TILE); // rows are more streams than the hardware follows
+        rows[c] = load(x + c * stride);
+    }
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int t = 0; t < LANES; t++)
+        tile[t] = rows[t];
+}
+
 // One vector of channels per step; lanes beyond the last channel are zero.
 static void load_tile(floats *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
 {
     for (int64_t t = 0; t < steps; t += LANES) {
-        floats rows[LANES] = {0};
-        for (int64_t c = 0; c < channels; c++) {
-            __builtin_prefetch(x + c * stride + t + TILE); // rows are more streams than the hardware follows
-            rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
+        if (channels == LANES && steps - t >= LANES) {
+            load_square(tile + t, x + t, stride);
+            continue;
         }
+        floats rows[LANES] = {0};
+        for (int64_t c = 0; c < channels; c++)
+            rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
         transpose(rows);
         memcpy(tile + t, rows, sizeof rows);
     }
 }
 
+static inline __attribute__((always_inline)) void store_square(float *x, const floats *tile, int64_t stride)
+{
+    floats rows[LANES];
+#pragma GCC unroll 16
+    for (int t = 0; t < LANES; t++)
+        rows[t] = tile[t];
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int c = 0; c < LANES; c++)
+        store(x + c * stride, rows[c]);
+}
+
 static void store_tile(float *x, int64_t stride, const floats *tile, int64_t channels, int64_t steps)
 {
     for (int64_t t = 0; t < steps; t += LANES) {
+        if (channels == LANES && steps - t >= LANES) {
+            store_square(x + t, tile + t, stride);
+            continue;
+        }
         floats rows[LANES];
         memcpy(rows, tile + t, sizeof rows);
         transpose(rows);

@@ -1,7 +1,7 @@
 // selective_scan forward, bf16: chunked(chunk=256,exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 9b6723ad6f0b1b71.
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 7e919a2024172e40.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -98,6 +98,13 @@ static inline floats exp2_lanes(floats x)
     p = p * f + 1.0f;
     return _mm512_scalef_ps(p, r);
 }
+
+static inline floats exp2_bounded(floats x, floats y)
+{
+    return exp2_lanes(x * y);
+}
+
+enum { CLAMPS = 0 };
 #else
 static inline floats clamp(floats x, float low, float high)
 {
@@ -117,6 +124,21 @@ static inline floats exp2_lanes(floats x)
     p = p * f + 1.0f;
     return (floats)((ints)p + ((ints)shifted << 23));
 }
+
+// 2^(x y) where that is a normal number.
+static inline floats exp2_bounded(floats x, floats y)
+{
+    const floats shifted = x * y + 0x1.8p23f;
+    const floats f = x * y - (shifted - 0x1.8p23f);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return (floats)((ints)p + ((ints)shifted << 23));
+}
+
+enum { CLAMPS = 1 };
 #endif
 
 // log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
@@ -124,6 +146,32 @@ static inline floats exp2_lanes(floats x)
 static inline floats exponent(floats A)
 {
     return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
+}
+
+// As integers, magnitudes are in the same order, and NaNs beyond infinity.
+static inline floats largest(floats x, floats y)
+{
+    const ints a = (ints)x & 0x7fffffff, b = (ints)y & 0x7fffffff;
+    return choose(a > b, (floats)a, (floats)b);
+}
+
+// Whether 2^(x y) is a normal number for every x of a tile and every y no larger than `most`.
+static inline int are_bounded(const floats *x, int64_t steps, floats most)
+{
+    if (!CLAMPS)
+        return 1;
+    floats peak = {0};
+    for (int64_t t = 0; t < steps; t++)
+        peak = largest(peak, x[t]);
+    int bounded = 1;
+    for (int i = 0; i < LANES; i++)
+        bounded &= peak[i] * most[i] < 125.0f;
+    return bounded;
+}
+
+static inline floats decay(floats delta, floats A, int bounded)
+{
+    return bounded ? exp2_bounded(delta, A) : exp2_lanes(delta * A);
 }
 
 // max(x, 0) + log1p(w), w = exp(-|x|); log1p(w) = 2 artanh(w / (2 + w)), as a series in (w / (2 + w))^2 <= 1/9.

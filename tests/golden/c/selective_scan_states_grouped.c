@@ -1,7 +1,7 @@
 // selective_scan forward, fp32: states(lanes=16)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_states.c.j2; source 7a22d239624effa2.
+// Rendered by ssmgen from templates/c/selective_scan_states.c.j2; source b0f0c6d70bc50981.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -75,6 +75,7 @@ static inline floats exp2_lanes(floats x)
     p = p * f + 1.0f;
     return _mm512_scalef_ps(p, r);
 }
+
 #else
 static inline floats clamp(floats x, float low, float high)
 {
@@ -94,6 +95,7 @@ static inline floats exp2_lanes(floats x)
     p = p * f + 1.0f;
     return (floats)((ints)p + ((ints)shifted << 23));
 }
+
 #endif
 
 // log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
@@ -109,17 +111,33 @@ static inline floats exponent(floats A)
 #define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
 #endif
 
-// Interleaving the first half of the rows with the second, log2(LANES) times over, is a transposition.
-static void transpose(floats rows[LANES])
+enum { UNIT = 4 }; // reals in 128 bits
+
+// Inside units first, by interleaving rows, then of whole units, by parting the even from the odd ones: one instruction a vector.
+static inline __attribute__((always_inline)) void transpose(floats rows[LANES])
 {
     floats next[LANES];
 #pragma GCC unroll 16
-    for (int stage = 1; stage < LANES; stage *= 2) {
+    for (int stage = 1; stage < UNIT; stage *= 2) {
 #pragma GCC unroll 16
         for (int i = 0; i < LANES / 2; i++) {
-            const floats x = rows[i], y = rows[i + LANES / 2];
-            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            next[2 * i + 1] = SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            const int first = i / (UNIT / 2) * UNIT + i % (UNIT / 2);
+            const floats x = rows[first], y = rows[first + UNIT / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+            next[2 * i + 1] = SHUFFLE(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+#pragma GCC unroll 16
+    for (int stage = UNIT; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const int first = i / UNIT * 2 * UNIT + i % UNIT;
+            const floats x = rows[first], y = rows[first + UNIT];
+            next[i] = SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+            next[i + LANES / 2] = SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < LANES; i++)
