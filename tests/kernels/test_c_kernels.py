@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from ssmgen.config import Config
 from ssmgen.kernels import interface, variants
 from ssmgen.kernels.oracle import expected, relative_error, sample, tolerance
-from ssmgen.problem import Problem
+from ssmgen.problem import Option, Problem
 from ssmgen.targets import target
 from tests.helpers import defaults, make_problem, run_config
 
 EVERYTHING = {"D": True, "z": True, "delta_bias": True, "softplus": True, "last_state": True}
+STATE: dict[str, Option] = {"initial_state": True}
 # Blocks of 16 or 8 channels, tiles of 64 steps, groups of 8 or 4 states: none of these sizes is a multiple.
 SCANS = {
     "plain": make_problem("selective_scan", batch=2, dim=21, seqlen=133),
@@ -36,6 +37,42 @@ SCANS = {
     "bf16": make_problem("selective_scan", "bf16", dim=21, seqlen=133, **EVERYTHING),
     "fp16": make_problem("selective_scan", "fp16", dim=21, seqlen=133, layout="channel", **EVERYTHING),
     "fp64": make_problem("selective_scan", "fp64", dim=21, seqlen=133, **EVERYTHING),
+}
+
+
+def few(dtype: str | None = None, /, **given: Option) -> Problem:
+    """Channels so few that even one core splits time in chunks; of three packed sequences one is empty."""
+    sizes: dict[str, Option] = {"batch": 3 if given.get("varlen") else 1, "dim": 3, "seqlen": 333}
+    return make_problem("selective_scan", dtype, **{**sizes, **given})
+
+
+SCANS |= {
+    "states": few(seqlen=601, saved=32, **EVERYTHING, **STATE),
+    "states of groups": few(
+        "bf16", groups=3, d_state=17, saved=128, layout="channel", last_state=True, **STATE
+    ),
+    "complex": few(complex=True, dim=5, saved=64, **EVERYTHING, **STATE),
+    "complex constant": few(
+        complex=True,
+        dim=5,
+        d_state=17,
+        B="constant",
+        C="constant",
+        layout="channel",
+        last_state=True,
+        **STATE,
+    ),
+    "complex constant B": few(
+        "bf16", complex=True, batch=2, dim=6, groups=3, d_state=5, B="constant", saved=16
+    ),
+    "complex constant C": few("fp64", complex=True, d_state=3, C="constant", **EVERYTHING),
+    "packed": few(varlen=True, seqlen=700, saved=32, **EVERYTHING, **STATE),
+    "packed groups": few("bf16", varlen=True, dim=6, seqlen=700, groups=3, d_state=3, layout="channel"),
+    "packed constant": few("fp64", varlen=True, seqlen=700, B="constant", C="constant", last_state=True),
+    "packed complex": few(complex=True, varlen=True, seqlen=700, d_state=7, saved=16, **EVERYTHING, **STATE),
+    "one packed step": few(
+        complex=True, varlen=True, batch=1, dim=1, seqlen=1, d_state=1, saved=16, **EVERYTHING, **STATE
+    ),
 }
 OTHERS = {
     "linear": make_problem("linear_scan", batch=2, dim=21, seqlen=601),
@@ -65,7 +102,8 @@ def test_defaults_agree_with_float64(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["everything", "grouped", "channel layout", "fp64", "linear reverse", "pairs", "poles"]
+    "name",
+    ["everything", "grouped", "channel layout", "fp64", "packed complex", "linear reverse", "pairs", "poles"],
 )
 def test_every_config_agrees_with_float64(name: str) -> None:
     problem = PROBLEMS[name]
@@ -126,14 +164,23 @@ def test_nothing_around_outputs_is_written(name: str) -> None:
         assert all(not bool(x.isnan().any()) for x in outputs(PROBLEMS[name], config))
 
 
+@pytest.mark.parametrize("name", ["states", "states of groups", "complex", "packed complex"])
+def test_what_pads_saved_states_stays_as_it_was(name: str) -> None:
+    wanted = expected(PROBLEMS[name], sample(PROBLEMS[name], seed=1))["states"]
+    for config in defaults(PROBLEMS[name]):
+        states = outputs(PROBLEMS[name], config)[-1]
+        assert torch.equal(states.isnan(), wanted.isnan().flatten()), config
+
+
 @pytest.mark.parametrize(
     "problem",
     [
         make_problem("selective_scan", dim=21, seqlen=1501, **EVERYTHING),
+        few(complex=True, varlen=True, dim=5, seqlen=2001, saved=64, **EVERYTHING, **STATE),
         make_problem("linear_scan", dim=21, seqlen=2333),
         make_problem("cauchy_mult", rows=3, poles=7, nodes=3001),
     ],
-    ids=lambda problem: problem.op,
+    ids=["many channels", "few channels", "linear", "cauchy"],
 )
 def test_threads_do_not_change_a_bit(problem: Problem) -> None:
     before = torch.get_num_threads()
@@ -144,7 +191,8 @@ def test_threads_do_not_change_a_bit(problem: Problem) -> None:
                 torch.set_num_threads(threads)
                 results.append(outputs(problem, config))
             for other in results[1:]:
-                assert all(torch.equal(x, y) for x, y in zip(results[0], other, strict=True)), config
+                # What pads saved states stays NaN.
+                torch.testing.assert_close(other, results[0], rtol=0, atol=0, equal_nan=True, msg=str(config))
     finally:
         torch.set_num_threads(before)
 
@@ -280,14 +328,17 @@ def test_chunks_that_follow_a_state_of_zero_may_grow_without_bound(dtype: str) -
     linear = make_problem("linear_scan", dtype, dim=5, seqlen=1400)
     a, b = torch.full((1, 5, 1400), 8.0), torch.zeros(1, 5, 1400)
     a[..., 1050:], b[..., 1050:] = 0.5, 1.0
-    selective = make_problem("selective_scan", dtype, dim=5, seqlen=1400, d_state=3)
-    inputs = sample(selective, seed=0)
-    inputs["A"].abs_()
-    inputs["delta"][..., :1050], inputs["delta"][..., 1050:] = 8.0, 0.0
-    inputs["u"][..., :1050] = 0.0
-    inputs["u"][..., 1060:] = 1.0
-    real = inputs["A"].dtype
-    for problem, operands in ((linear, {"a": a.to(real), "b": b.to(real)}), (selective, inputs)):
+    real = torch.float32 if dtype == "fp32" else torch.float64
+    cases = [(linear, {"a": a.to(real), "b": b.to(real)})]
+    for is_complex in (False, True):
+        selective = few(dtype, complex=is_complex, seqlen=1400, d_state=3)
+        inputs = sample(selective, seed=0)
+        inputs["A"].neg_()
+        inputs["delta"][..., :1050], inputs["delta"][..., 1050:] = 8.0, 0.0
+        inputs["u"][..., :1050] = 0.0
+        inputs["u"][..., 1060:] = 1.0
+        cases.append((selective, inputs))
+    for problem, operands in cases:
         (wanted,) = expected(problem, operands).values()
         assert bool(wanted.isfinite().all())
         names = []
@@ -295,6 +346,37 @@ def test_chunks_that_follow_a_state_of_zero_may_grow_without_bound(dtype: str) -
             names.append(config.variant)
             assert relative_error(run(problem, config, operands)["out"], wanted) <= tolerance(problem), config
         assert "chunked" in names
+
+
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize("bounds", [(0, 1, 257, 1026), (0, 512, 512, 1026), (0, 1026, 1026, 1026)], ids=str)
+def test_packed_sequences_of_whole_chunks_of_one_step_and_of_none(
+    bounds: tuple[int, ...], is_complex: bool
+) -> None:
+    problem = few(complex=is_complex, varlen=True, seqlen=1026, saved=64, last_state=True, **STATE)
+    inputs = sample(problem, seed=0) | {"cu_seqlens": torch.tensor(bounds, dtype=torch.int32)}
+    wanted = expected(problem, inputs)
+    names = []
+    for config in defaults(problem):
+        names.append(config.variant)
+        for name, found in run(problem, config, inputs).items():
+            assert relative_error(found, wanted[name]) <= tolerance(problem), (config, name)
+    assert "chunked" in names
+
+
+def test_chunks_keep_the_phase_of_states_that_hardly_decay() -> None:
+    problem = few(complex=True, seqlen=1026)
+    inputs = sample(problem, seed=0)
+    turns = torch.arange(16) * 30 * torch.pi
+    inputs["A"] = torch.complex(torch.full((3, 16), -0.05), turns.expand(3, 16)).contiguous()
+    wanted = expected(problem, inputs)["out"]
+    errors = {
+        config.variant: relative_error(run(problem, config, inputs)["out"], wanted)
+        for config in defaults(problem)
+    }
+    # Thousands of turns: a step's own rounding shows in all variants.
+    assert max(errors.values()) <= 2 * tolerance(problem), errors
+    assert "chunked" in errors
 
 
 @pytest.mark.parametrize("d_state", [1, 17])

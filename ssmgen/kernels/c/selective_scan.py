@@ -8,7 +8,7 @@ from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import accumulate
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
-from ssmgen.kernels.interfaces import INTERFACES, STATE_BLOCK
+from ssmgen.kernels.interfaces import INTERFACES, STATE_BLOCK, row_groups, sequence_batches
 from ssmgen.kernels.program import Program, Workspace
 from ssmgen.kernels.variant import Rule, Variant
 from ssmgen.problem import Problem
@@ -17,6 +17,7 @@ __all__ = ["SCANS"]
 
 # Elements (channel, time, state) that one thread does in some ten microseconds.
 _SERIAL_WORK = 1 << 17
+_TILES = (16, 32, 64, 128, 256)
 
 
 class _SelectiveScan(Variant):
@@ -26,8 +27,9 @@ class _SelectiveScan(Variant):
     language = "c"
 
     def supports(self, problem: Problem) -> bool:
-        """Forward, with states of 1 to 256."""
-        return problem.direction == "forward" and 1 <= problem["d_state"] <= 256
+        """Forward, with 1 to 256 states, saved at the start of tiles: at multiples of a vector's length, if at all."""
+        is_saved_by_tile = int(problem.option("saved")) in (0, *_TILES[:-1])
+        return problem.direction == "forward" and 1 <= problem["d_state"] <= 256 and is_saved_by_tile
 
     def sizes(self, problem: Problem) -> tuple[str, ...]:
         """The dims that the kernel takes at run time."""
@@ -56,7 +58,10 @@ class _SelectiveScan(Variant):
         return program(self.interface, problem, self.sizes(problem), self.workspaces(problem, config))
 
 
-_TILES = (16, 32, 64, 128, 256)
+def _tiles(problem: Problem, choices: tuple[int, ...]) -> tuple[int, ...]:
+    """States are saved at the start of each tile: the interval leaves no choice."""
+    saved = int(problem.option("saved"))
+    return (saved,) if saved else choices
 
 
 def _fits_registers(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
@@ -97,25 +102,20 @@ class Channels(_SelectiveScan):
         ),
     )
 
-    def supports(self, problem: Problem) -> bool:
-        """Also states saved at the start of each tile, which is a multiple of a vector's length."""
-        saved = int(problem.option("saved"))
-        return super().supports(problem) and (saved == 0 or saved in _TILES[:-1])
-
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        d_state, saved = problem["d_state"], int(problem.option("saved"))
+        d_state = problem["d_state"]
         return {
             "exp": ("poly", "libm"),
             "lanes": lane_choices(problem, facts),
             "states": tuple(count for count in (1, 2, 4, 6, 8, 12, 16) if count <= d_state),
-            "tile": (saved,) if saved else _TILES,
+            "tile": _tiles(problem, _TILES),
         }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """Wide vectors, and tiles long enough that reloading the states does not count."""
         lanes, states = lane_choices(problem, facts)[0], _default_states(problem, facts)
-        tile = int(problem.option("saved")) or 64
+        tile = _tiles(problem, (64,))[0]
         return Config.of(self.name, {"exp": "poly", "lanes": lanes, "states": states, "tile": tile})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
@@ -127,16 +127,12 @@ class Channels(_SelectiveScan):
 def _default_states(problem: Problem, facts: DeviceFacts) -> int:
     """Half of the registers' worth of states, or as many as there are."""
     wanted = (8 if facts.max_registers >= 32 else 4) // (2 if problem.has("complex") else 1)
-    return max(count for count in (1, 2, 4, wanted) if count <= problem["d_state"])
+    return max(count for count in (1, 2, 4, 8) if count <= min(wanted, problem["d_state"]))
 
 
 def _is_widest_or_enough(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     lanes = config.integer("lanes")
     return lanes == lane_choices(problem, facts)[0] or problem["d_state"] <= lanes
-
-
-def _is_plain(problem: Problem) -> bool:
-    return not any(problem.has(option) for option in ("initial_state", "saved", "complex", "varlen"))
 
 
 class States(_SelectiveScan):
@@ -152,10 +148,6 @@ class States(_SelectiveScan):
             _is_widest_or_enough,
         ),
     )
-
-    def supports(self, problem: Problem) -> bool:
-        """Real states that start from zero and are not saved, of sequences that are not packed."""
-        return super().supports(problem) and _is_plain(problem)
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -207,8 +199,8 @@ class Chunked(_SelectiveScan):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """As `States`, for sequences of more than one chunk."""
-        return super().supports(problem) and _is_plain(problem) and problem["seqlen"] > _SHORTEST_CHUNK
+        """Sequences of more than one chunk; packed ones may be, all together."""
+        return super().supports(problem) and problem["seqlen"] > _SHORTEST_CHUNK
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -217,7 +209,7 @@ class Chunked(_SelectiveScan):
             "exp": ("poly",),
             "lanes": lane_choices(problem, facts),
             "states": tuple(count for count in (1, 2, 4, 8, 16) if count <= problem["d_state"]),
-            "tile": (32, 64),
+            "tile": _tiles(problem, (32, 64)),
         }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
@@ -225,16 +217,19 @@ class Chunked(_SelectiveScan):
         lanes = lane_choices(problem, facts)[0]
         states = _default_states(problem, facts)
         params: dict[str, Value] = {"chunk": _SHORTEST_CHUNK, "exp": "poly", "lanes": lanes}
-        return Config.of(self.name, {**params, "states": states, "tile": 64})
+        return Config.of(self.name, {**params, "states": states, "tile": _tiles(problem, (64,))[0]})
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
-        """The ends of all chunks but the last: states and the sum of delta, one vector each."""
+        """The ends of all chunks but the last, states and the sum of delta; of packed sequences, of all numbers.
+
+        Chunk c of packed sequence b has the number start // chunk + b + c, as in `state_slots`.
+        """
         lanes, chunk = config.integer("lanes"), config.integer("chunk")
-        groups = problem["groups"] if "groups" in self.sizes(problem) else 1
-        blocks = -(-(problem["dim"] // groups) // lanes)
-        chunks = -(-problem["seqlen"] // chunk)
-        shape = (problem["batch"] * groups * blocks, chunks - 1, problem["d_state"] + 1, lanes)
-        return (Workspace("ends", accumulate(problem.dtype), shape),)
+        groups, batch, seqlen = row_groups(problem), problem["batch"], problem["seqlen"]
+        blocks = sequence_batches(problem) * groups * -(-(problem["dim"] // groups) // lanes)
+        chunks = seqlen // chunk + batch if problem.has("varlen") else -(-seqlen // chunk) - 1
+        planes = (problem["d_state"] + 1) * (2 if problem.has("complex") else 1)
+        return (Workspace("ends", accumulate(problem.dtype), (blocks, chunks, planes, lanes)),)
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""

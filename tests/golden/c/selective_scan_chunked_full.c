@@ -1,14 +1,22 @@
-// selective_scan forward, bf16: chunked(chunk=256,exp=poly,lanes=16,states=8,tile=64)
+// selective_scan forward, bf16: chunked(chunk=256,exp=poly,lanes=16,states=8,tile=128)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 7e919a2024172e40.
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source c0e15936bf217ade.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 16, TILE = 64 };
+enum { LANES = 16, STATES = 16, TILE = 128, STATE_BLOCK = 16 };
+
+// Where the states of the channels from d on lie before a chunk of one sequence; blocks of channels do not cross groups.
+static inline int64_t slot_offset(int64_t batch_of_chunks, int64_t dim, int64_t groups, int64_t d)
+{
+    const int64_t width = dim / groups, blocks = (width + STATE_BLOCK - 1) / STATE_BLOCK, member = d % width;
+    const int64_t block = (batch_of_chunks * groups + d / width) * blocks + member / STATE_BLOCK;
+    return block * STATES * STATE_BLOCK + member % STATE_BLOCK;
+}
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -24,8 +32,11 @@ struct selective_scan_args {
     const float *D;
     const uint16_t *z;
     const float *delta_bias;
+    const float *initial_state;
+    const int32_t *cu_seqlens;
     uint16_t *out;
     float *last_state;
+    float *states;
     float *ends;
     int64_t batch, dim, seqlen, groups;
     int64_t u_stride_batch, u_stride_seqlen;
@@ -229,23 +240,48 @@ static inline floats load_channels(const float *x, int64_t channels)
     return y;
 }
 
+static inline void store_channels(float *x, floats y, int64_t channels)
+{
+    if (channels == LANES)
+        memcpy(x, &y, sizeof y);
+    else
+        memcpy(x, &y, (size_t)channels * sizeof *x);
+}
+
 enum { CHUNK = 256 };
+
+// The chunks of sequence b are numbered from here on; some numbers stay unused, but every sequence finds its own by itself.
+static inline int64_t first_chunk(const struct selective_scan_args *args, int64_t b)
+{
+    return args->cu_seqlens[b] / CHUNK + b;
+}
+
+static inline int64_t sequence_of(const struct selective_scan_args *args, int64_t number)
+{
+    int64_t b = 0;
+    while (first_chunk(args, b + 1) <= number)
+        b++;
+    return b;
+}
 
 // The state at the end of a chunk that starts from zero, and the sum of its delta, over which an earlier state decays.
 static void end_of_chunk(const struct selective_scan_args *args, int64_t b, int64_t g, int64_t d0,
-                         int64_t channels, int64_t first, float *end)
+                         int64_t channels, int64_t start, float *end)
 {
+    const int64_t first = args->cu_seqlens[b], seqlen = args->cu_seqlens[b + 1] - first;
+    if (start + CHUNK >= seqlen)
+        return; // nothing follows
     floats h[STATES] = {0}, delta_sum = {0};
     floats A[STATES];
     load_states(A, args->A + d0 * STATES, channels);
     for (int n = 0; n < STATES; n++)
         A[n] = exponent(A[n]);
     const floats delta_bias = load_channels(args->delta_bias + d0, channels);
-    const float *B = args->B + (b * args->groups + g) * args->seqlen * STATES;
-    const uint16_t *u_0 = args->u + b * args->u_stride_batch + d0;
-    const uint16_t *delta_0 = args->delta + b * args->delta_stride_batch + d0;
+    const float *B = args->B + (g * args->seqlen + first) * STATES;
+    const uint16_t *u_0 = args->u + first * args->u_stride_seqlen + d0;
+    const uint16_t *delta_0 = args->delta + first * args->delta_stride_seqlen + d0;
 
-    for (int64_t t0 = first; t0 < first + CHUNK; t0 += TILE) {
+    for (int64_t t0 = start; t0 < start + CHUNK; t0 += TILE) {
         const int64_t steps = TILE;
         floats u[TILE], delta[TILE];
         load_tile(u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
@@ -287,32 +323,39 @@ static void end_of_chunk(const struct selective_scan_args *args, int64_t b, int6
 
 // A chunk from the state at its start, which the ends of the chunks before it add up to.
 static void scan_chunk(const struct selective_scan_args *args, int64_t b, int64_t g, int64_t d0,
-                       int64_t channels, int64_t first, const float *ends)
+                       int64_t channels, int64_t start, const float *ends)
 {
-    floats h[STATES] = {0};
+    const int64_t first = args->cu_seqlens[b], seqlen = args->cu_seqlens[b + 1] - first;
+    if (start > 0 && start >= seqlen)
+        return; // of an unused number; an empty sequence has one chunk
+    floats h[STATES];
+    load_states(h, args->initial_state + (b * args->dim + d0) * STATES, channels);
     floats A[STATES];
     load_states(A, args->A + d0 * STATES, channels);
     for (int n = 0; n < STATES; n++)
         A[n] = exponent(A[n]);
     const floats D = load_channels(args->D + d0, channels);
     const floats delta_bias = load_channels(args->delta_bias + d0, channels);
-    const float *B = args->B + (b * args->groups + g) * args->seqlen * STATES;
-    const float *C = args->C + (b * args->groups + g) * args->seqlen * STATES;
-    const uint16_t *u_0 = args->u + b * args->u_stride_batch + d0;
-    const uint16_t *delta_0 = args->delta + b * args->delta_stride_batch + d0;
-    const uint16_t *z_0 = args->z + b * args->z_stride_batch + d0;
-    uint16_t *out_0 = args->out + b * args->out_stride_batch + d0;
+    const float *B = args->B + (g * args->seqlen + first) * STATES;
+    const float *C = args->C + (g * args->seqlen + first) * STATES;
+    const uint16_t *u_0 = args->u + first * args->u_stride_seqlen + d0;
+    const uint16_t *delta_0 = args->delta + first * args->delta_stride_seqlen + d0;
+    const uint16_t *z_0 = args->z + first * args->z_stride_seqlen + d0;
+    uint16_t *out_0 = args->out + first * args->out_stride_seqlen + d0;
 
-    for (int64_t t0 = 0; t0 < first; t0 += CHUNK, ends += (STATES + 1) * LANES) {
+    for (int64_t t0 = 0; t0 < start; t0 += CHUNK, ends += (STATES + 1) * LANES) {
         floats end[STATES + 1];
         memcpy(end, ends, sizeof end);
         for (int n = 0; n < STATES; n++)
             // The decay of a growing system may be infinite.
             h[n] = choose(h[n] == 0, end[n], exp2_lanes(end[STATES] * A[n]) * h[n] + end[n]);
     }
-    const int64_t last = args->seqlen - first < CHUNK ? args->seqlen : first + CHUNK;
-    for (int64_t t0 = first; t0 < last; t0 += TILE) {
+    const int64_t last = seqlen - start < CHUNK ? seqlen : start + CHUNK;
+    for (int64_t t0 = start; t0 < last; t0 += TILE) {
         const int64_t steps = last - t0 < TILE ? last - t0 : TILE;
+        float *states = args->states + slot_offset(first / TILE + b + t0 / TILE, args->dim, args->groups, d0);
+        for (int n = 0; n < STATES; n++)
+            store_channels(states + n * STATE_BLOCK, h[n], channels);
         floats u[TILE], delta[TILE], y[TILE];
         load_tile(u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
         load_tile(delta, delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, channels, steps);
@@ -355,7 +398,7 @@ static void scan_chunk(const struct selective_scan_args *args, int64_t b, int64_
             y[t] *= silu(z[t]);
         store_tile(out_0 + t0 * args->out_stride_seqlen, args->out_stride_seqlen, y, channels, steps);
     }
-    if (last < args->seqlen)
+    if (last < seqlen)
         return;
     float *last_state = args->last_state + (b * args->dim + d0) * STATES;
     for (int64_t c = 0; c < channels; c++)
@@ -366,23 +409,25 @@ static void scan_chunk(const struct selective_scan_args *args, int64_t b, int64_
 void selective_scan(const struct selective_scan_args *args)
 {
     const int64_t groups = args->groups, width = args->dim / groups;
-    const int64_t blocks = (width + LANES - 1) / LANES, chunks = (args->seqlen + CHUNK - 1) / CHUNK;
-    const int64_t tasks = args->batch * groups * blocks;
+    const int64_t blocks = (width + LANES - 1) / LANES, chunks = first_chunk(args, args->batch);
+    const int64_t tasks = groups * blocks;
     const int threads = (int)args->threads;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
-    for (int64_t item = 0; item < tasks * (chunks - 1); item++) {
-        const int64_t task = item / (chunks - 1), chunk = item % (chunks - 1);
+    for (int64_t item = 0; item < tasks * chunks; item++) {
+        const int64_t task = item / chunks, b = sequence_of(args, item % chunks);
+        const int64_t chunk = item % chunks - first_chunk(args, b);
         const int64_t d = task % blocks * LANES, channels = width - d < LANES ? width - d : LANES;
-        float *ends = args->ends + task * (chunks - 1) * (STATES + 1) * LANES;
-        const int64_t g = task / blocks % groups, b = task / blocks / groups;
+        float *ends = args->ends + (item - chunk) * (STATES + 1) * LANES;
+        const int64_t g = task / blocks;
         end_of_chunk(args, b, g, g * width + d, channels, chunk * CHUNK, ends + chunk * (STATES + 1) * LANES);
     }
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t item = 0; item < tasks * chunks; item++) {
-        const int64_t task = item / chunks, chunk = item % chunks;
+        const int64_t task = item / chunks, b = sequence_of(args, item % chunks);
+        const int64_t chunk = item % chunks - first_chunk(args, b);
         const int64_t d = task % blocks * LANES, channels = width - d < LANES ? width - d : LANES;
-        float *ends = args->ends + task * (chunks - 1) * (STATES + 1) * LANES;
-        const int64_t g = task / blocks % groups, b = task / blocks / groups;
+        float *ends = args->ends + (item - chunk) * (STATES + 1) * LANES;
+        const int64_t g = task / blocks;
         scan_chunk(args, b, g, g * width + d, channels, chunk * CHUNK, ends);
     }
 }

@@ -1,14 +1,22 @@
 // selective_scan forward, bf16: states(lanes=16)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_states.c.j2; source f5dc0c9736cbfc23.
+// Rendered by ssmgen from templates/c/selective_scan_states.c.j2; source 056c74c59fe3ed08.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 16 };
+enum { LANES = 16, STATES = 16, INTERVAL = 128, STATE_BLOCK = 16 };
+
+// Where the states of the channels from d on lie before a chunk of one sequence; blocks of channels do not cross groups.
+static inline int64_t slot_offset(int64_t batch_of_chunks, int64_t dim, int64_t groups, int64_t d)
+{
+    const int64_t width = dim / groups, blocks = (width + STATE_BLOCK - 1) / STATE_BLOCK, member = d % width;
+    const int64_t block = (batch_of_chunks * groups + d / width) * blocks + member / STATE_BLOCK;
+    return block * STATES * STATE_BLOCK + member % STATE_BLOCK;
+}
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -24,8 +32,11 @@ struct selective_scan_args {
     const float *D;
     const uint16_t *z;
     const float *delta_bias;
+    const float *initial_state;
+    const int32_t *cu_seqlens;
     uint16_t *out;
     float *last_state;
+    float *states;
     int64_t batch, dim, seqlen, groups;
     int64_t u_stride_batch, u_stride_seqlen;
     int64_t delta_stride_batch, delta_stride_seqlen;
@@ -180,6 +191,12 @@ static inline floats load_states(const float *x, size_t count)
     return y;
 }
 
+static inline void store_states(float *x, floats h, int64_t stride, int count)
+{
+    for (int n = 0; n < count; n++)
+        x[n * stride] = h[n];
+}
+
 // LANES steps of one channel; those beyond the end are zero.
 static inline floats load_steps(const uint16_t *x, int64_t stride, int64_t steps)
 {
@@ -193,18 +210,24 @@ static inline floats load_steps(const uint16_t *x, int64_t stride, int64_t steps
 // sums over the lanes into a sum of rows.
 static void scan_channel(const struct selective_scan_args *args, int64_t b, int64_t d)
 {
+    const int64_t first = args->cu_seqlens[b], seqlen = args->cu_seqlens[b + 1] - first;
     const int64_t g = d / (args->dim / args->groups);
-    floats h0 = {0};
+    const float *initial_state = args->initial_state + (b * args->dim + d) * STATES;
+    floats h0 = load_states(initial_state, LANES);
     const floats A0 = exponent(load_states(args->A + d * STATES, LANES));
-    const float *B = args->B + (b * args->groups + g) * args->seqlen * STATES;
-    const float *C = args->C + (b * args->groups + g) * args->seqlen * STATES;
-    const uint16_t *u_0 = args->u + b * args->u_stride_batch + d;
-    const uint16_t *delta_0 = args->delta + b * args->delta_stride_batch + d;
-    const uint16_t *z_0 = args->z + b * args->z_stride_batch + d;
-    uint16_t *out_0 = args->out + b * args->out_stride_batch + d;
+    const float *B = args->B + (g * args->seqlen + first) * STATES;
+    const float *C = args->C + (g * args->seqlen + first) * STATES;
+    const uint16_t *u_0 = args->u + first * args->u_stride_seqlen + d;
+    const uint16_t *delta_0 = args->delta + first * args->delta_stride_seqlen + d;
+    const uint16_t *z_0 = args->z + first * args->z_stride_seqlen + d;
+    uint16_t *out_0 = args->out + first * args->out_stride_seqlen + d;
 
-    for (int64_t t0 = 0; t0 < args->seqlen; t0 += LANES) {
-        const int64_t steps = args->seqlen - t0 < LANES ? args->seqlen - t0 : LANES;
+    for (int64_t t0 = 0; t0 < seqlen; t0 += LANES) {
+        const int64_t steps = seqlen - t0 < LANES ? seqlen - t0 : LANES;
+        if (t0 % INTERVAL == 0) {
+            float *states = args->states + slot_offset(first / INTERVAL + b + t0 / INTERVAL, args->dim, args->groups, d);
+            store_states(states, h0, STATE_BLOCK, LANES);
+        }
         const floats u = load_steps(u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, steps);
         const floats delta = softplus(load_steps(delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, steps) + args->delta_bias[d]);
         const floats delta_u = delta * u;
@@ -232,7 +255,7 @@ static void scan_channel(const struct selective_scan_args *args, int64_t b, int6
 void selective_scan(const struct selective_scan_args *args)
 {
     // Below some ten microseconds of work, waking threads costs more than they bring.
-    const int64_t work = args->batch * args->dim * args->seqlen * STATES;
+    const int64_t work = args->dim * args->seqlen * STATES;
     const int threads = work < 131072 ? 1 : (int)args->threads;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t task = 0; task < args->batch * args->dim; task++)

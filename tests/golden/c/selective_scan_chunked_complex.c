@@ -1,0 +1,405 @@
+// selective_scan forward, fp32: chunked(chunk=256,exp=poly,lanes=16,states=4,tile=64)
+// h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
+// delta = softplus(delta + delta_bias) when asked
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 4a68cfe7f0f899fd.
+#include <stdint.h>
+#include <string.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+enum { LANES = 16, STATES = 16, TILE = 64, PLANES = 2 * STATES };
+
+typedef float floats __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+
+struct selective_scan_args {
+    const float *u;
+    const float *delta;
+    const float *A;
+    const float *B;
+    const float *C;
+    float *out;
+    float *ends;
+    int64_t batch, dim, seqlen, groups;
+    int64_t u_stride_batch, u_stride_dim;
+    int64_t delta_stride_batch, delta_stride_dim;
+    int64_t out_stride_batch, out_stride_dim;
+    int64_t threads;
+};
+
+static inline floats load(const float *x)
+{
+    floats y;
+    memcpy(&y, x, sizeof y);
+    return y;
+}
+
+// The first elements only; the others are zero.
+static inline floats load_part(const float *x, int64_t count)
+{
+    float y[LANES] = {0};
+    memcpy(y, x, (size_t)count * sizeof *x);
+    return load(y);
+}
+
+static inline void store(float *x, floats y)
+{
+    memcpy(x, &y, sizeof y);
+}
+
+static inline void store_part(float *x, floats y, int64_t count)
+{
+    float z[LANES];
+    store(z, y);
+    memcpy(x, z, (size_t)count * sizeof *x);
+}
+
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
+// 2^x = 2^r p(x - r) with r the nearest integer. p is minimax on [-1/2, 1/2] under a bound that shrinks towards 0, where p
+// is exact, so that decays near 1 are not biased. Relative error at most 1.9e-7; 0 and infinity beyond the exponents.
+// Of NaNs, only those without a payload are sure to stay one.
+#if defined(__AVX512DQ__)
+static inline floats exp2_lanes(floats x)
+{
+    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
+    const floats r = _mm512_roundscale_ps(x, NEAREST);
+    const floats f = _mm512_reduce_ps(x, NEAREST);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return _mm512_scalef_ps(p, r);
+}
+
+#else
+static inline floats clamp(floats x, float low, float high)
+{
+    x = choose(x < low, (floats){0} + low, x);
+    return choose(x > high, (floats){0} + high, x);
+}
+
+static inline floats exp2_lanes(floats x)
+{
+    x = clamp(x, -127.0f, 128.0f);
+    const floats shifted = x + 0x1.8p23f; // r in its low bits
+    const floats f = x - (shifted - 0x1.8p23f);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return (floats)((ints)p + ((ints)shifted << 23));
+}
+
+#endif
+
+// log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
+// delta reach the state by delta u.
+static inline floats exponent(floats A)
+{
+    return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
+}
+
+struct pair {
+    floats re, im;
+};
+
+// log2(e) Re A, and Im A / pi as a sum of two parts.
+struct rate {
+    floats re, turns, rest;
+};
+
+static inline struct rate rate(struct pair A)
+{
+    struct rate y = {exponent(A.re)};
+    for (int i = 0; i < LANES; i++) {
+        const float turns = A.im[i] * 0x1.45f306p-2f;
+        y.turns[i] = turns;
+        y.rest[i] = __builtin_fmaf(A.im[i], 0x1.45f306p-2f, -turns) + A.im[i] * 0x1.b93910p-27f;
+    }
+    return y;
+}
+
+// exp(x A). Whole half-turns are a sign; of what is left, f in [-1/2, 1/2], cos and sin are minimax polynomials. The phase
+// keeps its last digits up to 2^22 half-turns where products and sums are fused.
+static inline struct pair exp_complex(floats x, struct rate A)
+{
+    const floats shifted = x * A.turns + 0x1.8p23f; // whole half-turns in its low bits
+    const floats f = x * A.turns - (shifted - 0x1.8p23f) + x * A.rest, f2 = f * f;
+    const floats size = (floats)((ints)exp2_lanes(x * A.re) ^ (ints)shifted << 31);
+    floats c = -0x1.8c0b50p-6f * f2 + 0x1.e0dbdep-3f;
+    c = c * f2 + -0x1.55ce5cp+0f;
+    c = c * f2 + 0x1.03c1d8p+2f;
+    c = c * f2 + -0x1.3bd3ccp+2f;
+    floats s = 0x1.3c5f26p-4f * f2 + -0x1.323450p-1f;
+    s = s * f2 + 0x1.46677cp+1f;
+    s = s * f2 + -0x1.4abbb6p+2f;
+    s = s * f2 + -0x1.5a307cp-23f;
+    return (struct pair){size * (c * f2 + 1), size * (f * 0x1.921fb6p+1f + f * s)};
+}
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+enum { UNIT = 4 }; // reals in 128 bits
+
+// Inside units first, by interleaving rows, then of whole units, by parting the even from the odd ones: one instruction a vector.
+static inline __attribute__((always_inline)) void transpose(floats rows[LANES])
+{
+    floats next[LANES];
+#pragma GCC unroll 16
+    for (int stage = 1; stage < UNIT; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const int first = i / (UNIT / 2) * UNIT + i % (UNIT / 2);
+            const floats x = rows[first], y = rows[first + UNIT / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+            next[2 * i + 1] = SHUFFLE(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+#pragma GCC unroll 16
+    for (int stage = UNIT; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const int first = i / UNIT * 2 * UNIT + i % UNIT;
+            const floats x = rows[first], y = rows[first + UNIT];
+            next[i] = SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+            next[i + LANES / 2] = SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+}
+
+// LANES steps of LANES channels.
+static inline __attribute__((always_inline)) void load_square(floats *tile, const float *x, int64_t stride)
+{
+    floats rows[LANES];
+#pragma GCC unroll 16
+    for (int c = 0; c < LANES; c++) {
+        __builtin_prefetch(x + c * stride + TILE); // rows are more streams than the hardware follows
+        rows[c] = load(x + c * stride);
+    }
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int t = 0; t < LANES; t++)
+        tile[t] = rows[t];
+}
+
+// One vector of channels per step; lanes beyond the last channel are zero.
+static void load_tile(floats *tile, const float *x, int64_t stride, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        if (channels == LANES && steps - t >= LANES) {
+            load_square(tile + t, x + t, stride);
+            continue;
+        }
+        floats rows[LANES] = {0};
+        for (int64_t c = 0; c < channels; c++)
+            rows[c] = steps - t >= LANES ? load(x + c * stride + t) : load_part(x + c * stride + t, steps - t);
+        transpose(rows);
+        memcpy(tile + t, rows, sizeof rows);
+    }
+}
+
+static inline __attribute__((always_inline)) void store_square(float *x, const floats *tile, int64_t stride)
+{
+    floats rows[LANES];
+#pragma GCC unroll 16
+    for (int t = 0; t < LANES; t++)
+        rows[t] = tile[t];
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int c = 0; c < LANES; c++)
+        store(x + c * stride, rows[c]);
+}
+
+static void store_tile(float *x, int64_t stride, const floats *tile, int64_t channels, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t += LANES) {
+        if (channels == LANES && steps - t >= LANES) {
+            store_square(x + t, tile + t, stride);
+            continue;
+        }
+        floats rows[LANES];
+        memcpy(rows, tile + t, sizeof rows);
+        transpose(rows);
+        for (int64_t c = 0; c < channels; c++)
+            if (steps - t >= LANES)
+                store(x + c * stride + t, rows[c]);
+            else
+                store_part(x + c * stride + t, rows[c], steps - t);
+    }
+}
+
+// A pair of vectors of channels per state.
+static void load_states(struct pair *states, const float *x, int64_t channels)
+{
+    for (int n = 0; n < STATES; n++)
+        for (int64_t c = 0; c < LANES; c++) {
+            states[n].re[c] = c < channels ? x[c * PLANES + 2 * n] : 0;
+            states[n].im[c] = c < channels ? x[c * PLANES + 2 * n + 1] : 0;
+        }
+}
+
+static void load_rates(struct rate *A, const float *x, int64_t channels)
+{
+    struct pair pairs[STATES];
+    load_states(pairs, x, channels);
+    for (int n = 0; n < STATES; n++)
+        A[n] = rate(pairs[n]);
+}
+
+enum { CHUNK = 256 };
+
+static inline struct pair times(struct pair x, struct pair y)
+{
+    return (struct pair){x.re * y.re - x.im * y.im, x.re * y.im + x.im * y.re};
+}
+
+// The state at the end of a chunk that starts from zero, and the sum of its delta, over which an earlier state decays.
+static void end_of_chunk(const struct selective_scan_args *args, int64_t b, int64_t g, int64_t d0,
+                         int64_t channels, int64_t first, float *end)
+{
+    struct pair h[STATES] = {0};
+    floats delta_sum[2] = {0};
+    struct rate A[STATES];
+    load_rates(A, args->A + d0 * PLANES, channels);
+    const float *B = args->B + (b * args->groups + g) * args->seqlen * PLANES;
+    const float *u_0 = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
+    const float *delta_0 = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim;
+
+    for (int64_t t0 = first; t0 < first + CHUNK; t0 += TILE) {
+        const int64_t steps = TILE;
+        floats u[TILE], delta[TILE];
+        load_tile(u, u_0 + t0, args->u_stride_dim, channels, steps);
+        load_tile(delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
+        for (int64_t t = 0; t < steps; t++) {
+            // Of two parts: a phase of many turns shows what a sum in one would lose.
+            const floats sum = delta_sum[0] + delta[t], added = sum - delta_sum[0];
+            delta_sum[1] += delta_sum[0] - (sum - added) + (delta[t] - added);
+            delta_sum[0] = sum;
+            u[t] *= delta[t];
+        }
+        for (int n = 0; n < 16; n += 4) {
+            struct pair h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3];
+            const struct rate A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3];
+            for (int64_t t = 0; t < steps; t++) {
+                const float *B_t = B + (t0 + t) * PLANES + 2 * n;
+                const struct pair a0 = exp_complex(delta[t], A0);
+                h0 = (struct pair){a0.re * h0.re - a0.im * h0.im + u[t] * B_t[0], a0.re * h0.im + a0.im * h0.re + u[t] * B_t[1]};
+                const struct pair a1 = exp_complex(delta[t], A1);
+                h1 = (struct pair){a1.re * h1.re - a1.im * h1.im + u[t] * B_t[2], a1.re * h1.im + a1.im * h1.re + u[t] * B_t[3]};
+                const struct pair a2 = exp_complex(delta[t], A2);
+                h2 = (struct pair){a2.re * h2.re - a2.im * h2.im + u[t] * B_t[4], a2.re * h2.im + a2.im * h2.re + u[t] * B_t[5]};
+                const struct pair a3 = exp_complex(delta[t], A3);
+                h3 = (struct pair){a3.re * h3.re - a3.im * h3.im + u[t] * B_t[6], a3.re * h3.im + a3.im * h3.re + u[t] * B_t[7]};
+            }
+            h[n] = h0;
+            h[n + 1] = h1;
+            h[n + 2] = h2;
+            h[n + 3] = h3;
+        }
+    }
+    memcpy(end, h, sizeof h);
+    memcpy(end + PLANES * LANES, delta_sum, sizeof delta_sum);
+}
+
+// A chunk from the state at its start, which the ends of the chunks before it add up to.
+static void scan_chunk(const struct selective_scan_args *args, int64_t b, int64_t g, int64_t d0,
+                       int64_t channels, int64_t first, const float *ends)
+{
+    struct pair h[STATES] = {0};
+    struct rate A[STATES];
+    load_rates(A, args->A + d0 * PLANES, channels);
+    const float *B = args->B + (b * args->groups + g) * args->seqlen * PLANES;
+    const float *C = args->C + (b * args->groups + g) * args->seqlen * PLANES;
+    const float *u_0 = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
+    const float *delta_0 = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim;
+    float *out_0 = args->out + b * args->out_stride_batch + d0 * args->out_stride_dim;
+
+    for (int64_t t0 = 0; t0 < first; t0 += CHUNK, ends += (PLANES + 2) * LANES) {
+        struct pair end[STATES];
+        floats delta_sum[2];
+        memcpy(end, ends, sizeof end);
+        memcpy(delta_sum, ends + PLANES * LANES, sizeof delta_sum);
+        for (int n = 0; n < STATES; n++) {
+            const struct pair decay = times(exp_complex(delta_sum[0], A[n]), exp_complex(delta_sum[1], A[n]));
+            const struct pair left = times(decay, h[n]);
+            // The decay of a growing system may be infinite.
+            const ints zero = (h[n].re == 0) & (h[n].im == 0);
+            h[n].re = choose(zero, end[n].re, left.re + end[n].re);
+            h[n].im = choose(zero, end[n].im, left.im + end[n].im);
+        }
+    }
+    const int64_t last = args->seqlen - first < CHUNK ? args->seqlen : first + CHUNK;
+    for (int64_t t0 = first; t0 < last; t0 += TILE) {
+        const int64_t steps = last - t0 < TILE ? last - t0 : TILE;
+        floats u[TILE], delta[TILE], y[TILE];
+        load_tile(u, u_0 + t0, args->u_stride_dim, channels, steps);
+        load_tile(delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
+        for (int64_t t = 0; t < steps; t++) {
+            y[t] = (floats){0};
+            u[t] *= delta[t];
+        }
+        for (int n = 0; n < 16; n += 4) {
+            struct pair h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3];
+            const struct rate A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3];
+            for (int64_t t = 0; t < steps; t++) {
+                const float *B_t = B + (t0 + t) * PLANES + 2 * n;
+                const float *C_t = C + (t0 + t) * PLANES + 2 * n;
+                const struct pair a0 = exp_complex(delta[t], A0);
+                h0 = (struct pair){a0.re * h0.re - a0.im * h0.im + u[t] * B_t[0], a0.re * h0.im + a0.im * h0.re + u[t] * B_t[1]};
+                const struct pair a1 = exp_complex(delta[t], A1);
+                h1 = (struct pair){a1.re * h1.re - a1.im * h1.im + u[t] * B_t[2], a1.re * h1.im + a1.im * h1.re + u[t] * B_t[3]};
+                const struct pair a2 = exp_complex(delta[t], A2);
+                h2 = (struct pair){a2.re * h2.re - a2.im * h2.im + u[t] * B_t[4], a2.re * h2.im + a2.im * h2.re + u[t] * B_t[5]};
+                const struct pair a3 = exp_complex(delta[t], A3);
+                h3 = (struct pair){a3.re * h3.re - a3.im * h3.im + u[t] * B_t[6], a3.re * h3.im + a3.im * h3.re + u[t] * B_t[7]};
+                y[t] = y[t] + 2 * (h0.re * C_t[0] - h0.im * C_t[1] + h1.re * C_t[2] - h1.im * C_t[3] + h2.re * C_t[4] - h2.im * C_t[5] + h3.re * C_t[6] - h3.im * C_t[7]);
+            }
+            h[n] = h0;
+            h[n + 1] = h1;
+            h[n + 2] = h2;
+            h[n + 3] = h3;
+        }
+        store_tile(out_0 + t0, args->out_stride_dim, y, channels, steps);
+    }
+}
+
+void selective_scan(const struct selective_scan_args *args)
+{
+    const int64_t groups = args->groups, width = args->dim / groups;
+    const int64_t blocks = (width + LANES - 1) / LANES, chunks = (args->seqlen + CHUNK - 1) / CHUNK;
+    const int64_t tasks = args->batch * groups * blocks;
+    const int threads = (int)args->threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t item = 0; item < tasks * (chunks - 1); item++) {
+        const int64_t task = item / (chunks - 1), chunk = item % (chunks - 1);
+        const int64_t d = task % blocks * LANES, channels = width - d < LANES ? width - d : LANES;
+        float *ends = args->ends + task * (chunks - 1) * (PLANES + 2) * LANES;
+        const int64_t g = task / blocks % groups, b = task / blocks / groups;
+        end_of_chunk(args, b, g, g * width + d, channels, chunk * CHUNK, ends + chunk * (PLANES + 2) * LANES);
+    }
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t item = 0; item < tasks * chunks; item++) {
+        const int64_t task = item / chunks, chunk = item % chunks;
+        const int64_t d = task % blocks * LANES, channels = width - d < LANES ? width - d : LANES;
+        float *ends = args->ends + task * (chunks - 1) * (PLANES + 2) * LANES;
+        const int64_t g = task / blocks % groups, b = task / blocks / groups;
+        scan_chunk(args, b, g, g * width + d, channels, chunk * CHUNK, ends);
+    }
+}

@@ -1,0 +1,268 @@
+// selective_scan forward, fp32: states(lanes=16)
+// h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
+// delta = softplus(delta + delta_bias) when asked
+// Rendered by ssmgen from templates/c/selective_scan_states.c.j2; source 782e476a2816be05.
+#include <stdint.h>
+#include <string.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+enum { LANES = 16, STATES = 16, PLANES = 2 * STATES };
+
+typedef float floats __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+
+struct selective_scan_args {
+    const float *u;
+    const float *delta;
+    const float *A;
+    const float *B;
+    const float *C;
+    float *out;
+    int64_t batch, dim, seqlen, groups;
+    int64_t u_stride_batch, u_stride_dim;
+    int64_t delta_stride_batch, delta_stride_dim;
+    int64_t out_stride_batch, out_stride_dim;
+    int64_t threads;
+};
+
+static inline floats load(const float *x)
+{
+    floats y;
+    memcpy(&y, x, sizeof y);
+    return y;
+}
+
+// The first elements only; the others are zero.
+static inline floats load_part(const float *x, int64_t count)
+{
+    float y[LANES] = {0};
+    memcpy(y, x, (size_t)count * sizeof *x);
+    return load(y);
+}
+
+static inline void store(float *x, floats y)
+{
+    memcpy(x, &y, sizeof y);
+}
+
+static inline void store_part(float *x, floats y, int64_t count)
+{
+    float z[LANES];
+    store(z, y);
+    memcpy(x, z, (size_t)count * sizeof *x);
+}
+
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
+// 2^x = 2^r p(x - r) with r the nearest integer. p is minimax on [-1/2, 1/2] under a bound that shrinks towards 0, where p
+// is exact, so that decays near 1 are not biased. Relative error at most 1.9e-7; 0 and infinity beyond the exponents.
+// Of NaNs, only those without a payload are sure to stay one.
+#if defined(__AVX512DQ__)
+static inline floats exp2_lanes(floats x)
+{
+    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
+    const floats r = _mm512_roundscale_ps(x, NEAREST);
+    const floats f = _mm512_reduce_ps(x, NEAREST);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return _mm512_scalef_ps(p, r);
+}
+
+#else
+static inline floats clamp(floats x, float low, float high)
+{
+    x = choose(x < low, (floats){0} + low, x);
+    return choose(x > high, (floats){0} + high, x);
+}
+
+static inline floats exp2_lanes(floats x)
+{
+    x = clamp(x, -127.0f, 128.0f);
+    const floats shifted = x + 0x1.8p23f; // r in its low bits
+    const floats f = x - (shifted - 0x1.8p23f);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return (floats)((ints)p + ((ints)shifted << 23));
+}
+
+#endif
+
+// log2(e) A, so that exp(delta A) is a power of 2; a NaN loses its payload, which exp2_lanes might take for an exponent. Those in
+// delta reach the state by delta u.
+static inline floats exponent(floats A)
+{
+    return choose(A == A, 1.4426950408889634f * A, (floats){0} + __builtin_nanf(""));
+}
+
+struct pair {
+    floats re, im;
+};
+
+// log2(e) Re A, and Im A / pi as a sum of two parts.
+struct rate {
+    floats re, turns, rest;
+};
+
+static inline struct rate rate(struct pair A)
+{
+    struct rate y = {exponent(A.re)};
+    for (int i = 0; i < LANES; i++) {
+        const float turns = A.im[i] * 0x1.45f306p-2f;
+        y.turns[i] = turns;
+        y.rest[i] = __builtin_fmaf(A.im[i], 0x1.45f306p-2f, -turns) + A.im[i] * 0x1.b93910p-27f;
+    }
+    return y;
+}
+
+// exp(x A). Whole half-turns are a sign; of what is left, f in [-1/2, 1/2], cos and sin are minimax polynomials. The phase
+// keeps its last digits up to 2^22 half-turns where products and sums are fused.
+static inline struct pair exp_complex(floats x, struct rate A)
+{
+    const floats shifted = x * A.turns + 0x1.8p23f; // whole half-turns in its low bits
+    const floats f = x * A.turns - (shifted - 0x1.8p23f) + x * A.rest, f2 = f * f;
+    const floats size = (floats)((ints)exp2_lanes(x * A.re) ^ (ints)shifted << 31);
+    floats c = -0x1.8c0b50p-6f * f2 + 0x1.e0dbdep-3f;
+    c = c * f2 + -0x1.55ce5cp+0f;
+    c = c * f2 + 0x1.03c1d8p+2f;
+    c = c * f2 + -0x1.3bd3ccp+2f;
+    floats s = 0x1.3c5f26p-4f * f2 + -0x1.323450p-1f;
+    s = s * f2 + 0x1.46677cp+1f;
+    s = s * f2 + -0x1.4abbb6p+2f;
+    s = s * f2 + -0x1.5a307cp-23f;
+    return (struct pair){size * (c * f2 + 1), size * (f * 0x1.921fb6p+1f + f * s)};
+}
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+enum { UNIT = 4 }; // reals in 128 bits
+
+// Inside units first, by interleaving rows, then of whole units, by parting the even from the odd ones: one instruction a vector.
+static inline __attribute__((always_inline)) void transpose(floats rows[LANES])
+{
+    floats next[LANES];
+#pragma GCC unroll 16
+    for (int stage = 1; stage < UNIT; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const int first = i / (UNIT / 2) * UNIT + i % (UNIT / 2);
+            const floats x = rows[first], y = rows[first + UNIT / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+            next[2 * i + 1] = SHUFFLE(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+#pragma GCC unroll 16
+    for (int stage = UNIT; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const int first = i / UNIT * 2 * UNIT + i % UNIT;
+            const floats x = rows[first], y = rows[first + UNIT];
+            next[i] = SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+            next[i + LANES / 2] = SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+}
+
+static inline floats load_reals(const float *x, size_t count)
+{
+    floats y = {0};
+    memcpy(&y, x, count * sizeof *x);
+    return y;
+}
+
+// The parts of a number are neighbours in memory.
+static inline struct pair load_states(const float *x, size_t count)
+{
+    const size_t most = count < LANES / 2 ? count : LANES / 2;
+    const floats low = load_reals(x, 2 * most), high = load_reals(x + LANES, 2 * (count - most));
+    return (struct pair){
+        SHUFFLE(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30),
+        SHUFFLE(low, high, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31),
+    };
+}
+
+// exp(delta A) h + delta_u B.
+static inline struct pair advance(struct pair h, float delta, struct rate A, float delta_u, struct pair B)
+{
+    const struct pair a = exp_complex((floats){0} + delta, A);
+    return (struct pair){a.re * h.re - a.im * h.im + delta_u * B.re, a.re * h.im + a.im * h.re + delta_u * B.im};
+}
+
+// Re(h C).
+static inline floats product(struct pair h, struct pair C)
+{
+    return h.re * C.re - h.im * C.im;
+}
+
+// LANES steps of one channel; those beyond the end are zero.
+static inline floats load_steps(const float *x, int64_t steps)
+{
+    return steps == LANES ? load(x) : load_part(x, steps);
+}
+
+// One channel, all of time, states in vector lanes. A step leaves its products h C in a row; transposing LANES rows turns the
+// sums over the lanes into a sum of rows.
+static void scan_channel(const struct selective_scan_args *args, int64_t b, int64_t d)
+{
+    const int64_t g = d / (args->dim / args->groups);
+    struct pair h0 = {0};
+    const struct rate A0 = rate(load_states(args->A + d * PLANES, LANES));
+    const float *B = args->B + (b * args->groups + g) * args->seqlen * PLANES;
+    const float *C = args->C + (b * args->groups + g) * args->seqlen * PLANES;
+    const float *u_0 = args->u + b * args->u_stride_batch + d * args->u_stride_dim;
+    const float *delta_0 = args->delta + b * args->delta_stride_batch + d * args->delta_stride_dim;
+    float *out_0 = args->out + b * args->out_stride_batch + d * args->out_stride_dim;
+
+    for (int64_t t0 = 0; t0 < args->seqlen; t0 += LANES) {
+        const int64_t steps = args->seqlen - t0 < LANES ? args->seqlen - t0 : LANES;
+        const floats u = load_steps(u_0 + t0, steps);
+        const floats delta = load_steps(delta_0 + t0, steps);
+        const floats delta_u = delta * u;
+        floats rows[LANES] = {0};
+        for (int64_t t = 0; t < steps; t++) {
+            const float *B_t = B + (t0 + t) * PLANES;
+            const float *C_t = C + (t0 + t) * PLANES;
+            h0 = advance(h0, delta[t], A0, delta_u[t], load_states(B_t, LANES));
+            rows[t] = product(h0, load_states(C_t, LANES));
+        }
+        transpose(rows);
+        floats y = {0};
+        for (int n = 0; n < LANES; n++)
+            y += 2 * rows[n];
+        float *out = out_0 + t0;
+        if (steps == LANES)
+            store(out, y);
+        else
+            store_part(out, y, steps);
+    }
+}
+
+void selective_scan(const struct selective_scan_args *args)
+{
+    // Below some ten microseconds of work, waking threads costs more than they bring.
+    const int64_t work = args->batch * args->dim * args->seqlen * STATES;
+    const int threads = work < 131072 ? 1 : (int)args->threads;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t task = 0; task < args->batch * args->dim; task++)
+        scan_channel(args, task / args->dim, task % args->dim);
+}
