@@ -1,7 +1,7 @@
 // selective_scan forward, fp32: channels(exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 7aa1f7cf341bcf12.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 412515ee12ce94d3.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -260,15 +260,50 @@ static void load_states(floats *states, const float *x, int64_t channels)
             states[n][c] = c < channels ? x[c * STATES + n] : 0;
 }
 
+static inline __attribute__((always_inline)) void walk_tile(floats *h, const floats *A, const float *B, const float *C, const floats *delta, const floats *u,
+                      floats *y, int64_t steps, int bounded)
+{
+    for (int n = 0; n < 16; n += 8) {
+        floats h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3],
+            h4 = h[n + 4], h5 = h[n + 5], h6 = h[n + 6], h7 = h[n + 7];
+        const floats A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3],
+            A4 = A[n + 4], A5 = A[n + 5], A6 = A[n + 6], A7 = A[n + 7];
+        for (int64_t t = 0; t < steps; t++) {
+            const float *B_t = B + t * STATES + n;
+            const float *C_t = C + t * STATES + n;
+            h0 = decay(delta[t], A0, bounded) * h0 + u[t] * B_t[0];
+            h1 = decay(delta[t], A1, bounded) * h1 + u[t] * B_t[1];
+            h2 = decay(delta[t], A2, bounded) * h2 + u[t] * B_t[2];
+            h3 = decay(delta[t], A3, bounded) * h3 + u[t] * B_t[3];
+            h4 = decay(delta[t], A4, bounded) * h4 + u[t] * B_t[4];
+            h5 = decay(delta[t], A5, bounded) * h5 + u[t] * B_t[5];
+            h6 = decay(delta[t], A6, bounded) * h6 + u[t] * B_t[6];
+            h7 = decay(delta[t], A7, bounded) * h7 + u[t] * B_t[7];
+            y[t] = y[t] + h0 * C_t[0] + h1 * C_t[1] + h2 * C_t[2] + h3 * C_t[3]
+                + h4 * C_t[4] + h5 * C_t[5] + h6 * C_t[6] + h7 * C_t[7];
+        }
+        h[n] = h0;
+        h[n + 1] = h1;
+        h[n + 2] = h2;
+        h[n + 3] = h3;
+        h[n + 4] = h4;
+        h[n + 5] = h5;
+        h[n + 6] = h6;
+        h[n + 7] = h7;
+    }
+}
+
 // `channels` channels from d0 on of one batch, all of time: states in registers, a group at a time, over a tile in L1.
 static void scan_block(const struct selective_scan_args *args, int64_t b, int64_t g, int64_t d0,
                        int64_t channels)
 {
     floats h[STATES] = {0};
-    floats A[STATES];
+    floats A[STATES], most = {0};
     load_states(A, args->A + d0 * STATES, channels);
-    for (int n = 0; n < STATES; n++)
+    for (int n = 0; n < STATES; n++) {
         A[n] = exponent(A[n]);
+        most = largest(most, A[n]);
+    }
     const float *B = args->B + (b * args->groups + g) * args->seqlen * STATES;
     const float *C = args->C + (b * args->groups + g) * args->seqlen * STATES;
     const float *u_0 = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
@@ -284,34 +319,10 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
             y[t] = (floats){0};
             u[t] *= delta[t];
         }
-        for (int n = 0; n < 16; n += 8) {
-            floats h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3],
-                h4 = h[n + 4], h5 = h[n + 5], h6 = h[n + 6], h7 = h[n + 7];
-            const floats A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3],
-                A4 = A[n + 4], A5 = A[n + 5], A6 = A[n + 6], A7 = A[n + 7];
-            for (int64_t t = 0; t < steps; t++) {
-                const float *B_t = B + (t0 + t) * STATES + n;
-                const float *C_t = C + (t0 + t) * STATES + n;
-                h0 = exp2_lanes(delta[t] * A0) * h0 + u[t] * B_t[0];
-                h1 = exp2_lanes(delta[t] * A1) * h1 + u[t] * B_t[1];
-                h2 = exp2_lanes(delta[t] * A2) * h2 + u[t] * B_t[2];
-                h3 = exp2_lanes(delta[t] * A3) * h3 + u[t] * B_t[3];
-                h4 = exp2_lanes(delta[t] * A4) * h4 + u[t] * B_t[4];
-                h5 = exp2_lanes(delta[t] * A5) * h5 + u[t] * B_t[5];
-                h6 = exp2_lanes(delta[t] * A6) * h6 + u[t] * B_t[6];
-                h7 = exp2_lanes(delta[t] * A7) * h7 + u[t] * B_t[7];
-                y[t] = y[t] + h0 * C_t[0] + h1 * C_t[1] + h2 * C_t[2] + h3 * C_t[3]
-                    + h4 * C_t[4] + h5 * C_t[5] + h6 * C_t[6] + h7 * C_t[7];
-            }
-            h[n] = h0;
-            h[n + 1] = h1;
-            h[n + 2] = h2;
-            h[n + 3] = h3;
-            h[n + 4] = h4;
-            h[n + 5] = h5;
-            h[n + 6] = h6;
-            h[n + 7] = h7;
-        }
+        if (are_bounded(delta, steps, most))
+            walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, delta, u, y, steps, 1);
+        else
+            walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, delta, u, y, steps, 0);
         store_tile(out_0 + t0, args->out_stride_dim, y, channels, steps);
     }
 }

@@ -1,7 +1,7 @@
 // selective_scan forward, fp32: chunked(chunk=256,exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source dbaddee2c2d136cf.
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 14c7868c71b630e0.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512F__)
@@ -263,15 +263,83 @@ static void load_states(floats *states, const float *x, int64_t channels)
 
 enum { CHUNK = 256 };
 
+static inline __attribute__((always_inline)) void walk_states(floats *h, const floats *A, const floats *B, const floats *delta, const floats *u,
+                      int64_t steps, int bounded)
+{
+    for (int n = 0; n < 16; n += 8) {
+        floats h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3],
+            h4 = h[n + 4], h5 = h[n + 5], h6 = h[n + 6], h7 = h[n + 7];
+        const floats A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3],
+            A4 = A[n + 4], A5 = A[n + 5], A6 = A[n + 6], A7 = A[n + 7];
+        const floats B0 = B[n], B1 = B[n + 1], B2 = B[n + 2], B3 = B[n + 3],
+            B4 = B[n + 4], B5 = B[n + 5], B6 = B[n + 6], B7 = B[n + 7];
+        for (int64_t t = 0; t < steps; t++) {
+            h0 = decay(delta[t], A0, bounded) * h0 + u[t] * B0;
+            h1 = decay(delta[t], A1, bounded) * h1 + u[t] * B1;
+            h2 = decay(delta[t], A2, bounded) * h2 + u[t] * B2;
+            h3 = decay(delta[t], A3, bounded) * h3 + u[t] * B3;
+            h4 = decay(delta[t], A4, bounded) * h4 + u[t] * B4;
+            h5 = decay(delta[t], A5, bounded) * h5 + u[t] * B5;
+            h6 = decay(delta[t], A6, bounded) * h6 + u[t] * B6;
+            h7 = decay(delta[t], A7, bounded) * h7 + u[t] * B7;
+        }
+        h[n] = h0;
+        h[n + 1] = h1;
+        h[n + 2] = h2;
+        h[n + 3] = h3;
+        h[n + 4] = h4;
+        h[n + 5] = h5;
+        h[n + 6] = h6;
+        h[n + 7] = h7;
+    }
+}
+
+static inline __attribute__((always_inline)) void walk_tile(floats *h, const floats *A, const floats *B, const floats *C, const floats *delta, const floats *u,
+                      floats *y, int64_t steps, int bounded)
+{
+    for (int n = 0; n < 16; n += 8) {
+        floats h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3],
+            h4 = h[n + 4], h5 = h[n + 5], h6 = h[n + 6], h7 = h[n + 7];
+        const floats A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3],
+            A4 = A[n + 4], A5 = A[n + 5], A6 = A[n + 6], A7 = A[n + 7];
+        const floats B0 = B[n], B1 = B[n + 1], B2 = B[n + 2], B3 = B[n + 3],
+            B4 = B[n + 4], B5 = B[n + 5], B6 = B[n + 6], B7 = B[n + 7];
+        const floats C0 = C[n], C1 = C[n + 1], C2 = C[n + 2], C3 = C[n + 3],
+            C4 = C[n + 4], C5 = C[n + 5], C6 = C[n + 6], C7 = C[n + 7];
+        for (int64_t t = 0; t < steps; t++) {
+            h0 = decay(delta[t], A0, bounded) * h0 + u[t] * B0;
+            h1 = decay(delta[t], A1, bounded) * h1 + u[t] * B1;
+            h2 = decay(delta[t], A2, bounded) * h2 + u[t] * B2;
+            h3 = decay(delta[t], A3, bounded) * h3 + u[t] * B3;
+            h4 = decay(delta[t], A4, bounded) * h4 + u[t] * B4;
+            h5 = decay(delta[t], A5, bounded) * h5 + u[t] * B5;
+            h6 = decay(delta[t], A6, bounded) * h6 + u[t] * B6;
+            h7 = decay(delta[t], A7, bounded) * h7 + u[t] * B7;
+            y[t] = y[t] + h0 * C0 + h1 * C1 + h2 * C2 + h3 * C3
+                + h4 * C4 + h5 * C5 + h6 * C6 + h7 * C7;
+        }
+        h[n] = h0;
+        h[n + 1] = h1;
+        h[n + 2] = h2;
+        h[n + 3] = h3;
+        h[n + 4] = h4;
+        h[n + 5] = h5;
+        h[n + 6] = h6;
+        h[n + 7] = h7;
+    }
+}
+
 // The state at the end of a chunk that starts from zero, and the sum of its delta, over which an earlier state decays.
 static void end_of_chunk(const struct selective_scan_args *args, int64_t b, int64_t d0,
                          int64_t channels, int64_t first, float *end)
 {
     floats h[STATES] = {0}, delta_sum = {0};
-    floats A[STATES];
+    floats A[STATES], most = {0};
     load_states(A, args->A + d0 * STATES, channels);
-    for (int n = 0; n < STATES; n++)
+    for (int n = 0; n < STATES; n++) {
         A[n] = exponent(A[n]);
+        most = largest(most, A[n]);
+    }
     floats B[STATES];
     load_states(B, args->B + d0 * STATES, channels);
     const float *u_0 = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
@@ -286,32 +354,10 @@ static void end_of_chunk(const struct selective_scan_args *args, int64_t b, int6
             delta_sum += delta[t];
             u[t] *= delta[t];
         }
-        for (int n = 0; n < 16; n += 8) {
-            floats h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3],
-                h4 = h[n + 4], h5 = h[n + 5], h6 = h[n + 6], h7 = h[n + 7];
-            const floats A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3],
-                A4 = A[n + 4], A5 = A[n + 5], A6 = A[n + 6], A7 = A[n + 7];
-            const floats B0 = B[n], B1 = B[n + 1], B2 = B[n + 2], B3 = B[n + 3],
-                B4 = B[n + 4], B5 = B[n + 5], B6 = B[n + 6], B7 = B[n + 7];
-            for (int64_t t = 0; t < steps; t++) {
-                h0 = exp2_lanes(delta[t] * A0) * h0 + u[t] * B0;
-                h1 = exp2_lanes(delta[t] * A1) * h1 + u[t] * B1;
-                h2 = exp2_lanes(delta[t] * A2) * h2 + u[t] * B2;
-                h3 = exp2_lanes(delta[t] * A3) * h3 + u[t] * B3;
-                h4 = exp2_lanes(delta[t] * A4) * h4 + u[t] * B4;
-                h5 = exp2_lanes(delta[t] * A5) * h5 + u[t] * B5;
-                h6 = exp2_lanes(delta[t] * A6) * h6 + u[t] * B6;
-                h7 = exp2_lanes(delta[t] * A7) * h7 + u[t] * B7;
-            }
-            h[n] = h0;
-            h[n + 1] = h1;
-            h[n + 2] = h2;
-            h[n + 3] = h3;
-            h[n + 4] = h4;
-            h[n + 5] = h5;
-            h[n + 6] = h6;
-            h[n + 7] = h7;
-        }
+        if (are_bounded(delta, steps, most))
+            walk_states(h, A, B, delta, u, steps, 1);
+        else
+            walk_states(h, A, B, delta, u, steps, 0);
     }
     memcpy(end, h, sizeof h);
     memcpy(end + STATES * LANES, &delta_sum, sizeof delta_sum);
@@ -322,10 +368,12 @@ static void scan_chunk(const struct selective_scan_args *args, int64_t b, int64_
                        int64_t channels, int64_t first, const float *ends)
 {
     floats h[STATES] = {0};
-    floats A[STATES];
+    floats A[STATES], most = {0};
     load_states(A, args->A + d0 * STATES, channels);
-    for (int n = 0; n < STATES; n++)
+    for (int n = 0; n < STATES; n++) {
         A[n] = exponent(A[n]);
+        most = largest(most, A[n]);
+    }
     floats B[STATES];
     load_states(B, args->B + d0 * STATES, channels);
     floats C[STATES];
@@ -351,36 +399,10 @@ static void scan_chunk(const struct selective_scan_args *args, int64_t b, int64_
             y[t] = (floats){0};
             u[t] *= delta[t];
         }
-        for (int n = 0; n < 16; n += 8) {
-            floats h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3],
-                h4 = h[n + 4], h5 = h[n + 5], h6 = h[n + 6], h7 = h[n + 7];
-            const floats A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3],
-                A4 = A[n + 4], A5 = A[n + 5], A6 = A[n + 6], A7 = A[n + 7];
-            const floats B0 = B[n], B1 = B[n + 1], B2 = B[n + 2], B3 = B[n + 3],
-                B4 = B[n + 4], B5 = B[n + 5], B6 = B[n + 6], B7 = B[n + 7];
-            const floats C0 = C[n], C1 = C[n + 1], C2 = C[n + 2], C3 = C[n + 3],
-                C4 = C[n + 4], C5 = C[n + 5], C6 = C[n + 6], C7 = C[n + 7];
-            for (int64_t t = 0; t < steps; t++) {
-                h0 = exp2_lanes(delta[t] * A0) * h0 + u[t] * B0;
-                h1 = exp2_lanes(delta[t] * A1) * h1 + u[t] * B1;
-                h2 = exp2_lanes(delta[t] * A2) * h2 + u[t] * B2;
-                h3 = exp2_lanes(delta[t] * A3) * h3 + u[t] * B3;
-                h4 = exp2_lanes(delta[t] * A4) * h4 + u[t] * B4;
-                h5 = exp2_lanes(delta[t] * A5) * h5 + u[t] * B5;
-                h6 = exp2_lanes(delta[t] * A6) * h6 + u[t] * B6;
-                h7 = exp2_lanes(delta[t] * A7) * h7 + u[t] * B7;
-                y[t] = y[t] + h0 * C0 + h1 * C1 + h2 * C2 + h3 * C3
-                    + h4 * C4 + h5 * C5 + h6 * C6 + h7 * C7;
-            }
-            h[n] = h0;
-            h[n + 1] = h1;
-            h[n + 2] = h2;
-            h[n + 3] = h3;
-            h[n + 4] = h4;
-            h[n + 5] = h5;
-            h[n + 6] = h6;
-            h[n + 7] = h7;
-        }
+        if (are_bounded(delta, steps, most))
+            walk_tile(h, A, B, C, delta, u, y, steps, 1);
+        else
+            walk_tile(h, A, B, C, delta, u, y, steps, 0);
         store_tile(out_0 + t0, args->out_stride_dim, y, channels, steps);
     }
 }
