@@ -1,7 +1,7 @@
 // selective_scan backward, fp32: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 390d205c715c90db.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source eb963448ab95f870.
 
 #include <stdint.h>
 #include <string.h>
@@ -348,7 +348,7 @@ static void close_tile(struct tile *tile, struct block *block, const struct sele
 static void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
                    int n, const float *B, const float *C, unaligned *dB, unaligned *dC)
 {
-    struct pair a[TILE][1][2], h[TILE + 1][1][2];
+    struct pair a[TILE][1][2], h[TILE][1][2]; // h before each step
     struct pair h0_0 = {load_channels(states[0] + 2 * (n + 0) * STATE_BLOCK, channels[0]), load_channels(states[0] + (2 * (n + 0) + 1) * STATE_BLOCK, channels[0])};
     const struct rate rate0_0 = block[0].A[n + 0];
     const struct pair A0_0 = {rate0_0.re, 4.532360141827193f * rate0_0.turns};
@@ -356,8 +356,9 @@ static void walk_2(struct tile *tile, struct block *block, const float *const *s
     const struct rate rate0_1 = block[0].A[n + 1];
     const struct pair A0_1 = {rate0_1.re, 4.532360141827193f * rate0_1.turns};
     for (int64_t t = 0; t < steps; t++) {
-        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t];
         const float *B_t = B + t * PLANES + 2 * n;
+        unaligned *dC_t = dC + t * PLANES + 2 * n;
+        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = 2 * tile[0].dy[t];
         h[t][0][0] = h0_0;
         const struct pair a0_0 = a[t][0][0] = exp_complex(delta0, rate0_0);
         h0_0 = times_conjugate(h0_0, (struct pair){a0_0.re, -a0_0.im});
@@ -368,24 +369,23 @@ static void walk_2(struct tile *tile, struct block *block, const float *const *s
         h0_1 = times_conjugate(h0_1, (struct pair){a0_1.re, -a0_1.im});
         h0_1.re += x0 * B_t[2];
         h0_1.im += x0 * B_t[3];
+        dC_t[0] = dC_t[0] + h0_0.re * dy0;
+        dC_t[1] = dC_t[1] - h0_0.im * dy0;
+        dC_t[2] = dC_t[2] + h0_1.re * dy0;
+        dC_t[3] = dC_t[3] - h0_1.im * dy0;
     }
-    h[steps][0][0] = h0_0;
     struct pair g0_0 = block[0].g[n + 0], dA0_0 = block[0].dA[n + 0];
-    h[steps][0][1] = h0_1;
     struct pair g0_1 = block[0].g[n + 1], dA0_1 = block[0].dA[n + 1];
     for (int64_t t = steps - 1; t >= 0; t--) {
         const float *B_t = B + t * PLANES + 2 * n;
         const float *C_t = C + t * PLANES + 2 * n;
         unaligned *dB_t = dB + t * PLANES + 2 * n;
-        unaligned *dC_t = dC + t * PLANES + 2 * n;
         const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = 2 * tile[0].dy[t];
         floats sum_g0 = tile[0].sum_g[t], sum_q0 = tile[0].sum_q[t];
         g0_0.re += dy0 * C_t[0];
-        g0_0.im -= dy0 * C_t[1];
         dB_t[0] = dB_t[0] + g0_0.re * x0;
-        dC_t[0] = dC_t[0] + h[t + 1][0][0].re * dy0;
+        g0_0.im -= dy0 * C_t[1];
         dB_t[1] = dB_t[1] + g0_0.im * x0;
-        dC_t[1] = dC_t[1] - h[t + 1][0][0].im * dy0;
         sum_g0 += g0_0.re * B_t[0];
         sum_g0 += g0_0.im * B_t[1];
         g0_0 = times_conjugate(g0_0, a[t][0][0]);
@@ -395,11 +395,9 @@ static void walk_2(struct tile *tile, struct block *block, const float *const *s
         sum_q0 += q0_0.im * A0_0.im;
         dA0_0.im += q0_0.im * delta0;
         g0_1.re += dy0 * C_t[2];
-        g0_1.im -= dy0 * C_t[3];
         dB_t[2] = dB_t[2] + g0_1.re * x0;
-        dC_t[2] = dC_t[2] + h[t + 1][0][1].re * dy0;
+        g0_1.im -= dy0 * C_t[3];
         dB_t[3] = dB_t[3] + g0_1.im * x0;
-        dC_t[3] = dC_t[3] - h[t + 1][0][1].im * dy0;
         sum_g0 += g0_1.re * B_t[2];
         sum_g0 += g0_1.im * B_t[3];
         g0_1 = times_conjugate(g0_1, a[t][0][1]);

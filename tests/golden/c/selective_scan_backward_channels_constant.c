@@ -1,7 +1,7 @@
 // selective_scan backward, fp32: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 7db045367c500033.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 09b2931cba9c4f0c.
 
 #include <stdint.h>
 #include <string.h>
@@ -343,30 +343,31 @@ static void close_tile(struct tile *tile, struct block *block, const struct sele
 static inline __attribute__((always_inline)) void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
                    int n, int bounded)
 {
-    floats a[TILE][1][2], h[TILE + 1][1][2];
+    floats a[TILE][1][2], h[TILE][1][2]; // h before each step
     floats h0_0 = load_channels(states[0] + (n + 0) * STATE_BLOCK, channels[0]);
-    const floats A0_0 = block[0].A[n + 0], B0_0 = block[0].B[n + 0], C0_0 = block[0].C[n + 0];
     floats h0_1 = load_channels(states[0] + (n + 1) * STATE_BLOCK, channels[0]);
+    const floats A0_0 = block[0].A[n + 0], B0_0 = block[0].B[n + 0], C0_0 = block[0].C[n + 0];
     const floats A0_1 = block[0].A[n + 1], B0_1 = block[0].B[n + 1], C0_1 = block[0].C[n + 1];
+    floats dC0_0 = block[0].dC[n + 0];
+    floats dC0_1 = block[0].dC[n + 1];
     for (int64_t t = 0; t < steps; t++) {
-        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t];
+        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = tile[0].dy[t];
         h[t][0][0] = h0_0;
         a[t][0][0] = decay(delta0, A0_0, bounded);
         h0_0 = a[t][0][0] * h0_0 + x0 * B0_0;
         h[t][0][1] = h0_1;
         a[t][0][1] = decay(delta0, A0_1, bounded);
         h0_1 = a[t][0][1] * h0_1 + x0 * B0_1;
+        dC0_0 += h0_0 * dy0;
+        dC0_1 += h0_1 * dy0;
     }
-    h[steps][0][0] = h0_0;
-    floats g0_0 = block[0].g[n + 0], dA0_0 = block[0].dA[n + 0], dB0_0 = block[0].dB[n + 0], dC0_0 = block[0].dC[n + 0];
-    h[steps][0][1] = h0_1;
-    floats g0_1 = block[0].g[n + 1], dA0_1 = block[0].dA[n + 1], dB0_1 = block[0].dB[n + 1], dC0_1 = block[0].dC[n + 1];
+    floats g0_0 = block[0].g[n + 0], dA0_0 = block[0].dA[n + 0], dB0_0 = block[0].dB[n + 0];
+    floats g0_1 = block[0].g[n + 1], dA0_1 = block[0].dA[n + 1], dB0_1 = block[0].dB[n + 1];
     for (int64_t t = steps - 1; t >= 0; t--) {
         const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = tile[0].dy[t];
         floats sum_g0 = tile[0].sum_g[t], sum_q0 = tile[0].sum_q[t];
         g0_0 += dy0 * C0_0;
         dB0_0 += g0_0 * x0;
-        dC0_0 += h[t + 1][0][0] * dy0;
         sum_g0 += g0_0 * B0_0;
         g0_0 *= a[t][0][0];
         const floats q0_0 = g0_0 * h[t][0][0];
@@ -374,7 +375,6 @@ static inline __attribute__((always_inline)) void walk_2(struct tile *tile, stru
         dA0_0 += q0_0 * delta0;
         g0_1 += dy0 * C0_1;
         dB0_1 += g0_1 * x0;
-        dC0_1 += h[t + 1][0][1] * dy0;
         sum_g0 += g0_1 * B0_1;
         g0_1 *= a[t][0][1];
         const floats q0_1 = g0_1 * h[t][0][1];

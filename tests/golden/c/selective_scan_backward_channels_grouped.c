@@ -1,7 +1,7 @@
 // selective_scan backward, fp32: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 22dc8bd12f710d92.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source d0f1bd18049d9e9e.
 
 #include <stdint.h>
 #include <string.h>
@@ -344,35 +344,34 @@ static void close_tile(struct tile *tile, struct block *block, const struct sele
 static inline __attribute__((always_inline)) void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
                    int n, const float *B, const float *C, unaligned *dB, unaligned *dC, int bounded)
 {
-    floats a[TILE][1][2], h[TILE + 1][1][2];
+    floats a[TILE][1][2], h[TILE][1][2]; // h before each step
     floats h0_0 = load_channels(states[0] + (n + 0) * STATE_BLOCK, channels[0]);
-    const floats A0_0 = block[0].A[n + 0];
     floats h0_1 = load_channels(states[0] + (n + 1) * STATE_BLOCK, channels[0]);
+    const floats A0_0 = block[0].A[n + 0];
     const floats A0_1 = block[0].A[n + 1];
     for (int64_t t = 0; t < steps; t++) {
-        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t];
         const float *B_t = B + t * STATES + n;
+        unaligned *dC_t = dC + t * STATES + n;
+        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = tile[0].dy[t];
         h[t][0][0] = h0_0;
         a[t][0][0] = decay(delta0, A0_0, bounded);
         h0_0 = a[t][0][0] * h0_0 + x0 * B_t[0];
         h[t][0][1] = h0_1;
         a[t][0][1] = decay(delta0, A0_1, bounded);
         h0_1 = a[t][0][1] * h0_1 + x0 * B_t[1];
+        dC_t[0] = dC_t[0] + h0_0 * dy0;
+        dC_t[1] = dC_t[1] + h0_1 * dy0;
     }
-    h[steps][0][0] = h0_0;
     floats g0_0 = block[0].g[n + 0], dA0_0 = block[0].dA[n + 0];
-    h[steps][0][1] = h0_1;
     floats g0_1 = block[0].g[n + 1], dA0_1 = block[0].dA[n + 1];
     for (int64_t t = steps - 1; t >= 0; t--) {
         const float *B_t = B + t * STATES + n;
         const float *C_t = C + t * STATES + n;
         unaligned *dB_t = dB + t * STATES + n;
-        unaligned *dC_t = dC + t * STATES + n;
         const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = tile[0].dy[t];
         floats sum_g0 = tile[0].sum_g[t], sum_q0 = tile[0].sum_q[t];
         g0_0 += dy0 * C_t[0];
         dB_t[0] = dB_t[0] + g0_0 * x0;
-        dC_t[0] = dC_t[0] + h[t + 1][0][0] * dy0;
         sum_g0 += g0_0 * B_t[0];
         g0_0 *= a[t][0][0];
         const floats q0_0 = g0_0 * h[t][0][0];
@@ -380,7 +379,6 @@ static inline __attribute__((always_inline)) void walk_2(struct tile *tile, stru
         dA0_0 += q0_0 * delta0;
         g0_1 += dy0 * C_t[1];
         dB_t[1] = dB_t[1] + g0_1 * x0;
-        dC_t[1] = dC_t[1] + h[t + 1][0][1] * dy0;
         sum_g0 += g0_1 * B_t[1];
         g0_1 *= a[t][0][1];
         const floats q0_1 = g0_1 * h[t][0][1];
