@@ -13,7 +13,8 @@ from ssmgen.kernels.oracle import relative_error
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning"),
-    pytest.mark.filterwarnings("ignore::ssmgen.errors.ReferenceWarning"),
+    # What is said to go through kernels does.
+    pytest.mark.filterwarnings("error::ssmgen.errors.ReferenceWarning"),
 ]
 TARGETS = ["cpu", "reference"]
 
@@ -52,6 +53,25 @@ def test_gradcheck_with_every_option_and_through_both_states(target: str, is_com
     leaves = [x.requires_grad_() for x in given.values()]
     assert torch.autograd.gradcheck(scan, leaves, fast_mode=True)
     assert torch.autograd.gradgradcheck(scan, leaves, fast_mode=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize(
+    "rows", [*itertools.product(("constant", "variable", "grouped"), repeat=2)], ids="-".join
+)
+def test_gradcheck_with_every_kind_of_rows(target: str, is_complex: bool, rows: tuple[str, str]) -> None:
+    given = inputs(is_complex=is_complex)
+    bare = {name: given[name] for name in ("u", "delta", "A")}
+    shapes = {"constant": (6, 3), "variable": (2, 3, 19), "grouped": (2, 2, 3, 19)}
+    for name, kind in zip("BC", rows, strict=True):
+        bare[name] = torch.randn(*shapes[kind], dtype=given["B"].dtype)
+
+    def scan(*tensors: torch.Tensor) -> torch.Tensor:
+        return ssmgen.selective_scan(*tensors, target=target)
+
+    assert torch.autograd.gradcheck(scan, [x.requires_grad_() for x in bare.values()], fast_mode=True)
 
 
 def test_gradients_are_the_same_bits_every_time_and_close_to_float64() -> None:
@@ -98,9 +118,10 @@ def test_packed_sequences_equal_the_sequences_one_by_one(is_complex: bool) -> No
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_gradcheck_of_packed_sequences(target: str) -> None:
-    given = inputs(batch=1)
-    given["initial_state"] = torch.randn(3, 6, 3, dtype=torch.float64)
+@pytest.mark.parametrize("is_complex", [False, True])
+def test_gradcheck_of_packed_sequences(target: str, is_complex: bool) -> None:
+    given = inputs(is_complex=is_complex, batch=1)
+    given["initial_state"] = torch.randn(3, 6, 3, dtype=given["B"].dtype)
 
     def scan(*tensors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         named = dict(zip(given, tensors, strict=True))
