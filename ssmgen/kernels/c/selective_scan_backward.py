@@ -21,7 +21,12 @@ _INTERVALS = (16, 32, 64)
 
 
 def _team_fits(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
-    return config.integer("blocks") * int(problem.option("saved")) <= 256
+    # A, g, dA and, where they are constant, B, C and their gradients, of every state.
+    constant = sum(problem.option(name) == "constant" for name in ("B", "C"))
+    planes = problem["d_state"] * (2 if problem.has("complex") else 1) * (3 + 2 * constant)
+    itemsize = 8 if problem.dtype == "fp64" else 4
+    size = config.integer("blocks") * config.integer("lanes") * planes * itemsize
+    return config["blocks"] == 1 or size <= 128 << 10
 
 
 def _is_whole(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
@@ -47,7 +52,7 @@ class Channels(Variant):
     template = "selective_scan_backward_channels.c.j2"
     summary = "channels in vector lanes; each tile forward from its saved state, then back"
     rules = (
-        Rule("team", "the tiles of all blocks of a team must stay in L2", _team_fits),
+        Rule("team", "what all blocks of a team carry from tile to tile must stay in L2", _team_fits),
         Rule("wide", "a team is whole groups of blocks that are walked side by side", _is_whole),
         Rule("width", "a team holds no more blocks than there are channels for", _team_is_full),
     )
@@ -63,7 +68,7 @@ class Channels(Variant):
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
         return {
-            "blocks": (1, 2, 4, 8),
+            "blocks": (1, 2, 4, 8, 16),
             "lanes": lane_choices(problem, facts),
             "states": tuple(count for count in (1, 2, 4) if count <= problem["d_state"]),
             "wide": (1, 2),
@@ -77,7 +82,7 @@ class Channels(Variant):
             states, wide = min(2, problem["d_state"]), min(2, blocks)
             return Config.of(self.name, {"blocks": blocks, "lanes": lanes, "states": states, "wide": wide})
 
-        for blocks in (8, 4, 2):
+        for blocks in (16, 8, 4, 2):
             busy = problem["batch"] * problem["dim"] >= 2 * facts.max_threads * blocks * lanes
             if busy and self.broken_rule(problem, teams_of(blocks), facts) is None:
                 return teams_of(blocks)
