@@ -69,7 +69,7 @@ def test_narrow_inputs_keep_a_wide_state(config: Config, dtype: str, layout: str
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.variant)
-@pytest.mark.parametrize("seqlen", [65, 127, 128, 129])
+@pytest.mark.parametrize("seqlen", [65, 128, *(pytest.param(n, marks=pytest.mark.slow) for n in (127, 129))])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_carries_pass_the_edges_of_blocks(config: Config, seqlen: int, reverse: bool) -> None:
     problem = make_problem("linear_scan", dim=1, seqlen=seqlen, reverse=reverse, initial_state=True)
