@@ -127,7 +127,7 @@ class Channels(_SelectiveScan):
 def _default_states(problem: Problem, facts: DeviceFacts) -> int:
     """Half of the registers' worth of states, or as many as there are."""
     wanted = (8 if facts.max_registers >= 32 else 4) // (2 if problem.has("complex") else 1)
-    return max(count for count in (1, 2, 4, wanted) if count <= problem["d_state"])
+    return max(count for count in (1, 2, 4, 8) if count <= min(wanted, problem["d_state"]))
 
 
 def _is_widest_or_enough(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
