@@ -1,18 +1,27 @@
-"""What every test gets: caches and config folders of its own."""
+"""What every test gets: config folders of its own, and a cache that is not the user's."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from ssmgen import dispatch, settings
 
+# Tests run in several processes: a thread that waits for another must not spin on a core that they share, and how long
+# an example takes says nothing.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+hypothesis.settings.register_profile("shared cores", deadline=None)
+hypothesis.settings.load_profile("shared cores")
+
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder of compiled kernels for the whole run: named by their content, they can be shared."""
-    return tmp_path_factory.mktemp("cache")
+def shared_cache(pytestconfig: pytest.Config) -> Path:
+    """Compiled kernels, for every process and kept for the next run: they are named by all that they are made from."""
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("kernels")
 
 
 @pytest.fixture(autouse=True)

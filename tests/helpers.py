@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
+
 import pytest
 import torch
 
@@ -11,7 +13,15 @@ from ssmgen.kernels.oracle import expected, relative_error, sample
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import Target, target
 
-__all__ = ["GPU", "ON_GPU", "defaults", "is_left_to_the_reference", "make_problem", "run_config"]
+__all__ = [
+    "GPU",
+    "ON_GPU",
+    "defaults",
+    "is_left_to_the_reference",
+    "make_problem",
+    "parameters",
+    "run_config",
+]
 
 GPU = "hip" if torch.version.hip else "cuda"
 # A parameter of tests that take the name of a target.
@@ -22,6 +32,11 @@ ON_GPU = pytest.param(
         pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device"),
     ],
 )
+
+
+def parameters(names: Iterable[str], slow: Container[str]) -> list[object]:
+    """Names of cases as parameters, some of them left out of the inner loop."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in names]
 
 
 def make_problem(

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+# One process: the environment and the wheel are made once.
+pytestmark = pytest.mark.xdist_group("package")
 ROOT = Path(__file__).parent.parent
 
 # Run in the installation, far from the repository; torch and the others come from the environment of the tests.

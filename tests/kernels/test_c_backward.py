@@ -10,7 +10,7 @@ from ssmgen.kernels import interface
 from ssmgen.kernels.oracle import sample, tolerance
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import target
-from tests.helpers import defaults, make_problem, run_config
+from tests.helpers import defaults, make_problem, parameters, run_config
 
 _NAMES = ("D", "z", "delta_bias", "softplus", "initial_state", "last_state")
 EVERYTHING: dict[str, Option] = dict.fromkeys(_NAMES, True)
@@ -70,7 +70,23 @@ PROBLEMS |= {
 }
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+# Compilations of a second, of what other cases combine.
+SLOW = {
+    "plain",
+    "constant B beside grouped C",
+    "constant C",
+    "one of each",
+    "many states",
+    "a full team",
+    "packed groups",
+    "packed constant",
+    "complex",
+    "complex constant B",
+    "complex constant C",
+}
+
+
+@pytest.mark.parametrize("name", parameters(PROBLEMS, SLOW))
 @pytest.mark.parametrize("harsh", [False, True])
 def test_defaults_agree_with_float64(name: str, harsh: bool) -> None:
     assert defaults(PROBLEMS[name])

@@ -10,6 +10,7 @@ from benchmarks.compile_space import Job, failure, problems, sample
 from ssmgen.kernels import INTERFACES
 from ssmgen.problem import Problem
 from ssmgen.targets import Target, target
+from tests.helpers import is_left_to_the_reference
 
 pytest.importorskip("triton")
 
@@ -40,20 +41,23 @@ def jobs(op: str, gpu: str, d_states: list[int]) -> list[Job]:
     ]
 
 
-def compile_sample(op: str, gpu: str, d_states: list[int], count: int, seed: int) -> None:
-    for job in sample(jobs(op, gpu, d_states), count, seed):
-        said = failure(job)
-        assert said is None, f"{job.problem}, {job.config}: {said}"
-
-
 @pytest.mark.parametrize("gpu", GPUS)
-@pytest.mark.parametrize(("op", "count"), [("selective_scan", 4), ("linear_scan", 3), ("cauchy_mult", 3)])
-def test_a_few_configs_compile(op: str, count: int, gpu: str) -> None:
-    compile_sample(op, gpu, [4], count, seed=0)
+@pytest.mark.parametrize("op", INTERFACES)
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_the_default_of_every_variant_compiles(op: str, direction: str, gpu: str) -> None:
+    machine = target(gpu)
+    (plain,) = problems(op, INTERFACES[op].dtypes[:1], d_states=[1])
+    space = machine.space(replace(plain, direction=direction))
+    assert space.variants or is_left_to_the_reference(space.problem, "triton")
+    for variant in space.variants:
+        machine.compile(variant, space.problem, variant.default(space.problem, space.facts))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize(("d_state", "count"), [(4, 8), (16, 3)])
 @pytest.mark.parametrize("op", INTERFACES)
-def test_more_configs_compile_at_default_sizes(op: str, gpu: str) -> None:
-    compile_sample(op, gpu, [16], count=10, seed=1)
+def test_configs_drawn_at_random_compile(op: str, d_state: int, count: int, gpu: str) -> None:
+    for job in sample(jobs(op, gpu, [d_state]), count, seed=d_state):
+        said = failure(job)
+        assert said is None, f"{job.problem}, {job.config}: {said}"

@@ -19,8 +19,8 @@ STATES: dict[str, Option] = dict.fromkeys(("initial_state", "last_state"), True)
     ("layout", "saved", "options"),
     [
         ("channel", 4, {}),
-        ("channel", 32, {**EPILOGUES, **STATES}),
         pytest.param("channel", 32, {}, marks=pytest.mark.slow),
+        pytest.param("channel", 32, {**EPILOGUES, **STATES}, marks=pytest.mark.slow),
         pytest.param("channel", 4, {**EPILOGUES, **STATES}, marks=pytest.mark.slow),
         pytest.param("time", 4, EPILOGUES, marks=pytest.mark.slow),
         pytest.param("time", 32, EPILOGUES, marks=pytest.mark.slow),

@@ -42,7 +42,7 @@ def problems(draw: st.DrawFn, op: str) -> Problem:
 
 @pytest.mark.parametrize(("op", "language", "facts"), CASES, ids=IDS)
 def test_every_default_is_valid(op: str, language: str, facts: DeviceFacts) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(problems(op))
     def check(problem: Problem) -> None:
         space = Space.of(problem, facts, variants(op, language))

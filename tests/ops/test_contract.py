@@ -101,7 +101,7 @@ def test_selective_scan_without_options(target: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("seqlen", [1, 2, 17])
 def test_selective_scan_of_any_length(target: str, seqlen: int) -> None:
-    _check_scan(target, _scan_inputs(batch=1, dim=3, seqlen=seqlen, states=3))
+    _check_scan(target, _scan_inputs(batch=1, dim=3, seqlen=seqlen))
 
 
 @pytest.mark.parametrize("target", TARGETS)

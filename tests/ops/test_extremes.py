@@ -45,7 +45,11 @@ def inputs(
     "seqlen",
     [8, 64, 133, *(pytest.param(2**n, marks=pytest.mark.slow) for n in (4, 5, 7, 8, 9, 10, 11, 12))],
 )
-@pytest.mark.parametrize("variable", [(True, True), (False, True), (False, False)], ids=str)
+@pytest.mark.parametrize(
+    "variable",
+    [(True, True), *(pytest.param(x, marks=pytest.mark.slow) for x in ((False, True), (False, False)))],
+    ids=str,
+)
 def test_outputs_and_gradients_are_within_the_tolerances_of_mamba_ssm(
     dtype: torch.dtype, seqlen: int, variable: tuple[bool, bool]
 ) -> None:

@@ -18,13 +18,11 @@ from tests.helpers import make_problem
 from tests.store.strategies import DEVICES, make_entry, tuned_configs
 
 
-@settings(deadline=None)
 @given(tuned_configs())
 def test_an_entry_survives_json(entry: TunedConfig) -> None:
     assert TunedConfig.from_data(json.loads(json.dumps(entry.to_data()))) == entry
 
 
-@settings(deadline=None)
 @given(tuned_configs())
 def test_the_order_of_keys_in_a_file_does_not_matter(entry: TunedConfig) -> None:
     assert TunedConfig.from_data(json.loads(json.dumps(entry.to_data(), sort_keys=True))) == entry
@@ -89,7 +87,7 @@ def _merge(into: dict[tuple[str, ...], TunedConfig], entry: TunedConfig) -> None
         into[key] = entry
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(tuned_configs(), max_size=4), max_size=4))
 def test_saving_is_a_merge_by_class_device_and_evidence(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[TunedConfig]]

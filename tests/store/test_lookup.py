@@ -36,7 +36,7 @@ def _best(
     return min(ranks, default=None)
 
 
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 @given(
     problems(),
     st.sampled_from(DEVICES),

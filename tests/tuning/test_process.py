@@ -11,6 +11,9 @@ from ssmgen.tuning.trial import Trial
 from ssmgen.tuning.worker import Compile, Final, Prepare, Reference, Try
 from tests.tuning.fakes import PROBLEM, config, open_fake
 
+# One process of tests for the one worker that they ask.
+pytestmark = pytest.mark.xdist_group("worker")
+
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
@@ -55,15 +58,6 @@ def test_a_crash_is_reported_by_its_signal_and_the_next_request_starts_anew(work
     assert attempt(worker, "good").failure is None
 
 
-def test_a_hang_is_killed_in_time(worker: Worker) -> None:
-    attempt(worker, "good")
-    start = time.monotonic()
-    with pytest.raises(WorkerTimeoutError):
-        attempt(worker, "hangs", limit=0.5)
-    assert time.monotonic() - start < 2.0
-    assert not worker.is_alive
-
-
 @pytest.mark.slow
 def test_compiling_several_tells_which_are_done_and_which_failed(worker: Worker) -> None:
     configs = tuple(config(behaviour) for behaviour in ("good", "uncompilable", "slow"))
@@ -99,3 +93,12 @@ def test_a_killed_worker_leaves_nothing_behind() -> None:
     assert (
         subprocess.run(["ps", "-o", "pid=", "-g", str(group)], capture_output=True, check=False).stdout == b""
     )
+
+
+def test_a_hang_is_killed_in_time(worker: Worker) -> None:
+    attempt(worker, "good")
+    start = time.monotonic()
+    with pytest.raises(WorkerTimeoutError):
+        attempt(worker, "hangs", limit=0.5)
+    assert time.monotonic() - start < 2.0
+    assert not worker.is_alive
