@@ -1,11 +1,11 @@
 // selective_scan backward, fp32: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source d0f1bd18049d9e9e.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 973f91741fc647f6.
 
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX512F__)
+#if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 

@@ -1,11 +1,11 @@
 // selective_scan backward, bf16: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 2c22ef23dca72540.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 3410f666a368e9da.
 
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX512F__)
+#if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 

@@ -1,10 +1,10 @@
 // selective_scan forward, fp32: channels(exp=poly,lanes=16,states=4,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 4f5a34c3c219295a.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source a9230d9a3ed53253.
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX512F__)
+#if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 

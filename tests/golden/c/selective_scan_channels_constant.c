@@ -1,10 +1,10 @@
 // selective_scan forward, fp32: channels(exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 68768fd3a2218a4c.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 57728a2c8e5aa8d4.
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX512F__)
+#if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 

@@ -1,10 +1,10 @@
 // selective_scan forward, fp32: chunked(chunk=256,exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 14c7868c71b630e0.
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 3d61a732c138869c.
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX512F__)
+#if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 

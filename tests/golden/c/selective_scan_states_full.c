@@ -1,10 +1,10 @@
 // selective_scan forward, bf16: states(lanes=16)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_states.c.j2; source 056c74c59fe3ed08.
+// Rendered by ssmgen from templates/c/selective_scan_states.c.j2; source bb19317c4813033d.
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX512F__)
+#if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 
