@@ -305,11 +305,11 @@ class Chunked(SelectiveScan):
         return {"block_d": (64, 32), "chunk": (256, 128, 64), "unroll": (4, 2)}
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
-        """The final state of every chunk but the last, and the sum of its steps."""
+        """The final state of every chunk but the last, and the sum of its steps: in two parts for complex states."""
         batch, dim, preceding = problem["batch"], problem["dim"], chunk_count(problem, config) - 1
         return (
             Workspace("ends", "fp32", (batch, preceding, planes(problem), dim)),
-            Workspace("totals", "fp32", (batch, preceding, dim)),
+            Workspace("totals", "fp32", (batch, preceding, 2 if problem.has("complex") else 1, dim)),
         )
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:

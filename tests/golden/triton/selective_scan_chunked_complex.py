@@ -1,7 +1,7 @@
 # selective_scan forward, fp32: chunked(block_d=64,chunk=256,exp=asm,num_warps=1,unroll=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source ddc77aa8a416c1fb.
+# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 99c676b42f49735b.
 import triton
 import triton.language as tl
 
@@ -62,6 +62,11 @@ def row4(row, BLOCK_D: tl.constexpr):
     values = tl.load(row + tl.arange(0, 4))
     tile = tl.broadcast_to(values[:, None], (4, BLOCK_D))
     return split4(tl.permute(tile, (1, 0)), BLOCK_D)
+
+
+@triton.jit
+def multiply(x_re, x_im, y_re, y_im):
+    return x_re * y_re - x_im * y_im, x_re * y_im + x_im * y_re
 
 
 @triton.jit
@@ -155,6 +160,7 @@ def summarise_chunks(
     h30 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h31 = tl.full((BLOCK_D,), 0.0, tl.float32)
     total = tl.full((BLOCK_D,), 0.0, tl.float32)
+    lost = tl.full((BLOCK_D,), 0.0, tl.float32)
     # The last chunk has no successor and no program here, so that every chunk is whole.
     steps = tl.arange(0, 2)[None, :]
     for _ in range(CHUNK // 2):
@@ -164,7 +170,11 @@ def summarise_chunks(
         delta_0, delta_1 = tl.split(delta_tile)
         u_t = u_0
         delta_t = delta_0
+        # What the sum's rounding loses is summed too: the phase of a chunk may be hundreds of turns.
+        before = total
         total += delta_t
+        added = total - before
+        lost += (before - (total - added)) + (delta_t - added)
         x = delta_t * u_t
         B0, B1, B2, B3 = row4(B, BLOCK_D)
         re, im = exp_complex(delta_t, A0, turns0, rest0)
@@ -209,7 +219,11 @@ def summarise_chunks(
         B += 32
         u_t = u_1
         delta_t = delta_1
+        # What the sum's rounding loses is summed too: the phase of a chunk may be hundreds of turns.
+        before = total
         total += delta_t
+        added = total - before
+        lost += (before - (total - added)) + (delta_t - added)
         x = delta_t * u_t
         B0, B1, B2, B3 = row4(B, BLOCK_D)
         re, im = exp_complex(delta_t, A0, turns0, rest0)
@@ -255,7 +269,9 @@ def summarise_chunks(
         u += 2
         delta += 2
     summary = batch * tl.num_programs(2) + chunk
-    tl.store(totals + summary * DIM + channels, total)
+    totals += summary * 2 * DIM
+    tl.store(totals + channels, total)
+    tl.store(totals + DIM + channels, lost)
     ends += summary * 32 * DIM
     tl.store(ends + channels, h0)
     tl.store(ends + 1 * DIM + channels, h1)
@@ -389,125 +405,158 @@ def scan_chunks(
     h29 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h30 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h31 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    # The decay over a chunk is exp(A * sum(delta)): one exp for each preceding chunk. It may be infinite.
+    # The decay over a chunk is exp(A * sum(delta)): one exp for each part of each sum. It may be infinite.
     summary = batch * (tl.num_programs(2) - 1)
-    totals += summary * DIM
+    totals += summary * 2 * DIM
     ends += summary * 32 * DIM
     for _ in range(chunk):
         total = tl.load(totals + channels)
+        lost = tl.load(totals + DIM + channels)
         end_re = tl.load(ends + channels)
         end_im = tl.load(ends + 1 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A0, turns0, rest0)
         re, im = exp_complex(total, A0, turns0, rest0)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h0, h1, end_re, end_im)
         zero = (h0 == 0.0) & (h1 == 0.0)
         h0 = tl.where(zero, end_re, re)
         h1 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 2 * DIM + channels)
         end_im = tl.load(ends + 3 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A1, turns1, rest1)
         re, im = exp_complex(total, A1, turns1, rest1)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h2, h3, end_re, end_im)
         zero = (h2 == 0.0) & (h3 == 0.0)
         h2 = tl.where(zero, end_re, re)
         h3 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 4 * DIM + channels)
         end_im = tl.load(ends + 5 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A2, turns2, rest2)
         re, im = exp_complex(total, A2, turns2, rest2)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h4, h5, end_re, end_im)
         zero = (h4 == 0.0) & (h5 == 0.0)
         h4 = tl.where(zero, end_re, re)
         h5 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 6 * DIM + channels)
         end_im = tl.load(ends + 7 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A3, turns3, rest3)
         re, im = exp_complex(total, A3, turns3, rest3)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h6, h7, end_re, end_im)
         zero = (h6 == 0.0) & (h7 == 0.0)
         h6 = tl.where(zero, end_re, re)
         h7 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 8 * DIM + channels)
         end_im = tl.load(ends + 9 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A4, turns4, rest4)
         re, im = exp_complex(total, A4, turns4, rest4)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h8, h9, end_re, end_im)
         zero = (h8 == 0.0) & (h9 == 0.0)
         h8 = tl.where(zero, end_re, re)
         h9 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 10 * DIM + channels)
         end_im = tl.load(ends + 11 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A5, turns5, rest5)
         re, im = exp_complex(total, A5, turns5, rest5)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h10, h11, end_re, end_im)
         zero = (h10 == 0.0) & (h11 == 0.0)
         h10 = tl.where(zero, end_re, re)
         h11 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 12 * DIM + channels)
         end_im = tl.load(ends + 13 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A6, turns6, rest6)
         re, im = exp_complex(total, A6, turns6, rest6)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h12, h13, end_re, end_im)
         zero = (h12 == 0.0) & (h13 == 0.0)
         h12 = tl.where(zero, end_re, re)
         h13 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 14 * DIM + channels)
         end_im = tl.load(ends + 15 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A7, turns7, rest7)
         re, im = exp_complex(total, A7, turns7, rest7)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h14, h15, end_re, end_im)
         zero = (h14 == 0.0) & (h15 == 0.0)
         h14 = tl.where(zero, end_re, re)
         h15 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 16 * DIM + channels)
         end_im = tl.load(ends + 17 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A8, turns8, rest8)
         re, im = exp_complex(total, A8, turns8, rest8)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h16, h17, end_re, end_im)
         zero = (h16 == 0.0) & (h17 == 0.0)
         h16 = tl.where(zero, end_re, re)
         h17 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 18 * DIM + channels)
         end_im = tl.load(ends + 19 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A9, turns9, rest9)
         re, im = exp_complex(total, A9, turns9, rest9)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h18, h19, end_re, end_im)
         zero = (h18 == 0.0) & (h19 == 0.0)
         h18 = tl.where(zero, end_re, re)
         h19 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 20 * DIM + channels)
         end_im = tl.load(ends + 21 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A10, turns10, rest10)
         re, im = exp_complex(total, A10, turns10, rest10)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h20, h21, end_re, end_im)
         zero = (h20 == 0.0) & (h21 == 0.0)
         h20 = tl.where(zero, end_re, re)
         h21 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 22 * DIM + channels)
         end_im = tl.load(ends + 23 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A11, turns11, rest11)
         re, im = exp_complex(total, A11, turns11, rest11)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h22, h23, end_re, end_im)
         zero = (h22 == 0.0) & (h23 == 0.0)
         h22 = tl.where(zero, end_re, re)
         h23 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 24 * DIM + channels)
         end_im = tl.load(ends + 25 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A12, turns12, rest12)
         re, im = exp_complex(total, A12, turns12, rest12)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h24, h25, end_re, end_im)
         zero = (h24 == 0.0) & (h25 == 0.0)
         h24 = tl.where(zero, end_re, re)
         h25 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 26 * DIM + channels)
         end_im = tl.load(ends + 27 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A13, turns13, rest13)
         re, im = exp_complex(total, A13, turns13, rest13)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h26, h27, end_re, end_im)
         zero = (h26 == 0.0) & (h27 == 0.0)
         h26 = tl.where(zero, end_re, re)
         h27 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 28 * DIM + channels)
         end_im = tl.load(ends + 29 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A14, turns14, rest14)
         re, im = exp_complex(total, A14, turns14, rest14)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h28, h29, end_re, end_im)
         zero = (h28 == 0.0) & (h29 == 0.0)
         h28 = tl.where(zero, end_re, re)
         h29 = tl.where(zero, end_im, im)
         end_re = tl.load(ends + 30 * DIM + channels)
         end_im = tl.load(ends + 31 * DIM + channels)
+        lost_re, lost_im = exp_complex(lost, A15, turns15, rest15)
         re, im = exp_complex(total, A15, turns15, rest15)
+        re, im = multiply(re, im, lost_re, lost_im)
         re, im = advance(re, im, h30, h31, end_re, end_im)
         zero = (h30 == 0.0) & (h31 == 0.0)
         h30 = tl.where(zero, end_re, re)
         h31 = tl.where(zero, end_im, im)
-        totals += DIM
+        totals += 2 * DIM
         ends += 32 * DIM
     count = tl.minimum(CHUNK, seqlen - chunk * CHUNK)
     steps = tl.arange(0, 2)[None, :]
