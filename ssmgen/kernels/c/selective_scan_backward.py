@@ -18,6 +18,7 @@ __all__ = ["SCANS"]
 # Elements (channel, time, state) that one thread does in some ten microseconds.
 _SERIAL_WORK = 1 << 16
 _INTERVALS = (16, 32, 64)
+_PAGE = 4096  # bytes
 
 
 def _team_fits(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
@@ -99,6 +100,7 @@ class Channels(Variant):
             "exp": "poly",
             "tile": problem.option("saved"),
             "d_state": problem["d_state"],
+            "page": _PAGE,
             "grouped": "groups" in self._sizes(problem),
             "serial_work": _SERIAL_WORK,
             "state_block": STATE_BLOCK,
@@ -128,7 +130,8 @@ class Channels(Variant):
             found.append(Workspace("partial", real, shape))
             # Sums over the blocks of a team, in lanes, for each step of a tile.
             lanes, tile = config.integer("lanes"), int(problem.option("saved"))
-            rows = (len(variable) * tile * states + lanes) * lanes
+            page = _PAGE // (8 if real == "fp64" else 4)
+            rows = (len(variable) * tile * states + lanes) * lanes + page
             found.append(Workspace("rows", real, (problem["batch"] * teams, rows)))
         return tuple(found)
 
