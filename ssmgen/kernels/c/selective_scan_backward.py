@@ -83,7 +83,7 @@ class Channels(Variant):
             states, wide = min(2, problem["d_state"]), min(2, blocks)
             return Config.of(self.name, {"blocks": blocks, "lanes": lanes, "states": states, "wide": wide})
 
-        for blocks in (16, 8, 4, 2):
+        for blocks in (8, 4, 2):
             busy = problem["batch"] * problem["dim"] >= 2 * facts.max_threads * blocks * lanes
             if busy and self.broken_rule(problem, teams_of(blocks), facts) is None:
                 return teams_of(blocks)
