@@ -70,6 +70,16 @@ def test_rules_have_reasons_and_spaces_a_size_one_can_search(
             assert not rule.reason.endswith("."), rule.name
 
 
+def test_blocks_of_channels_that_keep_all_threads_busy_are_counted_by_group() -> None:
+    # Two blocks of 16 channels; of eight groups of four channels, eight blocks.
+    (chunked,) = (item for item in variants("selective_scan", "c") if item.name == "chunked")
+    facts = DEVICES["c"][0]
+    for groups, broken in ((1, None), (8, "threads")):
+        problem = make_problem("selective_scan", dim=32, seqlen=4096, groups=groups)
+        rule = chunked.broken_rule(problem, chunked.default(problem, facts), facts)
+        assert (rule and rule.name) == broken
+
+
 def test_values_from_outside_are_checked_against_the_choices() -> None:
     problem, facts = make_problem("linear_scan"), DEVICES["c"][0]
     space = Space.of(problem, facts, variants("linear_scan", "c"))

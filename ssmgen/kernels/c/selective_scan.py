@@ -172,9 +172,14 @@ def _splits(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     return config.integer("chunk") < problem["seqlen"]
 
 
+def _channel_blocks(problem: Problem, config: Config) -> int:
+    """Blocks of channels of one sequence, none of which crosses groups."""
+    groups = row_groups(problem)
+    return groups * -(-(problem["dim"] // groups) // config.integer("lanes"))
+
+
 def _has_idle_threads(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
-    blocks = -(-problem["dim"] // config.integer("lanes")) * problem["batch"]
-    return blocks < 4 * facts.max_threads
+    return problem["batch"] * _channel_blocks(problem, config) < 4 * facts.max_threads
 
 
 class Chunked(_SelectiveScan):
@@ -225,8 +230,8 @@ class Chunked(_SelectiveScan):
         Chunk c of packed sequence b has the number start // chunk + b + c, as in `state_slots`.
         """
         lanes, chunk = config.integer("lanes"), config.integer("chunk")
-        groups, batch, seqlen = row_groups(problem), problem["batch"], problem["seqlen"]
-        blocks = sequence_batches(problem) * groups * -(-(problem["dim"] // groups) // lanes)
+        batch, seqlen = problem["batch"], problem["seqlen"]
+        blocks = sequence_batches(problem) * _channel_blocks(problem, config)
         chunks = seqlen // chunk + batch if problem.has("varlen") else -(-seqlen // chunk) - 1
         planes = (problem["d_state"] + 1) * (2 if problem.has("complex") else 1)
         return (Workspace("ends", accumulate(problem.dtype), (blocks, chunks, planes, lanes)),)
