@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,8 +27,8 @@ def sample(
         problem: The problem.
         seed: Seed; the same seed gives the same numbers on every device.
         device: Where the tensors go.
-        harsh: Draw what strains a kernel (fast decay that underflows, long memory, large magnitudes, poles close to
-            nodes) rather than what a model at its initialisation holds.
+        harsh: Draw what strains a kernel (fast decay that underflows, long memory, phases of many turns, large
+            magnitudes, poles close to nodes) rather than what a model at its initialisation holds.
     """
     generator = torch.Generator().manual_seed(seed)
     draw = _DRAW[problem.op](problem, generator, harsh)
@@ -131,6 +132,10 @@ def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> D
     number = _complex if problem.option("complex") else _normal
     decay = torch.arange(1, states + 1, dtype=torch.float64).expand(dim, states)  # Mamba's initialisation
     low, high = (1e-6, 3.0) if harsh else (1e-3, 1e-1)
+    # Only forward sums steps over chunks; steps this large would drown the gradients of the other channels.
+    turns = harsh and bool(problem.option("complex")) and problem.direction == "forward"
+    # Of states that turn, long memories are left to channels whose steps are rounded less.
+    slowest = 1.0 if turns else 1e-2
 
     def step() -> Tensor:
         delta = torch.exp(_uniform(g, math.log(low), math.log(high), *sequence))
@@ -138,11 +143,11 @@ def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> D
         return torch.log(torch.expm1(delta)) if problem.option("softplus") else delta
 
     def rates() -> Tensor:
-        real = -_uniform(g, 1e-2, 40.0, dim, states) if harsh else -decay
+        real = -_uniform(g, slowest, 40.0, dim, states) if harsh else -decay
         if not problem.option("complex"):
             return real
-        turns = _normal(g, dim, states, scale=30.0) if harsh else math.pi * (decay - 1)  # S4D-Lin's
-        return torch.complex(real, turns)
+        imaginary = _normal(g, dim, states, scale=30.0) if harsh else math.pi * (decay - 1)  # S4D-Lin's
+        return torch.complex(real, imaginary)
 
     def bounds() -> Tensor:
         # Some sequences are empty, most are not.
@@ -151,7 +156,7 @@ def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> D
             inner[1] = inner[0]
         return torch.cat([torch.tensor([0]), inner.sort().values, torch.tensor([seqlen])])
 
-    return {
+    draws: Draws = {
         "u": lambda: _normal(g, *sequence),
         "delta": step,
         "A": rates,
@@ -165,6 +170,30 @@ def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> D
         "dout": lambda: _normal(g, *sequence),
         "dlast_state": lambda: number(g, batch, dim, states),
     }
+    return _with_turning_channels(draws, g) if turns else draws
+
+
+def _with_turning_channels(draws: Draws, g: torch.Generator) -> Draws:
+    """Every other channel turns fast and decays slowly, to show what its phase loses from chunk to chunk.
+
+    Honest fp32 rounds a small step in softplus, or beside its bias, by enough to turn such states by more than the
+    tolerance: hence steps beyond 20, where softplus is the identity. A turns them by less than one radian each, and
+    they forget within some hundred steps, so that the rounding of each step does not add up to it either. Their u is
+    small for the other channels to count.
+    """
+    changes: dict[str, Callable[[Tensor], Tensor]] = {
+        "u": lambda u: 2e-3 * u,
+        "delta": lambda delta: _uniform(g, 20.0, 40.0, *delta.shape),
+        "A": lambda A: torch.complex(-_uniform(g, 1.5e-4, 3e-4, *A.shape), _uniform(g, 1e-2, 2e-2, *A.shape)),
+    }
+
+    def changed(name: str) -> Tensor:
+        values = draws[name]()
+        channels = values[..., ::2, :]
+        channels.copy_(changes[name](channels))
+        return values
+
+    return {**draws, **{name: partial(changed, name) for name in changes}}
 
 
 def _draw_linear_scan(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
