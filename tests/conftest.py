@@ -25,8 +25,17 @@ def shared_cache(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSMGEN_CACHE_DIR", str(shared_cache / "ssmgen"))
+def _own_folders(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The tuner's journals lie beside the kernels: what another test or another run has tried is not for this one.
+    cache, kernels = tmp_path_factory.mktemp("cache"), shared_cache / "ssmgen"
+    kernels.mkdir(exist_ok=True)
+    (cache / "kernels").symlink_to(kernels)
+    monkeypatch.setenv("SSMGEN_CACHE_DIR", str(cache))
     monkeypatch.setenv("TRITON_CACHE_DIR", str(shared_cache / "triton"))
     monkeypatch.setenv("SSMGEN_CONFIG_DIR", str(tmp_path / "tuned_configs"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
