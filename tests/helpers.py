@@ -85,7 +85,9 @@ def run_config(
     for operand in interface(problem.op).operands(problem):
         if operand.output:
             outputs[operand.name] = operand.allocate(place.device).fill_(float("nan"))
-        tensors.append(outputs[operand.name] if operand.output else inputs[operand.name])
+        elif operand.updated:
+            outputs[operand.name] = operand.allocate(place.device).copy_(inputs[operand.name])
+        tensors.append(outputs.get(operand.name, inputs.get(operand.name)))
     kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
     place.synchronize()
     wanted = expected(problem, inputs)

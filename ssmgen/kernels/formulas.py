@@ -177,6 +177,43 @@ def _selective_scan(problem: Problem, inputs: Operands, dtype: torch.dtype) -> d
     return {"out": out, "last_state": last_state} if problem.option("last_state") else {"out": out}
 
 
+def _selective_state_update(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
+    state, indices = inputs["state"], inputs.get("indices")
+    dt, A, dt_bias = inputs["dt"], inputs["A"], inputs.get("dt_bias")
+    if problem.option("tied"):
+        dt, A = dt[..., None], A[:, None, None]
+        dt_bias = dt_bias if dt_bias is None else dt_bias[:, None]
+    is_padding = torch.zeros(problem["batch"], dtype=torch.bool, device=state.device)
+    if indices is not None:
+        is_padding = (indices < 0) | (indices >= state.shape[0])
+    own = state if indices is None else state[indices.masked_fill(is_padding, 0)]
+    out, states = reference.selective_state_update(
+        own,
+        inputs["x"],
+        dt,
+        A,
+        inputs["B"],
+        inputs["C"],
+        inputs.get("D"),
+        inputs.get("z"),
+        dt_bias,
+        bool(problem.option("softplus")),
+        dtype=dtype,
+    )
+    found = {"out": torch.where(is_padding[:, None, None, None], 0, out)}
+    if problem.option("update"):
+        last = states[:, -1]
+        # A row that padding names by chance is not the padding's.
+        found["state"] = (
+            last
+            if indices is None
+            else state.to(dtype).index_copy(0, indices[~is_padding].long(), last[~is_padding])
+        )
+    if problem.option("states"):
+        found["states"] = states.masked_fill(is_padding[:, None, None, None, None], torch.nan)
+    return found
+
+
 def _linear_scan(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
     out = reference.linear_scan(
         inputs["a"],
@@ -209,6 +246,7 @@ def _cauchy_mult(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict
 
 _OUTPUTS: dict[str, Callable[[Problem, Operands, torch.dtype], dict[str, Tensor]]] = {
     "selective_scan": _selective_scan,
+    "selective_state_update": _selective_state_update,
     "linear_scan": _linear_scan,
     "cauchy_mult": _cauchy_mult,
 }

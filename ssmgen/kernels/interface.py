@@ -26,6 +26,7 @@ class Operand:
         strides: (scalar, axis) pairs: the names of the scalars that carry its strides, in elements of its dtype (a
             complex number is one element), for the axes that the layout leaves free; empty where it is contiguous.
         output: Whether kernels write it.
+        updated: Whether kernels read and write it; it stands among the inputs, and is verified like an output.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Operand:
     shape: tuple[int, ...]
     strides: tuple[tuple[str, int], ...] = ()
     output: bool = False
+    updated: bool = False
 
     def allocate(self, device: torch.device | str) -> torch.Tensor:
         """An uninitialised tensor for this operand; the axis without a stride is the innermost in memory."""
@@ -57,6 +59,10 @@ class Interface(ABC):
     dims: ClassVar[Mapping[str, int]]  # name -> the default that the command line tunes for
     dtypes: ClassVar[tuple[str, ...]]
     options: ClassVar[Mapping[str, tuple[Option, ...]]]  # name -> values, the default first
+    # What verification varies: the dim that kernels walk along, the one they lay lanes across, and the outermost one.
+    along: ClassVar[str] = "seqlen"
+    across: ClassVar[str] = "dim"
+    outer: ClassVar[str] = "batch"
 
     @abstractmethod
     def operands(self, problem: Problem) -> tuple[Operand, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ssmgen.dtypes import accumulate, with_complex
 from ssmgen.errors import unknown
@@ -15,6 +16,7 @@ __all__ = [
     "CauchyMult",
     "LinearScan",
     "SelectiveScan",
+    "SelectiveStateUpdate",
     "interface",
     "is_descending",
     "row_groups",
@@ -194,6 +196,7 @@ class CauchyMult(Interface):
     dims = {"rows": 512, "poles": 32, "nodes": 4097}
     dtypes = ("c64", "c128")
     options = {"symmetric": (True, False)}
+    along, across, outer = "nodes", "rows", "rows"
 
     def operands(self, problem: Problem) -> tuple[Operand, ...]:
         """See the class."""
@@ -206,7 +209,79 @@ class CauchyMult(Interface):
         )
 
 
-INTERFACES: dict[str, Interface] = {item.op: item for item in (SelectiveScan(), LinearScan(), CauchyMult())}
+class SelectiveStateUpdate(Interface):
+    """Operands of the step of a selective scan, which updates its state in place.
+
+    state: (slots, heads, dim, d_state), of a dtype of its own, `state_dtype`. x, dt, z, out: (batch, tokens, heads,
+    dim). B, C: (batch, tokens, groups, d_state). A: (heads, dim, d_state). D, dt_bias: (heads, dim). x, dt, z, B, C
+    and out are in the problem's dtype, A, D and dt_bias in the accumulation dtype. `dim` counts the channels of a head;
+    Mamba has one head. The last axis has unit stride; D may be one number for each head, repeated with stride 0.
+
+    With `tied` the channels of a head share A, dt and dt_bias, which lack the axes of channels and states.
+
+    Sequence b has the state in row b, or with `indices` in row `indices[b]`; one that does not exist marks padding,
+    whose output is zero. Without `update` the state stays as it was. With `states` the state after each token is
+    written to states (batch, tokens, heads, dim, d_state), contiguous; padding leaves its part alone.
+    """
+
+    op = "selective_state_update"
+    formula = (
+        "h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token",
+        "dt = softplus(dt + dt_bias) when asked",
+    )
+    dims = {"batch": 1, "tokens": 1, "heads": 1, "dim": 1536, "d_state": 16, "groups": 1, "slots": 1}
+    dtypes = _REAL
+    options = {
+        "D": (False, True),
+        "z": (False, True),
+        "dt_bias": (False, True),
+        "softplus": (False, True),
+        "tied": (False, True),
+        "indices": (False, True),
+        "update": (True, False),
+        "states": (False, True),
+        "state_dtype": _REAL,
+    }
+    along, across, outer = "batch", "dim", "batch"
+
+    def operands(self, problem: Problem) -> tuple[Operand, ...]:
+        """See the class."""
+        name, real, kind = problem.dtype, accumulate(problem.dtype), str(problem.option("state_dtype"))
+        batch, tokens, heads, dim, d_state, groups, slots = (size for _, size in problem.dims)
+        channels = () if problem.option("tied") else (dim,)
+        states = () if problem.option("tied") else (dim, d_state)
+        token = ("batch", "token", "head")
+        state = (slots if problem.option("indices") else batch, heads, dim, d_state)
+        inputs = [
+            replace(_strided("state", kind, state, "slot", "head", "dim"), updated=problem.has("update")),
+            _strided("x", name, (batch, tokens, heads, dim), *token),
+            _strided("dt", name, (batch, tokens, heads, *channels), *token),
+            _strided("A", real, (heads, *states), "head", *("dim" for _ in channels)),
+            _strided("B", name, (batch, tokens, groups, d_state), "batch", "token", "group"),
+            _strided("C", name, (batch, tokens, groups, d_state), "batch", "token", "group"),
+        ]
+        if problem.option("D"):
+            inputs.append(_strided("D", real, (heads, dim), "head", "dim"))
+        if problem.option("z"):
+            inputs.append(_strided("z", name, (batch, tokens, heads, dim), *token))
+        if problem.option("dt_bias"):
+            inputs.append(_strided("dt_bias", real, (heads, *channels), "head"))
+        if problem.option("indices"):
+            inputs.append(Operand("indices", "i32", (batch,)))
+        outputs = [replace(_strided("out", name, (batch, tokens, heads, dim), *token), output=True)]
+        if problem.option("states"):
+            outputs.append(Operand("states", kind, (batch, tokens, *state[1:]), output=True))
+        return (*inputs, *outputs)
+
+
+def _strided(name: str, kind: str, shape: tuple[int, ...], *axes: str) -> Operand:
+    """An operand whose first axes, by name, have strides of their own."""
+    return Operand(name, kind, shape, tuple((f"{name}_stride_{axis}", k) for k, axis in enumerate(axes)))
+
+
+INTERFACES: dict[str, Interface] = {
+    item.op: item for item in (SelectiveScan(), SelectiveStateUpdate(), LinearScan(), CauchyMult())
+}
 
 
 def interface(op: str) -> Interface:

@@ -104,8 +104,11 @@ _BACKWARD = {"fp32": 2e-5, "bf16": 6e-3, "fp16": 8e-4, "fp64": 1e-12, "c64": 2e-
 
 
 def tolerance(problem: Problem) -> float:
-    """The largest relative error a kernel may have and still be used."""
-    return (_TOLERANCE if problem.direction == "forward" else _BACKWARD)[problem.dtype]
+    """The largest relative error a kernel may have and still be used; that of the coarsest dtype it writes."""
+    limits = _TOLERANCE if problem.direction == "forward" else _BACKWARD
+    return max(
+        limits[name] for name in (problem.dtype, dict(problem.options).get("state_dtype")) if name in limits
+    )
 
 
 def _normal(generator: torch.Generator, *shape: int, scale: float = 1.0) -> Tensor:
@@ -196,6 +199,46 @@ def _with_turning_channels(draws: Draws, g: torch.Generator) -> Draws:
     return {**draws, **{name: partial(changed, name) for name in changes}}
 
 
+def _draw_selective_state_update(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
+    batch, tokens, heads, dim, d_state, groups, slots = (size for _, size in problem.dims)
+    sequence, rows = (batch, tokens, heads, dim), (batch, tokens, groups, d_state)
+    tied = bool(problem.option("tied"))
+    low, high = (1e-6, 3.0) if harsh else (1e-3, 1e-1)
+
+    def step() -> Tensor:
+        shape = sequence[:3] if tied else sequence
+        dt = torch.exp(_uniform(g, math.log(low), math.log(high), *shape))
+        return torch.log(torch.expm1(dt)) if problem.option("softplus") else dt
+
+    def rates() -> Tensor:
+        if tied:
+            return -_uniform(g, 1e-2 if harsh else 1.0, 40.0 if harsh else 16.0, heads)  # Mamba-2's
+        if harsh:
+            return -_uniform(g, 1e-2, 40.0, heads, dim, d_state)
+        return -torch.arange(1, d_state + 1, dtype=torch.float64).expand(heads, dim, d_state)
+
+    def slots_of() -> Tensor:
+        # No row twice; every third sequence, and those that no row is left for, are padding.
+        order = torch.randperm(slots, generator=g)[:batch]
+        found = torch.full((batch,), -1, dtype=torch.int64)
+        found[: order.numel()] = order
+        found[1::3] = -1
+        return found
+
+    return {
+        "state": lambda: _normal(g, slots if problem.option("indices") else batch, heads, dim, d_state),
+        "x": lambda: _normal(g, *sequence),
+        "dt": step,
+        "A": rates,
+        "B": lambda: _normal(g, *rows),
+        "C": lambda: _normal(g, *rows),
+        "D": lambda: _normal(g, heads, dim),
+        "z": lambda: _normal(g, *sequence, scale=8.0 if harsh else 1.0),
+        "dt_bias": lambda: _uniform(g, 0.0, 0.1, heads, *(() if tied else (dim,))),
+        "indices": slots_of,
+    }
+
+
 def _draw_linear_scan(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
     sequence = (problem["batch"], problem["dim"], problem["seqlen"])
     is_complex = dtype(problem.dtype).is_complex
@@ -236,6 +279,7 @@ def _draw_cauchy_mult(problem: Problem, g: torch.Generator, harsh: bool) -> Draw
 
 _DRAW: dict[str, Callable[[Problem, torch.Generator, bool], Draws]] = {
     "selective_scan": _draw_selective_scan,
+    "selective_state_update": _draw_selective_state_update,
     "linear_scan": _draw_linear_scan,
     "cauchy_mult": _draw_cauchy_mult,
 }

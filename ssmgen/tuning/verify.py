@@ -66,7 +66,7 @@ class Verifier:
         What a config's rules exclude is never dispatched to it either. A config for long sequences alone, which has no
         small problem, is verified on an odd one of nearly its own length.
         """
-        length = max(1, self.problem[_axes(self.problem)[0]] - 3)
+        length = max(1, self.problem[interface(self.problem.op).along] - 3)
         return (
             *(self._valid(config, _LENGTHS) or self._valid(config, (length,))),
             checked_problem(self.problem),
@@ -103,12 +103,14 @@ class Verifier:
         with _poisoned_workspaces():
             runner(self.target, case.problem, config, tensors)(tensors)
             self.target.synchronize()
-        outputs = {item.operand.name: item.tensor for item in fenced if item.operand.output}
+        outputs = {
+            item.operand.name: item.tensor for item in fenced if item.operand.output or item.operand.updated
+        }
         error = {name: oracle.relative_error(outputs[name], wanted) for name, wanted in case.expected.items()}
         for item in fenced:
             if item.is_broken:
                 return Verification(error, "out of bounds", f"it wrote outside {item.operand.name}")
-            if item.is_changed:
+            if item.is_changed and not item.operand.updated:
                 return Verification(error, "input changed", f"it wrote to {item.operand.name}")
         limit = oracle.tolerance(case.problem)
         for name, value in error.items():
@@ -173,22 +175,18 @@ def awkward_problems(problem: Problem, length: int) -> tuple[Problem, ...]:
 
     Some configs are valid only for the problem's own batch or channels, which follow.
     """
-    along, across = _axes(problem)
-    dims = dict(problem.dims)
-    widths = (_WIDTH * dims.get("groups", 1), dims[across])
+    face, dims = interface(problem.op), dict(problem.dims)
+    widths = (_WIDTH * dims.get("groups", 1), dims[face.across])
     batches = ({"batch": 2}, {}) if "batch" in dims else ({},)
     return tuple(
-        problem.with_dims(**batch, **{along: length, across: width}) for batch in batches for width in widths
+        problem.with_dims(**{**batch, face.along: length, face.across: width})
+        for batch in batches
+        for width in widths
     )
-
-
-def _axes(problem: Problem) -> tuple[str, str]:
-    """The dims that kernels walk along and lay lanes across."""
-    return ("nodes", "rows") if problem.op == "cauchy_mult" else ("seqlen", "dim")
 
 
 def checked_problem(problem: Problem) -> Problem:
     """The real problem, with fewer batches or rows where its float64 result would take minutes."""
-    outer = "rows" if problem.op == "cauchy_mult" else "batch"
-    rest = prod(size for name, size in problem.dims if name not in (outer, "groups"))
+    outer = interface(problem.op).outer
+    rest = prod(size for name, size in problem.dims if name not in (outer, "groups", "slots"))
     return problem.with_dims(**{outer: min(problem[outer], max(1, _MOST_WORK // max(1, rest)))})

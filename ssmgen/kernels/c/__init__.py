@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from ssmgen.kernels.c import cauchy_mult, linear_scan, selective_scan, selective_scan_backward
+from ssmgen.kernels.c import (
+    cauchy_mult,
+    linear_scan,
+    selective_scan,
+    selective_scan_backward,
+    selective_state_update,
+)
 from ssmgen.kernels.variant import Variant
 
 __all__ = ["VARIANTS"]
@@ -10,6 +16,7 @@ __all__ = ["VARIANTS"]
 VARIANTS: tuple[Variant, ...] = (
     *selective_scan.SCANS,
     *selective_scan_backward.SCANS,
+    *selective_state_update.UPDATES,
     *linear_scan.SCANS,
     *cauchy_mult.PRODUCTS,
 )

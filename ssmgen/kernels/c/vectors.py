@@ -19,9 +19,9 @@ from ssmgen.kernels.polynomials import (
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.problem import Problem
 
-__all__ = ["arguments", "lane_choices", "program", "vector_context"]
+__all__ = ["STORED", "arguments", "lane_choices", "program", "vector_context"]
 
-_STORED = {
+STORED = {
     "fp32": "float",
     "fp64": "double",
     "bf16": "uint16_t",
@@ -49,7 +49,7 @@ def vector_context(storage: str, lanes: int) -> dict[str, object]:
     terms = 9 if is_float else 17  # of artanh's series: (1/9)^terms is below the rounding
     return {
         "dtype": storage,
-        "stored": _STORED[storage],
+        "stored": STORED[storage],
         "real": "float" if is_float else "double",
         "vec": "floats" if is_float else "doubles",
         "integer": "int32_t" if is_float else "int64_t",
@@ -108,8 +108,8 @@ def arguments(
     operands = interface.operands(problem)
     return {
         "pointers": [
-            *(f"{'' if x.output else 'const '}{_STORED[x.dtype]} *{x.name}" for x in operands),
-            *(f"{_STORED[x.dtype]} *{x.name}" for x in workspaces),
+            *(f"{'' if x.output or x.updated else 'const '}{STORED[x.dtype]} *{x.name}" for x in operands),
+            *(f"{STORED[x.dtype]} *{x.name}" for x in workspaces),
         ],
         "sizes": list(sizes),
         "strides": [[scalar for scalar, _ in x.strides] for x in operands if x.strides],

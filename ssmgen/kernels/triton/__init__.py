@@ -8,6 +8,7 @@ from ssmgen.kernels.triton import (
     selective_scan,
     selective_scan_backward,
     selective_scan_tiles,
+    selective_state_update,
 )
 from ssmgen.kernels.variant import Variant
 
@@ -17,6 +18,7 @@ VARIANTS: tuple[Variant, ...] = (
     *selective_scan.SCANS,
     *selective_scan_tiles.SCANS,
     *selective_scan_backward.SCANS,
+    *selective_state_update.UPDATES,
     *linear_scan.SCANS,
     *cauchy_mult.PRODUCTS,
 )

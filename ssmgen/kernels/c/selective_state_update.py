@@ -1,0 +1,86 @@
+"""The step of a selective scan in C: states in vector lanes, as they lie in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ssmgen.config import Config, Value
+from ssmgen.device import DeviceFacts
+from ssmgen.kernels.c.vectors import STORED, arguments, lane_choices, program, vector_context
+from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.program import Program
+from ssmgen.kernels.variant import Rule, Variant
+from ssmgen.problem import Problem, next_power_of_two
+
+__all__ = ["UPDATES"]
+
+# State elements that one thread updates in some ten microseconds; of tied channels, which take no exponential, more.
+_SERIAL_WORK = 1 << 14
+_MOST_TOKENS = 16
+
+
+def _is_widest_or_enough(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    lanes = config.integer("lanes")
+    return lanes == lane_choices(problem, facts)[0] or problem["d_state"] <= lanes
+
+
+class States(Variant):
+    """States in vector lanes, one channel after another, between passes with channels in vector lanes."""
+
+    interface = INTERFACES["selective_state_update"]
+    language = "c"
+    name = "states"
+    template = "selective_state_update_states.c.j2"
+    summary = "states in vector lanes, one channel at a time; sums over states by transposition"
+    rules = (
+        Rule(
+            "lanes",
+            "vectors narrower than the CPU's only pay where they hold all states",
+            _is_widest_or_enough,
+        ),
+    )
+
+    def supports(self, problem: Problem) -> bool:
+        """Up to 16 tokens and 256 states; double precision with a state in double precision alone."""
+        is_double = {problem.dtype == "fp64", problem.option("state_dtype") == "fp64"}
+        fits = problem["tokens"] <= _MOST_TOKENS and problem["d_state"] <= 256
+        return problem.direction == "forward" and fits and len(is_double) == 1
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {"lanes": lane_choices(problem, facts), "task": (32, 64, 128, 256)}
+
+    def default(self, problem: Problem, facts: DeviceFacts) -> Config:
+        """The narrowest vectors that hold all states, else the widest."""
+        choices = lane_choices(problem, facts)
+        enough = [lanes for lanes in choices if lanes >= problem["d_state"]]
+        return Config.of(self.name, {"lanes": min(enough) if enough else choices[0], "task": 128})
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        tokens = next_power_of_two(problem["tokens"])
+        return {
+            **vector_context(problem.dtype, config.integer("lanes")),
+            **arguments(self.interface, problem, self._sizes(problem)),
+            **dict(problem.options),
+            **dict(config.params),
+            "d_state": problem["d_state"],
+            "serial_work": _SERIAL_WORK * (4 if problem.option("tied") else 1),
+            "several": tokens if tokens > 1 else 0,
+            "state_stored": STORED[str(problem.option("state_dtype"))],
+        }
+
+    def program(self, problem: Problem, config: Config) -> Program:
+        """See `Variant.program`."""
+        return program(self.interface, problem, self._sizes(problem))
+
+    def _sizes(self, problem: Problem) -> tuple[str, ...]:
+        """The dims that the kernel takes at run time."""
+        more = (
+            *(("tokens",) if problem["tokens"] > 1 else ()),
+            *(("slots",) if problem.option("indices") else ()),
+        )
+        return ("batch", "heads", "dim", "groups", *more)
+
+
+UPDATES: tuple[Variant, ...] = (States(),)

@@ -1,0 +1,337 @@
+// selective_state_update forward, bf16: states(lanes=16,task=128)
+// h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
+// dt = softplus(dt + dt_bias) when asked
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 9f6e7857d6033c01.
+#include <stdint.h>
+#include <string.h>
+#if defined(__AVX512DQ__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+enum { LANES = 16, STATES = 16, VECTORS = 1, TASK = 128 };
+
+typedef float floats __attribute__((vector_size(64)));
+typedef int32_t ints __attribute__((vector_size(64)));
+typedef uint32_t words __attribute__((vector_size(64)));
+typedef uint16_t halves __attribute__((vector_size(32)));
+
+struct selective_state_update_args {
+    const uint16_t *state;
+    const uint16_t *x;
+    const uint16_t *dt;
+    const float *A;
+    const uint16_t *B;
+    const uint16_t *C;
+    const float *D;
+    const uint16_t *z;
+    const float *dt_bias;
+    const int32_t *indices;
+    uint16_t *out;
+    uint16_t *states;
+    int64_t batch, heads, dim, groups, slots;
+    int64_t state_stride_slot, state_stride_head, state_stride_dim;
+    int64_t x_stride_batch, x_stride_token, x_stride_head;
+    int64_t dt_stride_batch, dt_stride_token, dt_stride_head;
+    int64_t A_stride_head;
+    int64_t B_stride_batch, B_stride_token, B_stride_group;
+    int64_t C_stride_batch, C_stride_token, C_stride_group;
+    int64_t D_stride_head, D_stride_dim;
+    int64_t z_stride_batch, z_stride_token, z_stride_head;
+    int64_t dt_bias_stride_head;
+    int64_t out_stride_batch, out_stride_token, out_stride_head;
+    int64_t threads;
+};
+
+static inline floats widen(halves x)
+{
+    return (floats)(__builtin_convertvector(x, words) << 16);
+}
+
+static inline floats load(const uint16_t *x)
+{
+    halves y;
+    memcpy(&y, x, sizeof y);
+    return widen(y);
+}
+
+// The first elements only; the others are zero.
+static inline floats load_part(const uint16_t *x, int64_t count)
+{
+    uint16_t y[LANES] = {0};
+    memcpy(y, x, (size_t)count * sizeof *x);
+    return load(y);
+}
+
+static inline floats load_some(const uint16_t *x, int64_t count)
+{
+    return count >= LANES ? load(x) : load_part(x, count > 0 ? count : 0);
+}
+
+// To nearest, ties to even; a NaN stays one, whatever its payload.
+static inline halves narrow(floats x)
+{
+    const words bits = (words)x;
+    const words rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    const words nan = (words)(x != x);
+    return __builtin_convertvector((rounded & ~nan) | (nan & 0x7fc0), halves);
+}
+
+static inline void store(uint16_t *x, floats y)
+{
+    const halves z = narrow(y);
+    memcpy(x, &z, sizeof z);
+}
+
+static inline void store_part(uint16_t *x, floats y, int64_t count)
+{
+    uint16_t z[LANES];
+    store(z, y);
+    memcpy(x, z, (size_t)count * sizeof *x);
+}
+
+static inline void store_some(uint16_t *x, floats y, int64_t count)
+{
+    if (count >= LANES)
+        store(x, y);
+    else if (count > 0)
+        store_part(x, y, count);
+}
+
+#if defined(__AVX512F__)
+static inline floats widen_state(halves x)
+{
+    return _mm512_cvtph_ps((__m256i)x);
+}
+#else
+// The exponent is rebiased by an integer addition and, of subnormals, by a float subtraction whose operands and result are
+// normal, so that flushing denormals keeps them; infinities and NaNs get the largest.
+static inline floats widen_state(halves x)
+{
+    const words bits = __builtin_convertvector(x, words);
+    const words magnitude = (bits & 0x7fff) << 13;
+    const words normal = magnitude + (112u << 23);
+    const words subnormal = (words)((floats)(magnitude + (113u << 23)) - 0x1p-14f);
+    const words small = (words)((ints)magnitude < 0x00800000);
+    const words special = (words)((ints)magnitude >= 0x0f800000) & 0x7f800000;
+    return (floats)((small & subnormal) | (~small & normal) | special | (bits & 0x8000) << 16);
+}
+#endif
+
+static inline floats load_state(const uint16_t *x)
+{
+    halves y;
+    memcpy(&y, x, sizeof y);
+    return widen_state(y);
+}
+
+// To nearest, ties to even: normal numbers by an integer addition, subnormal ones by the rounding of a float addition.
+static inline halves narrow_state(floats x)
+{
+    const words sign = (words)x & 0x80000000u;
+    const words bits = (words)x ^ sign;
+    const words normal = (bits - (112u << 23) + 0xfff + (bits >> 13 & 1)) >> 13;
+    const words subnormal = (words)((floats)bits + 0.5f) - 0x3f000000u;
+    const words small = (words)(bits < 0x38800000u), large = (words)(bits >= 0x47800000u);
+    const words special = 0x7c00u | ((words)(bits > 0x7f800000u) & 0x200u);
+    const words finite = (small & subnormal) | (~small & normal);
+    return __builtin_convertvector((large & special) | (~large & finite) | sign >> 16, halves);
+}
+
+static inline void store_state(uint16_t *x, floats y)
+{
+    const halves z = narrow_state(y);
+    memcpy(x, &z, sizeof z);
+}
+
+static inline floats choose(ints mask, floats x, floats y)
+{
+    return (floats)((mask & (ints)x) | (~mask & (ints)y));
+}
+
+// 2^x = 2^r p(x - r) with r the nearest integer. p is minimax on [-1/2, 1/2] under a bound that shrinks towards 0, where p
+// is exact, so that decays near 1 are not biased. Relative error at most 1.9e-7; 0 and infinity beyond the exponents.
+// Of NaNs, only those without a payload are sure to stay one.
+#if defined(__AVX512DQ__)
+static inline floats exp2_lanes(floats x)
+{
+    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
+    const floats r = _mm512_roundscale_ps(x, NEAREST);
+    const floats f = _mm512_reduce_ps(x, NEAREST);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return _mm512_scalef_ps(p, r);
+}
+
+#else
+static inline floats clamp(floats x, float low, float high)
+{
+    x = choose(x < low, (floats){0} + low, x);
+    return choose(x > high, (floats){0} + high, x);
+}
+
+static inline floats exp2_lanes(floats x)
+{
+    x = clamp(x, -127.0f, 128.0f);
+    const floats shifted = x + 0x1.8p23f; // r in its low bits
+    const floats f = x - (shifted - 0x1.8p23f);
+    floats p = 0x1.5bcef4p-10f * f + 0x1.3cd19cp-7f;
+    p = p * f + 0x1.c6b660p-5f;
+    p = p * f + 0x1.ebfa10p-3f;
+    p = p * f + 0x1.62e42cp-1f;
+    p = p * f + 1.0f;
+    return (floats)((ints)p + ((ints)shifted << 23));
+}
+
+#endif
+
+// max(x, 0) + log1p(w), w = exp(-|x|); log1p(w) = 2 artanh(w / (2 + w)), as a series in (w / (2 + w))^2 <= 1/9.
+static inline floats softplus(floats x)
+{
+    const floats w = exp2_lanes(choose(x < 0, x, -x) * 1.4426950408889634f);
+    const floats s = w / (w + 2), s2 = s * s;
+    floats p = 0.11764705882352941f * s2 + 0.13333333333333333f;
+    p = p * s2 + 0.15384615384615385f;
+    p = p * s2 + 0.18181818181818182f;
+    p = p * s2 + 0.2222222222222222f;
+    p = p * s2 + 0.2857142857142857f;
+    p = p * s2 + 0.4f;
+    p = p * s2 + 0.6666666666666666f;
+    p = p * s2 + 2.0f;
+    return choose(x <= 20, choose(x > 0, x, (floats){0}) + p * s, x); // x where it is NaN, too
+}
+
+static inline floats silu(floats x)
+{
+    return x / (1 + exp2_lanes(-1.4426950408889634f * x));
+}
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
+#endif
+
+enum { UNIT = 4 }; // reals in 128 bits
+
+// Inside units first, by interleaving rows, then of whole units, by parting the even from the odd ones: one instruction a vector.
+static inline __attribute__((always_inline)) void transpose(floats rows[LANES])
+{
+    floats next[LANES];
+#pragma GCC unroll 16
+    for (int stage = 1; stage < UNIT; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const int first = i / (UNIT / 2) * UNIT + i % (UNIT / 2);
+            const floats x = rows[first], y = rows[first + UNIT / 2];
+            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+            next[2 * i + 1] = SHUFFLE(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+#pragma GCC unroll 16
+    for (int stage = UNIT; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES / 2; i++) {
+            const int first = i / UNIT * 2 * UNIT + i % UNIT;
+            const floats x = rows[first], y = rows[first + UNIT];
+            next[i] = SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+            next[i + LANES / 2] = SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+}
+
+static inline floats load_reals(const float *x, size_t count)
+{
+    floats y = {0};
+    memcpy(&y, x, count * sizeof *x);
+    return y;
+}
+
+// One number for each channel, or, with stride 0, for all.
+static inline floats load_strided(const float *x, int64_t stride, int64_t count)
+{
+    if (stride == 1 && count >= LANES)
+        return load_reals(x, LANES);
+    floats y = {0};
+    for (int64_t i = 0; i < count && i < LANES; i++)
+        y[i] = x[i * stride];
+    return y;
+}
+
+// The channels of one head from `first` to `last`, of one sequence. A channel's products h C are a row; transposing LANES rows turns
+// the sums over the lanes into a sum of rows.
+static void update(const struct selective_state_update_args *args, int64_t b, int64_t head, int64_t first, int64_t last)
+{
+    uint16_t *out = args->out + b * args->out_stride_batch + head * args->out_stride_head;
+    const int64_t slot = args->indices[b];
+    if (slot < 0 || slot >= args->slots) {
+        memset(out + first, 0, (size_t)(last - first) * sizeof *out);
+        return;
+    }
+    const uint16_t *state = args->state + slot * args->state_stride_slot + head * args->state_stride_head;
+    uint16_t *states = args->states + (b * args->heads + head) * args->dim * STATES;
+    const int64_t group = head / (args->heads / args->groups);
+    const uint16_t *x = args->x + b * args->x_stride_batch + head * args->x_stride_head;
+    const uint16_t *dt = args->dt + b * args->dt_stride_batch + head * args->dt_stride_head;
+    const uint16_t *z = args->z + b * args->z_stride_batch + head * args->z_stride_head;
+    const uint16_t *B_0 = args->B + b * args->B_stride_batch + group * args->B_stride_group;
+    const uint16_t *C_0 = args->C + b * args->C_stride_batch + group * args->C_stride_group;
+    const float *D = args->D + head * args->D_stride_head;
+    floats B[VECTORS], C[VECTORS];
+    for (int k = 0; k < VECTORS; k++) {
+        B[k] = load(B_0 + k * LANES);
+        C[k] = load(C_0 + k * LANES);
+    }
+    floats delta, decay;
+    delta = softplus((floats){0} + load_part(dt, 1)[0] + args->dt_bias[head * args->dt_bias_stride_head]);
+    decay = exp2_lanes(delta * (1.4426950408889634f * args->A[head * args->A_stride_head]));
+    const int64_t channels = last - first;
+    float inputs[TASK];
+    for (int64_t c = 0; c < channels; c += LANES) {
+        const floats input = delta * load_some(x + first + c, channels - c);
+        memcpy(inputs + c, &input, sizeof input);
+    }
+    floats rows[TASK];
+    for (int64_t c = 0; c < channels; c++) {
+        const uint16_t *h_c = state + (first + c) * args->state_stride_dim;
+        uint16_t *states_c = states + (first + c) * STATES;
+        floats row = {0};
+        {
+            floats h = load_state(h_c + 0 * LANES);
+            h = decay * h + inputs[c] * B[0];
+            row += h * C[0];
+            store_state(states_c + 0 * LANES, h);
+        }
+        rows[c] = row;
+    }
+    for (int64_t c = 0; c < channels; c += LANES) {
+        transpose(rows + c);
+        floats y = load_strided(D + (first + c) * args->D_stride_dim, args->D_stride_dim, channels - c) * load_some(x + first + c, channels - c);
+        for (int n = 0; n < LANES; n++)
+            y += rows[c + n];
+        y *= silu(load_some(z + first + c, channels - c));
+        store_some(out + first + c, y, channels - c);
+    }
+}
+
+void selective_state_update(const struct selective_state_update_args *args)
+{
+    // Below some ten microseconds of work, waking threads costs more than they bring.
+    const int64_t work = args->batch * args->heads * args->dim * STATES;
+    const int threads = work < 65536 ? 1 : (int)args->threads;
+    const int64_t blocks = (args->dim + TASK - 1) / TASK;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t task = 0; task < args->batch * args->heads * blocks; task++) {
+        const int64_t b = task / (args->heads * blocks), block = task % (args->heads * blocks);
+        const int64_t first = block % blocks * TASK, last = first + TASK < args->dim ? first + TASK : args->dim;
+        update(args, b, block / blocks, first, last);
+    }
+}

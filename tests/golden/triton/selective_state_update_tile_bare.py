@@ -1,0 +1,67 @@
+# selective_state_update forward, fp32: tile(block_d=32,exp=asm,num_warps=2)
+# h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
+# dt = softplus(dt + dt_bias) when asked
+# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source 8b1609f8cd5164b4.
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def exp2(x):
+    # One MUFU instruction: tl.exp2 adds the handling of denormals, which these sums do not need.
+    asm: tl.constexpr = "ex2.approx.ftz.f32 $0, $1;"
+    return tl.inline_asm_elementwise(asm, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
+def add(x, y):
+    return x + y
+
+
+@triton.jit
+def selective_state_update(
+    state,
+    x,
+    dt,
+    A,
+    B,
+    C,
+    out,
+    state_stride_slot,
+    state_stride_head,
+    state_stride_dim,
+    x_stride_batch,
+    x_stride_head,
+    dt_stride_batch,
+    dt_stride_head,
+    A_stride_head,
+    A_stride_dim,
+    B_stride_batch,
+    C_stride_batch,
+    out_stride_batch,
+    out_stride_head,
+    BLOCK_D: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+):
+    # One sequence, one head, a block of its channels: a tile of channels down and states along.
+    batch = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1).to(tl.int64)
+    channels = tl.program_id(2) * BLOCK_D + tl.arange(0, BLOCK_D)
+    n = tl.arange(0, BLOCK_N)
+    x += batch * x_stride_batch + head * x_stride_head + channels
+    dt += batch * dt_stride_batch + head * dt_stride_head + channels
+    out += batch * out_stride_batch + head * out_stride_head + channels
+    state += batch * state_stride_slot + head * state_stride_head
+    state += channels[:, None] * state_stride_dim + n[None, :]
+    h = tl.load(state)
+    B += batch * B_stride_batch + n
+    C += batch * C_stride_batch + n
+    A_log2e = tl.load(A + head * A_stride_head + channels[:, None] * A_stride_dim + n[None, :]) * 1.4426950408889634
+    x_t = tl.load(x)
+    dt_t = tl.load(dt)
+    B_t = tl.load(B)
+    C_t = tl.load(C)
+    h = exp2(dt_t[:, None] * A_log2e) * h + (dt_t * x_t)[:, None] * B_t[None, :]
+    y = tl.reduce(h * C_t[None, :], 1, add)
+    tl.store(out, y)
+    tl.store(state, h)
