@@ -19,7 +19,7 @@ from ssmgen.errors import (
 )
 
 if TYPE_CHECKING:
-    from ssmgen.ops import cauchy_mult, linear_scan, selective_scan
+    from ssmgen.ops import cauchy_mult, linear_scan, selective_scan, selective_state_update
 
 try:
     __version__ = version("ssmgen")
@@ -40,12 +40,16 @@ __all__ = [
     "cauchy_mult",
     "linear_scan",
     "selective_scan",
+    "selective_state_update",
 ]
+
+
+_OPS = ("cauchy_mult", "linear_scan", "selective_scan", "selective_state_update")
 
 
 def __getattr__(name: str) -> object:
     # The ops bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
-    if name not in ("cauchy_mult", "linear_scan", "selective_scan"):
+    if name not in _OPS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module("ssmgen.ops"), name)
     return found

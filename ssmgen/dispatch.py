@@ -41,6 +41,9 @@ _PERIPHERAL = {
     "D": 1,
     "z": 1,
     "delta_bias": 1,
+    "dt_bias": 1,
+    "indices": 1,
+    "update": 1,
     "softplus": 1,
     "last_state": 1,
     "initial_state": 1,
@@ -236,7 +239,8 @@ def _is_usable(entry: store.TunedConfig, space: Space) -> bool:
 def tune_command(problem: Problem) -> str:
     """The command that tunes this problem; what is at its default there is left out."""
     face = interface(problem.op)
-    sizes = {name: size for name, size in problem.dims if size != face.dims[name]}
+    # The rows of a state are as many as there are sequences where nothing else is said.
+    sizes = {name: size for name, size in problem.dims if size != face.dims[name] and name != "slots"}
     if problem.op == "cauchy_mult":
         words = {"rows": "dim", "poles": "poles", "nodes": "seqlen"}
         sizes = {

@@ -17,6 +17,7 @@ _SCAN_SIZES = ("batch", "dim", "seqlen")
 # The sizes that each op is asked for; the Cauchy product's rows and nodes follow from those of the S4 layer it serves.
 _SIZES = {
     "selective_scan": (*_SCAN_SIZES, "d_state", "groups"),
+    "selective_state_update": ("batch", "dim", "d_state", "groups", "heads", "tokens"),
     "linear_scan": _SCAN_SIZES,
     "cauchy_mult": (*_SCAN_SIZES, "poles"),
 }
@@ -28,7 +29,7 @@ class Request:
     """Sizes, dtype and options as they were asked for; what is missing takes each op's own default.
 
     Attributes:
-        sizes: Of batch, dim, seqlen, d_state, groups and poles, those that were given.
+        sizes: Of batch, dim, seqlen, d_state, groups, heads, tokens and poles, those that were given.
         dtype: Short name; None for fp32 on a CPU and bf16 on a GPU. A complex op takes the complex dtype of the same
             accumulation precision.
         options: Texts `NAME` or `NAME=VALUE`.
@@ -49,7 +50,8 @@ class Request:
         options = self._options(faces)
         name = self.dtype or ("bf16" if facts.kind in ("cuda", "hip") else "fp32")
         return tuple(
-            Problem.of(face.op, self._dims(face), _dtype(face, name), options[face.op]) for face in faces
+            Problem.of(face.op, self._dims(face, options[face.op]), _dtype(face, name), options[face.op])
+            for face in faces
         )
 
     def notes(self, ops: Sequence[str]) -> tuple[str, ...]:
@@ -57,10 +59,13 @@ class Request:
         taken = {size for op in ops for size in _SIZES[interface(op).op]}
         return tuple(_note(size, ops) for size in self.sizes if size not in taken)
 
-    def _dims(self, face: Interface) -> dict[str, int]:
-        if face.op != "cauchy_mult":
-            return {name: self.sizes.get(name, size) for name, size in face.dims.items()}
+    def _dims(self, face: Interface, options: Mapping[str, Option]) -> dict[str, int]:
         dims = dict(face.dims)
+        if face.op != "cauchy_mult":
+            dims |= {name: self.sizes[name] for name in dims if name in self.sizes}
+            if options.get("indices"):
+                dims["slots"] = dims["batch"]
+            return dims
         if {"batch", "dim"} & set(self.sizes):
             dims["rows"] = self.sizes.get("batch", 1) * self.sizes.get("dim", face.dims["rows"])
         if "seqlen" in self.sizes:

@@ -212,10 +212,10 @@ class CauchyMult(Interface):
 class SelectiveStateUpdate(Interface):
     """Operands of the step of a selective scan, which updates its state in place.
 
-    state: (slots, heads, dim, d_state), of a dtype of its own, `state_dtype`. x, dt, z, out: (batch, tokens, heads,
-    dim). B, C: (batch, tokens, groups, d_state). A: (heads, dim, d_state). D, dt_bias: (heads, dim). x, dt, z, B, C
-    and out are in the problem's dtype, A, D and dt_bias in the accumulation dtype. `dim` counts the channels of a head;
-    Mamba has one head. The last axis has unit stride; D may be one number for each head, repeated with stride 0.
+    state: (slots, heads, dim, d_state), of a dtype of its own, `state_dtype`. In the problem's dtype x, dt, z, out:
+    (batch, tokens, heads, dim), and B, C: (batch, tokens, groups, d_state). In the accumulation dtype A: (heads, dim,
+    d_state), and D, dt_bias: (heads, dim). `dim` counts the channels of a head; Mamba has one head. The last axis has
+    unit stride; D may be one number for each head, repeated with stride 0.
 
     With `tied` the channels of a head share A, dt and dt_bias, which lack the axes of channels and states.
 

@@ -13,9 +13,9 @@ from ssmgen.dispatch import Plan, Resolution, Tensors, resolve, resolve_training
 from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels import formulas, interface
 from ssmgen.problem import Problem
-from ssmgen.targets import Target
+from ssmgen.targets import Runner, Target
 
-__all__ = ["Adapter", "Call", "inference_plan", "training_plan"]
+__all__ = ["Adapter", "Call", "bound", "inference_plan", "training_plan"]
 
 Finish = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 # From input operands, in the interface's order, to output operands.
@@ -28,10 +28,12 @@ class Adapter(NamedTuple):
     Attributes:
         source: Which tensor of the call.
         convert: What brings it into the operand's form, differentiably; None where it has that form already.
+        view: What shows it with the operand's axes where it has others; calls, which pass addresses, do without.
     """
 
     source: int
     convert: Callable[[Tensor], Tensor] | None
+    view: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,16 @@ class Call:
     def operands(self, tensors: Tensors) -> list[Tensor]:
         """The input operands of a call with these tensors."""
         found = []
-        for source, convert in self.adapters:
+        for source, convert, _ in self.adapters:
             tensor = tensors[source]
             assert tensor is not None
             found.append(tensor if convert is None else convert(tensor))
         return found
+
+    def forms(self, tensors: Tensors) -> list[Tensor]:
+        """The input operands with their axes, for sizes and strides."""
+        made = zip(self.adapters, self.operands(tensors), strict=True)
+        return [x if adapter.view is None else adapter.view(x) for adapter, x in made]
 
 
 def inference_plan(call: Call, tensors: Tensors) -> Plan | None:
@@ -92,13 +99,9 @@ def training_plan(call: Call, tensors: Tensors) -> Plan | None:
 
 def _bound(problem: Problem, target: Target, resolution: Resolution, inputs: Sequence[Tensor]) -> Pass:
     """The kernel, compiled and bound for inputs with the strides and alignment of these."""
-    if resolution.how == "default" and target.facts.kind != "interpret":
-        say_untuned(problem, target)
-    face = interface(problem.op)
-    outputs = [x.allocator(inputs[0].device) for x in face.operands(problem) if x.output]
-    trial = [*inputs, *(allocate() for allocate in outputs)]
-    kernel = target.compile(resolution.variant, problem, resolution.config, face.aligned(problem, trial))
-    run = kernel.bind(face.bindings(problem, trial))
+    operands = interface(problem.op).operands(problem)
+    outputs = [x.allocator(inputs[0].device) for x in operands if x.output]
+    run = bound(problem, target, resolution, [*inputs, *(allocate() for allocate in outputs)])
 
     def once(inputs: Sequence[Tensor]) -> list[Tensor]:
         results = [allocate() for allocate in outputs]
@@ -106,6 +109,16 @@ def _bound(problem: Problem, target: Target, resolution: Resolution, inputs: Seq
         return results
 
     return once
+
+
+def bound(problem: Problem, target: Target, resolution: Resolution, operands: Sequence[Tensor]) -> Runner:
+    """The kernel, compiled and bound for operands with the strides and alignment of these, outputs included."""
+    if resolution.how == "default" and target.facts.kind != "interpret":
+        say_untuned(problem, target)
+    face = interface(problem.op)
+    aligned = face.aligned(problem, operands)
+    kernel = target.compile(resolution.variant, problem, resolution.config, aligned)
+    return kernel.bind(face.bindings(problem, operands))
 
 
 class _Passes:

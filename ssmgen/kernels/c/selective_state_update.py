@@ -17,11 +17,19 @@ __all__ = ["UPDATES"]
 # State elements that one thread updates in some ten microseconds; of tied channels, which take no exponential, more.
 _SERIAL_WORK = 1 << 14
 _MOST_TOKENS = 16
+_TASKS = (16, 32, 64, 128, 256)
 
 
 def _is_widest_or_enough(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     lanes = config.integer("lanes")
     return lanes == lane_choices(problem, facts)[0] or problem["d_state"] <= lanes
+
+
+def _fits_l1(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    # What passes hand on: of each channel and token a vector of products, and two numbers.
+    itemsize = 8 if problem.dtype == "fp64" else 4
+    handed = next_power_of_two(problem["tokens"]) * (config.integer("lanes") + 2) * itemsize
+    return config.integer("task") * handed <= 24 << 10
 
 
 class States(Variant):
@@ -38,6 +46,7 @@ class States(Variant):
             "vectors narrower than the CPU's only pay where they hold all states",
             _is_widest_or_enough,
         ),
+        Rule("l1", "what the passes over a task's channels hand on must stay in L1", _fits_l1),
     )
 
     def supports(self, problem: Problem) -> bool:
@@ -48,13 +57,15 @@ class States(Variant):
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"lanes": lane_choices(problem, facts), "task": (32, 64, 128, 256)}
+        return {"lanes": lane_choices(problem, facts), "task": _TASKS}
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
-        """The narrowest vectors that hold all states, else the widest."""
+        """The narrowest vectors that hold all states, else the widest; the longest tasks but one that fit L1."""
         choices = lane_choices(problem, facts)
         enough = [lanes for lanes in choices if lanes >= problem["d_state"]]
-        return Config.of(self.name, {"lanes": min(enough) if enough else choices[0], "task": 128})
+        lanes = min(enough) if enough else choices[0]
+        configs = [Config.of(self.name, {"lanes": lanes, "task": task}) for task in _TASKS[-2::-1]]
+        return next(config for config in configs if _fits_l1(problem, config, facts))
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""

@@ -1,7 +1,7 @@
 // selective_state_update forward, fp32: states(lanes=16,task=128)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
-// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source ede21c6e1d58ad57.
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 410819fbab1cbe61.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -194,11 +194,11 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
         const float *A_c = A + (first + c) * args->A_stride_dim;
         floats row = {0};
         {
-            floats h = load(h_c + 0 * LANES);
-            const floats A_k = load_reals(A_c + 0 * LANES, LANES);
+            floats h = load(h_c);
+            const floats A_k = load_reals(A_c, LANES);
             h = exp2_lanes(exponents[c] * A_k) * h + inputs[c] * B[0];
             row += h * C[0];
-            store(h_c + 0 * LANES, h);
+            store(h_c, h);
         }
         rows[c] = row;
     }

@@ -1,7 +1,7 @@
 // selective_state_update forward, bf16: states(lanes=16,task=128)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
-// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 9f6e7857d6033c01.
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 880582f171f1cf15.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__) || defined(__AVX512F__)
@@ -305,10 +305,10 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
         uint16_t *states_c = states + (first + c) * STATES;
         floats row = {0};
         {
-            floats h = load_state(h_c + 0 * LANES);
+            floats h = load_state(h_c);
             h = decay * h + inputs[c] * B[0];
             row += h * C[0];
-            store_state(states_c + 0 * LANES, h);
+            store_state(states_c, h);
         }
         rows[c] = row;
     }

@@ -1,14 +1,14 @@
-// selective_state_update forward, fp32: states(lanes=16,task=128)
+// selective_state_update forward, fp32: states(lanes=16,task=64)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
-// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 80ebbf099532a021.
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 2505aa25d039186a.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 20, VECTORS = 2, TASK = 128, TOKENS = 4 };
+enum { LANES = 16, STATES = 20, VECTORS = 2, TASK = 64, TOKENS = 4 };
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -204,22 +204,22 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
         for (int64_t t = 0; t < args->tokens; t++)
             rows[t][c] = (floats){0};
         {
-            floats h = load(h_c + 0 * LANES);
-            const floats A_k = load_reals(A_c + 0 * LANES, LANES);
+            floats h = load(h_c);
+            const floats A_k = load_reals(A_c, LANES);
             for (int64_t t = 0; t < args->tokens; t++) {
                 h = exp2_lanes(exponents[t][c] * A_k) * h + inputs[t][c] * B[t][0];
                 rows[t][c] += h * C[t][0];
             }
-            store(h_c + 0 * LANES, h);
+            store(h_c, h);
         }
         {
-            floats h = load_part(h_c + 1 * LANES, 4);
-            const floats A_k = load_reals(A_c + 1 * LANES, 4);
+            floats h = load_part(h_c + LANES, 4);
+            const floats A_k = load_reals(A_c + LANES, 4);
             for (int64_t t = 0; t < args->tokens; t++) {
                 h = exp2_lanes(exponents[t][c] * A_k) * h + inputs[t][c] * B[t][1];
                 rows[t][c] += inside(h * C[t][1]);
             }
-            store_part(h_c + 1 * LANES, h, 4);
+            store_part(h_c + LANES, h, 4);
         }
     }
     for (int64_t t = 0; t < args->tokens; t++)

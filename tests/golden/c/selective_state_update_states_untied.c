@@ -1,7 +1,7 @@
 // selective_state_update forward, bf16: states(lanes=16,task=128)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
-// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source f21fc10084353982.
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 9e35b9d173730a78.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__) || defined(__AVX512F__)
@@ -307,11 +307,11 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
         const float *A_c = A + (first + c) * args->A_stride_dim;
         floats row = {0};
         {
-            floats h = load_state(h_c + 0 * LANES);
-            const floats A_k = load_reals(A_c + 0 * LANES, LANES);
+            floats h = load_state(h_c);
+            const floats A_k = load_reals(A_c, LANES);
             h = exp2_lanes(exponents[c] * A_k) * h + inputs[c] * B[0];
             row += h * C[0];
-            store_state(states_c + 0 * LANES, h);
+            store_state(states_c, h);
         }
         rows[c] = row;
     }
