@@ -107,8 +107,10 @@ class GpuTarget(Target):
         self._require_present()
         torch.cuda.synchronize()
 
-    def time(self, run: Callable[[], None], repetitions: int) -> list[float]:
-        """Seconds between two events around each run, each with a cold L2 cache."""
+    def time(
+        self, run: Callable[[], None], repetitions: int, restore: Callable[[], None] | None = None
+    ) -> list[float]:
+        """Seconds between two events around each run, each with a cold L2 cache; see `Target.time`."""
         self._require_present()
         cache = getattr(torch.cuda.get_device_properties(), "L2_cache_size", 0)
         flush = torch.empty(max(2 * cache, _SMALLEST_FLUSH), dtype=torch.uint8, device=self.device)
@@ -119,6 +121,8 @@ class GpuTarget(Target):
             start.record()
             run()
             end.record()
+            if restore is not None:
+                restore()
             pairs.append((start, end))
         torch.cuda.synchronize()
         return [start.elapsed_time(end) / 1e3 for start, end in pairs]

@@ -100,13 +100,24 @@ class Target(ABC):
     def synchronize(self) -> None:  # noqa: B027 - nothing to wait for, unless a target says so
         """Wait until everything launched has ended; kernels that run in this process have, when they return."""
 
-    def time(self, run: Callable[[], None], repetitions: int) -> list[float]:
-        """Wall-clock seconds of each of some consecutive runs."""
+    def time(
+        self, run: Callable[[], None], repetitions: int, restore: Callable[[], None] | None = None
+    ) -> list[float]:
+        """Wall-clock seconds of each of some consecutive runs.
+
+        Args:
+            run: What is timed.
+            repetitions: How often.
+            restore: Called after each run and not timed: it gives operands that runs update in place the values from
+                before.
+        """
         seconds = []
         for _ in range(repetitions):
             start = time.perf_counter()
             run()
             seconds.append(time.perf_counter() - start)
+            if restore is not None:
+                restore()
         return seconds
 
     def versions(self) -> dict[str, str]:

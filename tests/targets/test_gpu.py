@@ -246,6 +246,9 @@ def test_time_flushes_the_cache_before_every_run(stand_in: StandIn, monkeypatch:
     monkeypatch.setattr(torch, "empty", empty)
     assert target.time(lambda: log.append("run"), 2) == [2.5e-3, 2.5e-3]
     assert log == ["flush", "record", "run", "record"] * 2 + ["synchronize"]
+    log.clear()
+    target.time(lambda: log.append("run"), 2, lambda: log.append("restore"))
+    assert log == ["flush", "record", "run", "record", "restore"] * 2 + ["synchronize"]
 
 
 @pytest.mark.gpu

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 
 import numpy as np
 import pytest
@@ -61,3 +62,15 @@ def test_time_gives_one_value_per_run() -> None:
     seconds = InterpretTarget().time(lambda: calls.append(1), 3)
     assert len(seconds) == len(calls) == 3
     assert min(seconds) >= 0
+
+
+def test_what_runs_change_is_restored_after_each_outside_of_its_time() -> None:
+    log: list[str] = []
+
+    def restore() -> None:
+        time.sleep(0.02)
+        log.append("restore")
+
+    seconds = InterpretTarget().time(lambda: log.append("run"), 2, restore)
+    assert log == ["run", "restore"] * 2
+    assert max(seconds) < 0.02

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -146,14 +146,6 @@ class FakeTarget(Target):
 
     def synchronize(self) -> None:
         pass
-
-    def time(self, run: Callable[[], None], repetitions: int) -> list[float]:
-        seconds = []
-        for _ in range(repetitions):
-            start = time.perf_counter()
-            run()
-            seconds.append(time.perf_counter() - start)
-        return seconds
 
     def versions(self) -> dict[str, str]:
         return {"fake": "1"}
