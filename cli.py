@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_TUNED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
+_TUNED_BY_DEFAULT = ("selective_scan", "selective_state_update", "linear_scan", "cauchy_mult")
 _MOST_STATES = 4.0  # as much as u, delta, z and out take together
 _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan")  # those whose gradients have kernels
 
@@ -43,6 +43,10 @@ SeqLen = Annotated[
     _size("--seqlen", "Steps L; the nodes of cauchy_mult are L/2 + 1.", "2048; cauchy_mult 8192"),
 ]
 Groups = Annotated[int | None, _size("--groups", "Groups of channels that share B and C.", "1")]
+Heads = Annotated[
+    int | None, _size("--heads", "Heads of selective_state_update; --dim is then that of a head.", "1")
+]
+Tokens = Annotated[int | None, _size("--tokens", "Tokens of one call of selective_state_update.", "1")]
 Poles = Annotated[int | None, _size("--poles", "Pole pairs of cauchy_mult, half of S4's N.", "32")]
 Dtype = Annotated[
     str | None,
@@ -93,7 +97,9 @@ def tune(
     ops: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[OP]...", help="Ops to tune.", show_default="the scans and the Cauchy product"
+            metavar="[OP]...",
+            help="Ops to tune.",
+            show_default="the scans, the decode step and the Cauchy product",
         ),
     ] = None,
     d_state: DState = None,
@@ -101,6 +107,8 @@ def tune(
     dim: Dim = None,
     seqlen: SeqLen = None,
     groups: Groups = None,
+    heads: Heads = None,
+    tokens: Tokens = None,
     poles: Poles = None,
     dtype: Dtype = None,
     option: Options = None,
@@ -139,7 +147,7 @@ def tune(
     from ssmgen.tuning import campaign, training_campaign, training_pairs
 
     with reported(as_json):
-        request = _request(d_state, batch, dim, seqlen, groups, poles, dtype, option)
+        request = _request(d_state, batch, dim, seqlen, groups, heads, tokens, poles, dtype, option)
         by_default = _TRAINED_BY_DEFAULT if training else _TUNED_BY_DEFAULT
         names = list(INTERFACES) if all_ else ops or list(by_default)
         chosen = _target(target)
@@ -176,13 +184,18 @@ def tune(
 @app.command()
 def show(
     op: Annotated[
-        str, typer.Argument(help="selective_scan, linear_scan or cauchy_mult.", show_default=False)
+        str,
+        typer.Argument(
+            help="selective_scan, selective_state_update, linear_scan or cauchy_mult.", show_default=False
+        ),
     ],
     d_state: DState = None,
     batch: Batch = None,
     dim: Dim = None,
     seqlen: SeqLen = None,
     groups: Groups = None,
+    heads: Heads = None,
+    tokens: Tokens = None,
     poles: Poles = None,
     dtype: Dtype = None,
     option: Options = None,
@@ -212,7 +225,7 @@ def show(
     from ssmgen.report.terminal import note, reported
 
     with reported():
-        request = _request(d_state, batch, dim, seqlen, groups, poles, dtype, option)
+        request = _request(d_state, batch, dim, seqlen, groups, heads, tokens, poles, dtype, option)
         chosen = _target(target)
         problem = _problems(request, [op], chosen)[0]
         code = kernel_code(gradients_of(problem, chosen) if backward else problem, chosen, stage, config)
@@ -259,6 +272,8 @@ def _request(
     dim: int | None,
     seqlen: int | None,
     groups: int | None,
+    heads: int | None,
+    tokens: int | None,
     poles: int | None,
     dtype: str | None,
     options: list[str] | None,
@@ -271,6 +286,8 @@ def _request(
         "dim": dim,
         "seqlen": seqlen,
         "groups": groups,
+        "heads": heads,
+        "tokens": tokens,
         "poles": poles,
     }
     return Request({name: size for name, size in sizes.items() if size is not None}, dtype, options or ())

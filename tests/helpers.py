@@ -53,8 +53,11 @@ def make_problem(
 def is_left_to_the_reference(problem: Problem, language: str) -> bool:
     """Whether no kernel of the language serves the problem."""
     backward = problem.direction == "backward"
-    if problem.op == "cauchy_mult" and backward:
+    if problem.op in ("cauchy_mult", "selective_state_update") and backward:
         return True
+    if problem.op == "selective_state_update":
+        double = {problem.dtype == "fp64", problem.option("state_dtype") == "fp64"}
+        return True in double if language == "triton" else len(double) == 2 or problem["tokens"] > 16
     if language == "triton":
         # More states than the pass holds that recomputes them.
         most = 32 if problem.has("complex") else 64

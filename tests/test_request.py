@@ -23,12 +23,17 @@ def test_nothing_asked_for_gives_the_defaults(op: str) -> None:
 
 def test_a_gpu_takes_bf16() -> None:
     problems = Request({}).problems(list(INTERFACES), architecture("sm_90"))
-    assert [problem.dtype for problem in problems] == ["bf16", "bf16", "c64"]
+    assert [problem.dtype for problem in problems] == ["bf16", "bf16", "bf16", "c64"]
 
 
 def test_sizes_reach_the_ops_that_take_them() -> None:
     request = Request({"batch": 2, "dim": 64, "seqlen": 1000, "d_state": 8, "poles": 16})
-    scan, linear, cauchy = request.problems(list(INTERFACES), CPU)
+    scan, update, linear, cauchy = request.problems(list(INTERFACES), CPU)
+    assert {name: update[name] for name in ("batch", "dim", "d_state")} == {
+        "batch": 2,
+        "dim": 64,
+        "d_state": 8,
+    }
     assert dict(scan.dims) == {"batch": 2, "dim": 64, "seqlen": 1000, "d_state": 8, "groups": 1}
     assert dict(linear.dims) == {"batch": 2, "dim": 64, "seqlen": 1000}
     assert dict(cauchy.dims) == {"rows": 128, "poles": 16, "nodes": 501}
@@ -36,8 +41,8 @@ def test_sizes_reach_the_ops_that_take_them() -> None:
 
 def test_options_reach_the_ops_that_have_them() -> None:
     request = Request({}, options=("z", "layout=channel", "symmetric=False"))
-    scan, linear, cauchy = request.problems(list(INTERFACES), CPU)
-    assert scan.option("z") is True
+    scan, update, linear, cauchy = request.problems(list(INTERFACES), CPU)
+    assert scan.option("z") is update.option("z") is True
     assert scan.option("layout") == linear.option("layout") == "channel"
     assert cauchy.option("symmetric") is False
     with pytest.raises(UnknownNameError, match="unknown option of cauchy_mult 'z'"):
@@ -58,6 +63,8 @@ def test_sizes_that_nothing_takes_are_mentioned() -> None:
     "problem",
     [
         make_problem("selective_scan", "bf16", dim=64, seqlen=128, z=True, softplus=True, layout="channel"),
+        make_problem("selective_state_update", heads=24, dim=64, tokens=3, state_dtype="bf16", tied=True),
+        make_problem("selective_state_update", batch=8, slots=8, indices=True, update=False),
         make_problem("linear_scan", reverse=True),
         make_problem("cauchy_mult", "c128", rows=24, poles=5, nodes=33, symmetric=False),
     ],

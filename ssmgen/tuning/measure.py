@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ssmgen.config import Config
-from ssmgen.kernels import oracle
+from ssmgen.kernels import interface, oracle
 from ssmgen.problem import Problem
-from ssmgen.targets import Target
+from ssmgen.targets import Runner, Target
 from ssmgen.tuning.operands import allocate, runner
 
 __all__ = ["Bench", "FinalTimes", "last_level_cache"]
@@ -43,6 +43,29 @@ class FinalTimes(NamedTuple):
     others: float | None
 
 
+class _Rotation:
+    """Runs a kernel on one set of operands after another, and undoes what the last run changed."""
+
+    def __init__(self, run: Runner, sets: Sequence[list[Tensor]], before: Mapping[int, Tensor]) -> None:
+        self._run = run
+        self._sets = itertools.cycle(sets)
+        self._before = before
+        self._last: list[Tensor] = []
+
+    def __call__(self) -> None:
+        self._last = next(self._sets)
+        self._run(self._last)
+
+    @property
+    def restore(self) -> Callable[[], None] | None:
+        """What gives operands that were updated in place their values from before; None where there are none."""
+        return self._restore if self._before else None
+
+    def _restore(self) -> None:
+        for index, values in self._before.items():
+            self._last[index].copy_(values)
+
+
 class Bench:
     """Times configs of one problem on operands that rotate, so that each run finds the last-level cache cold."""
 
@@ -55,6 +78,8 @@ class Bench:
         wanted = 1 + -(-2 * last_level_cache(target.device) // max(self.bytes, 1))
         count = max(2, min(wanted, 64, _MOST_BYTES // max(self.bytes, 1)))
         self._sets = [first] + [allocate(problem, self._inputs, target.device) for _ in range(count - 1)]
+        operands = enumerate(interface(problem.op).operands(problem))
+        self._before = {index: self._inputs[x.name] for index, x in operands if x.updated}
         self._is_warm = False
 
     @property
@@ -76,11 +101,12 @@ class Bench:
         """Seconds of some runs; only a few for a config that is more than twice as slow as the best."""
         run = self._rotating(config)
         self._warm_up(run)
-        first = self.target.time(run, _FIRST_RUNS)
+        first = self.target.time(run, _FIRST_RUNS, run.restore)
         if best is not None and min(first) > _LOSES_BY * best:
             return first
         fewest, most = _RUNS
-        return self.target.time(run, max(fewest, min(most, int(_CONFIG_SECONDS / max(min(first), 1e-9)))))
+        wanted = int(_CONFIG_SECONDS / max(min(first), 1e-9))
+        return self.target.time(run, max(fewest, min(most, wanted)), run.restore)
 
     def reference(self) -> float:
         """Seconds of one run of the PyTorch reference, in the dtype that kernels accumulate in."""
@@ -97,13 +123,14 @@ class Bench:
         reference: list[float] = []
         for run in runs.values():
             self._warm_up(run)
-            run()
+            self.target.time(run, 1, run.restore)
         busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
         for turn in itertools.count():
             # Each round starts with another config, so that none always follows the same one.
             order = [*configs[turn % len(configs) :], *configs[: turn % len(configs)]]
             for config in order:
-                rounds[config].append(min(self.target.time(runs[config], 2)))
+                run = runs[config]
+                rounds[config].append(min(self.target.time(run, 2, run.restore)))
             if turn < references:
                 reference.append(self.reference())
             if turn >= 2 and (turn >= _MOST_ROUNDS or time.perf_counter() - start > seconds):
@@ -114,23 +141,17 @@ class Bench:
             return FinalTimes(rounds, reference, None)
         return FinalTimes(rounds, reference, max(0.0, now - busy - (time.process_time() - own)) / took)
 
-    def _rotating(self, config: Config) -> Callable[[], None]:
+    def _rotating(self, config: Config) -> _Rotation:
         run = runner(self.target, self.problem, config, self._sets[0])
-        sets = itertools.cycle(self._sets)
+        return _Rotation(run, self._sets, self._before)
 
-        def once() -> None:
-            run(next(sets))
-
-        return once
-
-    def _warm_up(self, run: Callable[[], None]) -> None:
-        run()
+    def _warm_up(self, run: _Rotation) -> None:
+        self.target.time(run, 1, run.restore)
         if self._is_warm:
             return
         end = time.perf_counter() + _WARM_SECONDS
         while time.perf_counter() < end:
-            run()
-            self.target.synchronize()
+            self.target.time(run, 1, run.restore)
         self._is_warm = True
 
 

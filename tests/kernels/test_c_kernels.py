@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssmgen.config import Config
-from ssmgen.kernels import interface, variants
+from ssmgen.kernels import INTERFACES, interface, variants
 from ssmgen.kernels.oracle import expected, relative_error, sample, tolerance
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import target
@@ -74,6 +74,38 @@ SCANS |= {
         complex=True, varlen=True, batch=1, dim=1, seqlen=1, d_state=1, saved=16, **EVERYTHING, **STATE
     ),
 }
+STEP: dict[str, Option] = {"D": True, "z": True, "dt_bias": True, "softplus": True}
+STEPS = {
+    "step": make_problem("selective_state_update", batch=2, dim=300, d_state=16),
+    "step of few": make_problem("selective_state_update", "bf16", dim=1, d_state=1, **STEP),
+    "step of many": make_problem("selective_state_update", batch=2, dim=21, d_state=255, **STEP),
+    "step of heads": make_problem(
+        "selective_state_update", batch=3, heads=4, dim=21, groups=2, d_state=13, state_dtype="bf16", **STEP
+    ),
+    "tied step": make_problem(
+        "selective_state_update", "bf16", batch=2, heads=3, dim=64, d_state=128, tied=True, **STEP
+    ),
+    "step of rows": make_problem(
+        "selective_state_update", "fp16", batch=5, slots=9, dim=33, indices=True, state_dtype="fp16", **STEP
+    ),
+    "tokens": make_problem(
+        "selective_state_update",
+        batch=4,
+        slots=3,
+        tokens=5,
+        dim=33,
+        d_state=20,
+        indices=True,
+        states=True,
+        **STEP,
+    ),
+    "tied tokens": make_problem(
+        "selective_state_update", tokens=16, heads=2, dim=33, tied=True, update=False, states=True, **STEP
+    ),
+    "step fp64": make_problem(
+        "selective_state_update", "fp64", batch=2, tokens=2, dim=21, d_state=5, state_dtype="fp64", **STEP
+    ),
+}
 OTHERS = {
     "linear": make_problem("linear_scan", batch=2, dim=21, seqlen=601),
     "linear reverse": make_problem("linear_scan", dim=21, seqlen=601, reverse=True, initial_state=True),
@@ -88,7 +120,7 @@ OTHERS = {
     "pairs c128": make_problem("cauchy_mult", "c128", rows=3, poles=7, nodes=61),
     "poles c128": make_problem("cauchy_mult", "c128", rows=3, poles=7, nodes=61, symmetric=False),
 }
-PROBLEMS = SCANS | OTHERS
+PROBLEMS = SCANS | STEPS | OTHERS
 # Compilations of a second, of what other cases and the ops' contract hold as well.
 SLOW = {"plain", "constant B", "constant C", "one of each"}
 
@@ -105,7 +137,18 @@ def test_defaults_agree_with_float64(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["everything", "grouped", "channel layout", "fp64", "packed complex", "linear reverse", "pairs", "poles"],
+    [
+        "everything",
+        "grouped",
+        "channel layout",
+        "fp64",
+        "packed complex",
+        "step of heads",
+        "tied tokens",
+        "linear reverse",
+        "pairs",
+        "poles",
+    ],
 )
 def test_every_config_agrees_with_float64(name: str) -> None:
     problem = PROBLEMS[name]
@@ -398,12 +441,12 @@ def test_lanes_without_a_state_add_nothing_where_u_is_infinite(d_state: int) -> 
 @settings(max_examples=60)
 @given(data=st.data())
 def test_the_default_is_in_the_space(data: st.DataObject) -> None:
-    op = data.draw(st.sampled_from(["selective_scan", "linear_scan", "cauchy_mult"]))
+    op = data.draw(st.sampled_from(list(INTERFACES)))
     face = interface(op)
     size = st.integers(1, 300)
     dims = {name: data.draw(st.integers(1, 256) if name == "d_state" else size) for name in face.dims}
     if "groups" in dims:
-        dims["dim"] *= dims["groups"]
+        dims["heads" if "heads" in dims else "dim"] *= dims["groups"]
     options = {name: data.draw(st.sampled_from(values)) for name, values in face.options.items()}
     direction = data.draw(st.sampled_from(["forward", "backward"]))
     problem = make_problem(

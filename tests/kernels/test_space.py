@@ -61,7 +61,7 @@ def test_rules_have_reasons_and_spaces_a_size_one_can_search(
     op: str, language: str, facts: DeviceFacts
 ) -> None:
     space = Space.of(make_problem(op), facts, variants(op, language))
-    assert len(space.variants) >= 2
+    assert space.variants
     assert 10 <= len(space) <= 1500
     for variant in space.variants:
         assert variant.summary

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssmgen.device import DeviceFacts
-from ssmgen.kernels import interface, variants
+from ssmgen.kernels import INTERFACES, interface, variants
 from ssmgen.kernels.oracle import tolerance
 from ssmgen.kernels.space import Space
 from ssmgen.problem import Option, Problem
@@ -227,15 +227,40 @@ def test_gradients_of_many_states(place: Target) -> None:
     check(place, problem, "looped")
 
 
+STEPS: tuple[dict[str, Option], ...] = (
+    {},
+    {"D": True, "z": True, "dt_bias": True, "softplus": True, "heads": 2, "groups": 2},
+    {"tied": True, "heads": 2, "D": True, "dt_bias": True, "softplus": True, "state_dtype": "fp16"},
+    {"tokens": 3, "heads": 2, "states": True, "indices": True, "slots": 5, "z": True, "state_dtype": "fp16"},
+    {"tokens": 2, "tied": True, "states": True, "update": False, "dt_bias": True},
+)
+
+
+@pytest.mark.parametrize("d_state", [1, 8, 13])
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+@pytest.mark.parametrize("given", STEPS, ids=str)
+def test_decode_steps_agree_with_float64(
+    place: Target, given: dict[str, Option], dtype: str, d_state: int
+) -> None:
+    for harsh in (False, True):
+        problem = make_problem(
+            "selective_state_update", dtype, **{"batch": 3, "dim": 21, "d_state": d_state, **given}
+        )
+        check(place, problem, "tile", harsh=harsh, drawn=1)
+
+
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
-    op = draw(st.sampled_from(("selective_scan", "linear_scan", "cauchy_mult")))
+    op = draw(st.sampled_from(list(INTERFACES)))
     face = interface(op)
     sizes = st.one_of(st.integers(1, 9), st.integers(1, 5000))
     dims: dict[str, Option] = {name: draw(sizes) for name in face.dims}
     if op == "selective_scan":
         groups = draw(st.sampled_from((1, 1, 2, 3)))
         dims |= {"d_state": draw(st.integers(1, 256)), "groups": groups, "dim": groups * draw(sizes)}
+    if op == "selective_state_update":
+        groups = draw(st.sampled_from((1, 1, 2, 3)))
+        dims |= {"d_state": draw(st.integers(1, 256)), "groups": groups, "heads": groups * draw(sizes)}
     options = {name: draw(st.sampled_from(values)) for name, values in face.options.items()}
     direction = draw(st.sampled_from(("forward", "backward")))
     return make_problem(op, draw(st.sampled_from(face.dtypes)), direction=direction, **dims, **options)
@@ -271,6 +296,8 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
     for op, dtype in [
         ("selective_scan", "fp32"),
         ("selective_scan", "bf16"),
+        ("selective_state_update", "fp32"),
+        ("selective_state_update", "bf16"),
         ("linear_scan", "fp16"),
         ("linear_scan", "c64"),
         ("cauchy_mult", "c64"),
@@ -279,7 +306,9 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
             options = {name: chance.choice(values) for name, values in interface(op).options.items()}
             dims = {"d_state": chance.choice((1, 2, 3, 7, 16)), "groups": chance.choice((1, 2)), "dim": 50}
             direction = chance.choice(("forward", "backward"))
-            sizes = dims if op == "selective_scan" else {}
+            sizes = dims if "d_state" in interface(op).dims else {}
+            if op == "selective_state_update":
+                sizes |= {"heads": 4, "tokens": chance.choice((1, 3))}
             problem = make_problem(op, dtype, direction=direction, **options, **sizes)
             space = Space.of(problem, DEVICES[0], variants(op, "triton"))
             for variant in space.variants:

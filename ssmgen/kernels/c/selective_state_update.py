@@ -57,14 +57,18 @@ class States(Variant):
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"lanes": lane_choices(problem, facts), "task": _TASKS}
+        return {"ahead": (0, 4, 16), "lanes": lane_choices(problem, facts), "task": _TASKS}
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """The narrowest vectors that hold all states, else the widest; the longest tasks but one that fit L1."""
         choices = lane_choices(problem, facts)
         enough = [lanes for lanes in choices if lanes >= problem["d_state"]]
         lanes = min(enough) if enough else choices[0]
-        configs = [Config.of(self.name, {"lanes": lanes, "task": task}) for task in _TASKS[-2::-1]]
+        # Untied channels spend enough time on exponentials for memory to be asked ahead of them.
+        ahead = 0 if problem.option("tied") else 16
+        configs = [
+            Config.of(self.name, {"ahead": ahead, "lanes": lanes, "task": task}) for task in _TASKS[-2::-1]
+        ]
         return next(config for config in configs if _fits_l1(problem, config, facts))
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:

@@ -46,7 +46,8 @@ class Tile(TritonVariant):
             "width",
             "a block at least twice as wide as there are channels in a head only adds idle work",
             lambda problem, config, facts: (
-                config.integer("block_d") <= max(4, next_power_of_two(problem["dim"]))
+                config.integer("block_d")
+                <= max(facts.lanes // _block_n(problem), next_power_of_two(problem["dim"]))
             ),
         ),
         Rule(

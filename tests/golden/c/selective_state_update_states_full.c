@@ -1,4 +1,4 @@
-// selective_state_update forward, bf16: states(lanes=16,task=128)
+// selective_state_update forward, bf16: states(ahead=0,lanes=16,task=128)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
 // Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 880582f171f1cf15.

@@ -1,14 +1,14 @@
-// selective_state_update forward, fp32: states(lanes=16,task=64)
+// selective_state_update forward, fp32: states(ahead=16,lanes=16,task=64)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
-// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 2505aa25d039186a.
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source bdc66ee1b011a877.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 20, VECTORS = 2, TASK = 64, TOKENS = 4 };
+enum { LANES = 16, STATES = 20, VECTORS = 2, TASK = 64, TOKENS = 4, AHEAD = 16 };
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -204,6 +204,7 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
         for (int64_t t = 0; t < args->tokens; t++)
             rows[t][c] = (floats){0};
         {
+            __builtin_prefetch(h_c + AHEAD * args->state_stride_dim, 1);
             floats h = load(h_c);
             const floats A_k = load_reals(A_c, LANES);
             for (int64_t t = 0; t < args->tokens; t++) {
@@ -213,6 +214,7 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
             store(h_c, h);
         }
         {
+            __builtin_prefetch(h_c + AHEAD * args->state_stride_dim + LANES, 1);
             floats h = load_part(h_c + LANES, 4);
             const floats A_k = load_reals(A_c + LANES, 4);
             for (int64_t t = 0; t < args->tokens; t++) {

@@ -1,14 +1,14 @@
-// selective_state_update forward, bf16: states(lanes=16,task=128)
+// selective_state_update forward, bf16: states(ahead=16,lanes=16,task=128)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
-// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 9e35b9d173730a78.
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source f4901dadc2ffe289.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 16, VECTORS = 1, TASK = 128 };
+enum { LANES = 16, STATES = 16, VECTORS = 1, TASK = 128, AHEAD = 16 };
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -307,6 +307,7 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
         const float *A_c = A + (first + c) * args->A_stride_dim;
         floats row = {0};
         {
+            __builtin_prefetch(h_c + AHEAD * args->state_stride_dim, 1);
             floats h = load_state(h_c);
             const floats A_k = load_reals(A_c, LANES);
             h = exp2_lanes(exponents[c] * A_k) * h + inputs[c] * B[0];

@@ -1,7 +1,7 @@
 # selective_state_update forward, fp32: tile(block_d=32,exp=asm,num_warps=2)
 # h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 # dt = softplus(dt + dt_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source 8b1609f8cd5164b4.
+# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source aeb577e89e98e961.
 import triton
 import triton.language as tl
 
@@ -56,7 +56,8 @@ def selective_state_update(
     h = tl.load(state)
     B += batch * B_stride_batch + n
     C += batch * C_stride_batch + n
-    A_log2e = tl.load(A + head * A_stride_head + channels[:, None] * A_stride_dim + n[None, :]) * 1.4426950408889634
+    A += head * A_stride_head + channels[:, None] * A_stride_dim + n[None, :]
+    A_log2e = tl.load(A) * 1.4426950408889634
     x_t = tl.load(x)
     dt_t = tl.load(dt)
     B_t = tl.load(B)

@@ -1,7 +1,7 @@
 # selective_state_update forward, bf16: tile(block_d=32,exp=asm,num_warps=2)
 # h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 # dt = softplus(dt + dt_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source c1c119437ef9a6b2.
+# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source 97e2e817196675f6.
 import triton
 import triton.language as tl
 
@@ -103,7 +103,8 @@ def selective_state_update(
     A_log2e = tl.load(A + head * A_stride_head) * 1.4426950408889634
     bias = tl.load(dt_bias + head * dt_bias_stride_head)
     skip = tl.load(D + head * D_stride_head + channels * D_stride_dim)
-    states += (batch * HEADS + head) * DIM * 16 + channels[:, None] * 16 + n[None, :]
+    states += (batch * HEADS + head) * DIM * 16
+    states += channels[:, None] * 16 + n[None, :]
     x_t = tl.load(x).to(tl.float32)
     dt_t = tl.load(dt).to(tl.float32) + bias
     dt_t = softplus(dt_t)

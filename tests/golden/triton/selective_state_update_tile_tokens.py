@@ -1,7 +1,7 @@
 # selective_state_update forward, fp32: tile(block_d=32,exp=asm,num_warps=2)
 # h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 # dt = softplus(dt + dt_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source 12ad9645f93e51a4.
+# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source de6aa7fe4c416e2c.
 import triton
 import triton.language as tl
 
@@ -69,7 +69,8 @@ def selective_state_update(
     h = tl.load(state, mask=present, other=0.0)
     B += batch * B_stride_batch + group * B_stride_group + n
     C += batch * C_stride_batch + group * C_stride_group + n
-    A_log2e = tl.load(A + head * A_stride_head + channels[:, None] * A_stride_dim + n[None, :], mask=present, other=0.0) * 1.4426950408889634
+    A += head * A_stride_head + channels[:, None] * A_stride_dim + n[None, :]
+    A_log2e = tl.load(A, mask=present, other=0.0) * 1.4426950408889634
     for _ in range(tokens):
         x_t = tl.load(x)
         dt_t = tl.load(dt)
