@@ -1,8 +1,17 @@
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
 
+import pytest
+import torch
+from torch import Tensor
+
+from ssmgen.config import Config
+from ssmgen.problem import Problem
+from ssmgen.targets import Runner, Target, target
+from ssmgen.tuning import measure
 from ssmgen.tuning.measure import Bench, last_level_cache
+from ssmgen.tuning.operands import runner
 from tests.helpers import make_problem
 from tests.tuning.fakes import BEHAVIOURS, PROBLEM, FakeTarget, config
 
@@ -37,3 +46,29 @@ def test_runs_rotate_over_the_sets_of_operands() -> None:
     bench = Bench(FakeTarget(BEHAVIOURS), PROBLEM)
     sets = {tensors[0].data_ptr() for tensors in bench._sets}
     assert len(sets) == len(bench._sets) >= 2
+
+
+def test_every_run_finds_the_state_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of decoding updates it in place: unrestored, each run would start from what the last one left."""
+    problem = make_problem("selective_state_update", batch=2, dim=64)
+    cpu = target("cpu")
+    found: list[bool] = []
+
+    def watched(place: Target, problem: Problem, config: Config, tensors: Sequence[Tensor]) -> Runner:
+        run = runner(place, problem, config, tensors)
+
+        def once(tensors: Sequence[Tensor]) -> None:
+            found.append(torch.equal(tensors[0], before))
+            run(tensors)
+            assert not torch.equal(tensors[0], before)
+
+        return once
+
+    monkeypatch.setattr(measure, "runner", watched)
+    bench = Bench(cpu, problem)
+    before = bench.operands[0].clone()
+    default = cpu.space(problem).default()
+    bench.time(default, None)
+    bench.final([default], seconds=0.05, references=1)
+    assert len(found) > 10
+    assert all(found)
