@@ -19,6 +19,7 @@ from ssmgen.errors import (
 )
 
 if TYPE_CHECKING:
+    from ssmgen import compat
     from ssmgen.ops import cauchy_mult, linear_scan, selective_scan
 
 try:
@@ -38,12 +39,15 @@ __all__ = [
     "UntunedWarning",
     "__version__",
     "cauchy_mult",
+    "compat",
     "linear_scan",
     "selective_scan",
 ]
 
 
 def __getattr__(name: str) -> object:
+    if name == "compat":
+        return import_module("ssmgen.compat")
     # The ops bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
     if name not in ("cauchy_mult", "linear_scan", "selective_scan"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
