@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ssmgen.compat.recomputed import Recomputed, saved_as_recipes
+from ssmgen.compat.recomputed import Recomputed, others_save, saved_as_recipes
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops import selective_scan
 from ssmgen.ops.op import require_shape, require_tensor
@@ -91,7 +91,7 @@ def _forward(block: Block, norms: Norms, delta_softplus: bool, keep: bool, targe
         D, bias = block.D, block.delta_bias
         return selective_scan(u, delta, block.A, B, C, D, z, bias, delta_softplus, target=target)
 
-    if keep or not trains:
+    if keep or not trains or others_save():
         rows = _project(block.x_proj_weight, u)
         y = scan(_delta(rows[:, :rank], block.delta_proj_weight, norms.delta, norms.eps), rows)
     else:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-__all__ = ["Recomputed", "saved_as_recipes"]
+__all__ = ["Recomputed", "others_save", "saved_as_recipes"]
 
 
 class Recomputed:
@@ -59,6 +59,14 @@ def saved_as_recipes(*pairs: tuple[Tensor, Recomputed]) -> Iterator[None]:
 
     with saved_tensors_hooks(pack, _unpack):
         yield
+
+
+def others_save() -> bool:
+    """Whether hooks around this code see to what is saved, as those of a checkpoint of a whole layer do.
+
+    PyTorch asks the innermost hooks alone: `saved_as_recipes` would take the other tensors from them.
+    """
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
 def _unpack(saved: Tensor | Recomputed) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
 
 from ssmgen.compat.mamba_ssm import mamba_inner_fn, mamba_inner_ref
 from ssmgen.errors import InvalidInputError
@@ -267,6 +268,23 @@ def test_backward_frees_what_it_has_computed_again() -> None:
         gradients = torch.autograd.grad(out.sum(), list(given.values()), retain_graph=True)
         after = watch.living()
     assert after - before <= sum(x.nbytes for x in gradients)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_checkpoint_around_it_keeps_nothing_either(level: int) -> None:
+    """Hooks that save tensors do not nest by themselves; whoever is outside must see them all."""
+    given = block(dtype=torch.float32, dim=64, seqlen=256)
+    wanted = run(mamba_inner_fn, given, checkpoint_lvl=level)
+
+    def layer(**tensors: Any) -> Tensor:
+        result: Tensor = checkpoint(mamba_inner_fn, use_reentrant=False, checkpoint_lvl=level, **tensors)
+        return result
+
+    found = run(layer, given)
+    assert all(torch.equal(x, wanted[name]) for name, x in found.items())
+    with Watch(given.values()) as watch:
+        out = layer(**given)
+    assert watch.living() <= out.nbytes + 64
 
 
 @pytest.mark.parametrize("level", [0, 1])
