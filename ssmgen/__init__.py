@@ -19,6 +19,7 @@ from ssmgen.errors import (
 )
 
 if TYPE_CHECKING:
+    from ssmgen import compat
     from ssmgen.ops import cauchy_mult, linear_scan, selective_scan, selective_state_update
 
 try:
@@ -38,6 +39,7 @@ __all__ = [
     "UntunedWarning",
     "__version__",
     "cauchy_mult",
+    "compat",
     "linear_scan",
     "selective_scan",
     "selective_state_update",
@@ -48,6 +50,8 @@ _OPS = ("cauchy_mult", "linear_scan", "selective_scan", "selective_state_update"
 
 
 def __getattr__(name: str) -> object:
+    if name == "compat":
+        return import_module("ssmgen.compat")
     # The ops bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
     if name not in _OPS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

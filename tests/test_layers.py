@@ -19,6 +19,7 @@ ROWS = [
     ("store",),
     ("dispatch",),
     ("ops",),
+    ("compat",),
     ("tuning",),
     ("request",),
     ("report",),

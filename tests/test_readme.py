@@ -36,7 +36,7 @@ def test_the_environment_variables_are_those_that_are_read() -> None:
 
 @pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning")
 def test_the_python_example_runs() -> None:
-    (example,) = blocks("python")
+    example = next(block for block in blocks("python") if "selective_scan(" in block)
     names: dict[str, object] = {}
     # The sizes of mamba-130m are for the reader.
     exec(example.replace("1, 1536, 2048, 16", "1, 8, 64, 16"), names)
@@ -45,6 +45,14 @@ def test_the_python_example_runs() -> None:
         assert isinstance(result, torch.Tensor)
         assert result.shape == shape
         assert bool(torch.isfinite(result.abs()).all())
+
+
+def test_the_drop_in_example_runs() -> None:
+    """In a process of its own: it changes what imports find."""
+    example = next(block for block in blocks("python") if "install(" in block)
+    check = "\nassert selective_scan_fn is ssmgen.compat.mamba_ssm.selective_scan_fn"
+    done = subprocess.run([sys.executable, "-c", example + check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_targets_it_names_exist() -> None:
