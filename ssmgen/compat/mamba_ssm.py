@@ -5,15 +5,11 @@ They take all that mamba-ssm takes, on any device, and more: float64, tensors in
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
-
 from torch import Tensor
 
-import ssmgen
+from ssmgen import ops
 from ssmgen.compat.mamba_inner import Block, Norms, mamba_inner
 from ssmgen.errors import InvalidInputError
-from ssmgen.ops import selective_scan
 
 __all__ = [
     "mamba_inner_fn",
@@ -21,6 +17,7 @@ __all__ = [
     "selective_scan_fn",
     "selective_scan_ref",
     "selective_state_update",
+    "selective_state_update_ref",
 ]
 
 
@@ -60,7 +57,7 @@ def selective_scan_fn(
     Raises:
         InvalidInputError: Shapes, dtypes or devices do not fit together.
     """
-    return selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)
+    return ops.selective_scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)
 
 
 def selective_scan_ref(
@@ -80,7 +77,7 @@ def selective_scan_ref(
     Raises:
         InvalidInputError: Shapes, dtypes or devices do not fit together.
     """
-    return selective_scan(
+    return ops.selective_scan(
         u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state, target="reference"
     )
 
@@ -215,6 +212,24 @@ def selective_state_update(
     Raises:
         InvalidInputError: Shapes, dtypes or devices do not fit together.
     """
-    # Looked up at the call: a scan needs none of what the step brings with it.
-    update = cast("Callable[..., Tensor]", ssmgen.selective_state_update)
-    return update(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indices)
+    return ops.selective_state_update(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indices)
+
+
+def selective_state_update_ref(
+    state: Tensor,
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    dt_bias: Tensor | None = None,
+    dt_softplus: bool = False,
+) -> Tensor:
+    """As `selective_state_update`, by the formula in PyTorch; float64 inputs are computed in float64.
+
+    Raises:
+        InvalidInputError: Shapes, dtypes or devices do not fit together.
+    """
+    return ops.selective_state_update(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, target="reference")

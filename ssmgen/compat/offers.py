@@ -59,7 +59,10 @@ OFFERS = {
                     "mamba_inner_ref",
                 ),
                 "mamba_ssm.ops.triton": (),
-                "mamba_ssm.ops.triton.selective_state_update": ("selective_state_update",),
+                "mamba_ssm.ops.triton.selective_state_update": (
+                    "selective_state_update",
+                    "selective_state_update_ref",
+                ),
             },
         ),
     )
