@@ -45,6 +45,8 @@ def problems(variant: Variant) -> Iterator[tuple[str, Problem]]:
         yield "constant", bare.with_options(B="constant", C="constant")
         yield "grouped", bare.with_dims(groups=4)
         yield "complex", bare.with_options(complex=True)
+        if variant.direction == "forward":
+            yield "saved", bare.with_options(saved=16)
     if bare.op == "linear_scan":
         yield "complex", replace(bare, dtype="c64")
 

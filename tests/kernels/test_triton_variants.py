@@ -58,6 +58,12 @@ SCANS: tuple[tuple[str, dict[str, Option]], ...] = (
     ("associative", {"seqlen": 13, "layout": "channel", **SMALL, **PACKED}),
     ("associative", {"seqlen": 67, "layout": "channel", "batch": 1, "dim": 5, "d_state": 1}),
     ("associative", {"seqlen": 3, "layout": "channel", "B": "constant", "C": "constant", **SMALL}),
+    # Of steps saved there are several in a block of time, one in each, or one in every second.
+    ("associative", {"seqlen": 70, "layout": "channel", "saved": 4, **SMALL, **PACKED}),
+    ("associative", {"seqlen": 131, "layout": "time", "saved": 128, "dim": 4, "groups": 2, "d_state": 1}),
+    ("associative", {"seqlen": 259, "layout": "channel", "saved": 256, "dim": 3, "d_state": 1, **PACKED}),
+    ("associative", {"seqlen": 70, "layout": "time", "complex": True, "saved": 16, **SMALL, **PACKED}),
+    ("associative", {"seqlen": 128, "layout": "time", "complex": True, "saved": 128, "dim": 1, "d_state": 1}),
     ("sequential", {"seqlen": 13, "layout": "channel", "complex": True}),
     ("sequential", {"seqlen": 13, "layout": "time", "complex": True, "saved": 8, **PACKED}),
     ("sequential", {"seqlen": 5, "layout": "channel", "complex": True, "d_state": 1, "B": "constant"}),
