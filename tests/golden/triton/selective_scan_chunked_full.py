@@ -1,7 +1,7 @@
 # selective_scan forward, bf16: chunked(block_d=64,chunk=256,exp=asm,num_warps=1,unroll=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 1935fc94072e6a89.
+# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 39c265c264166798.
 import triton
 import triton.language as tl
 
@@ -280,7 +280,7 @@ def scan_chunks(
     summary = number - chunk
     totals += summary * DIM
     ends += summary * 16 * DIM
-    for _ in range(chunk):
+    for earlier in range(chunk):
         total = tl.load(totals + channels)
         end = tl.load(ends + channels)
         h0 = tl.where(h0 == 0.0, end, tl.fma(exp2(total * A0), h0, end))
