@@ -45,6 +45,8 @@ def problems(variant: Variant) -> Iterator[tuple[str, Problem]]:
         yield "constant", bare.with_options(B="constant", C="constant")
         yield "grouped", bare.with_dims(groups=4)
         yield "complex", bare.with_options(complex=True)
+        if variant.direction == "forward":
+            yield "saved", bare.with_options(saved=16)
     if bare.op == "selective_state_update":
         yield "untied", full.with_options(tied=False)
         yield "tokens", bare.with_dims(tokens=4, groups=2, heads=4, d_state=20)

@@ -47,10 +47,11 @@ def jobs(op: str, gpu: str, d_states: list[int]) -> list[Job]:
 def test_the_default_of_every_variant_compiles(op: str, direction: str, gpu: str) -> None:
     machine = target(gpu)
     (plain,) = problems(op, INTERFACES[op].dtypes[:1], d_states=[1])
-    space = machine.space(replace(plain, direction=direction))
-    assert space.variants or is_left_to_the_reference(space.problem, "triton")
-    for variant in space.variants:
-        machine.compile(variant, space.problem, variant.default(space.problem, space.facts))
+    for problem in with_options(replace(plain, direction=direction), machine):
+        space = machine.space(problem)
+        assert space.variants or is_left_to_the_reference(problem, "triton")
+        for variant in space.variants:
+            machine.compile(variant, problem, variant.default(problem, space.facts))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from typing import Any
 
 import pytest
@@ -59,6 +60,32 @@ def test_phases_of_many_turns_are_kept_from_chunk_to_chunk(monkeypatch: pytest.M
     assert error(problem, inputs) <= tolerance(problem)
 
 
+@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize("has_initial_state", [False, True])
+def test_packed_sequences_of_whole_chunks_of_one_step_and_of_none(
+    is_complex: bool, has_initial_state: bool
+) -> None:
+    # Chunks are of 64 steps; the last sequence is empty, and so is the first.
+    lengths = [0, 64, 0, 1, 128, 63, 0, 0, 65, 2, 130, 0]
+    problem = make_problem(
+        "selective_scan",
+        batch=len(lengths),
+        dim=3,
+        seqlen=sum(lengths),
+        d_state=1,
+        complex=is_complex,
+        varlen=True,
+        saved=64,
+        layout="channel",
+        last_state=True,
+        initial_state=has_initial_state,
+    )
+    inputs = sample(problem, seed=0)
+    bounds = list(itertools.accumulate(lengths, initial=0))
+    inputs["cu_seqlens"] = torch.tensor(bounds, dtype=torch.int32)
+    assert error(problem, inputs) <= tolerance(problem)
+
+
 def fused(builder: Any, x: Any, y: Any, z: Any) -> Any:
     """The fma of a GPU: the interpreter's own rounds the product, which costs a phase of many turns its digits."""
     wide = x.data.astype("float64") * y.data + z.data
@@ -72,7 +99,9 @@ def error(problem: Problem, inputs: dict[str, Tensor]) -> float:
     config = next(item for item in interpreter.space(problem).configs["chunked"] if item["chunk"] == 64)
     kernel = interpreter.compile(variant, problem, config)
     operands = interface(problem.op).operands(problem)
-    outputs = {operand.name: operand.allocate("cpu") for operand in operands if operand.output}
+    outputs = {
+        operand.name: operand.allocate("cpu").fill_(float("nan")) for operand in operands if operand.output
+    }
     tensors = [{**inputs, **outputs}[operand.name] for operand in operands]
     kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
     return max(relative_error(outputs[name], wanted) for name, wanted in expected(problem, inputs).items())

@@ -58,6 +58,12 @@ SCANS: tuple[tuple[str, dict[str, Option]], ...] = (
     ("associative", {"seqlen": 13, "layout": "channel", **SMALL, **PACKED}),
     ("associative", {"seqlen": 67, "layout": "channel", "batch": 1, "dim": 5, "d_state": 1}),
     ("associative", {"seqlen": 3, "layout": "channel", "B": "constant", "C": "constant", **SMALL}),
+    # Of steps saved there are several in a block of time, one in each, or one in every second.
+    ("associative", {"seqlen": 70, "layout": "channel", "saved": 4, **SMALL, **PACKED}),
+    ("associative", {"seqlen": 131, "layout": "time", "saved": 128, "dim": 4, "groups": 2, "d_state": 1}),
+    ("associative", {"seqlen": 259, "layout": "channel", "saved": 256, "dim": 3, "d_state": 1, **PACKED}),
+    ("associative", {"seqlen": 70, "layout": "time", "complex": True, "saved": 16, **SMALL, **PACKED}),
+    ("associative", {"seqlen": 128, "layout": "time", "complex": True, "saved": 128, "dim": 1, "d_state": 1}),
     ("sequential", {"seqlen": 13, "layout": "channel", "complex": True}),
     ("sequential", {"seqlen": 13, "layout": "time", "complex": True, "saved": 8, **PACKED}),
     ("sequential", {"seqlen": 5, "layout": "channel", "complex": True, "d_state": 1, "B": "constant"}),
@@ -66,6 +72,9 @@ SCANS: tuple[tuple[str, dict[str, Option]], ...] = (
         "chunked",
         {"seqlen": 67, "layout": "time", "batch": 1, "complex": True, "saved": 16, **SMALL, **EVERYTHING},
     ),
+    ("chunked", {"seqlen": 200, "layout": "channel", "C": "constant", "d_state": 1, "saved": 32, **PACKED}),
+    ("chunked", {"seqlen": 133, "layout": "time", "varlen": True, "dim": 6, "groups": 2, "B": "constant"}),
+    ("chunked", {"seqlen": 197, "layout": "time", "complex": True, **PACKED, **SMALL, "d_state": 1}),
     ("states", {"seqlen": 13, "layout": "channel", "complex": True, "saved": 4, **PACKED}),
     ("states", {"seqlen": 6, "layout": "time", "complex": True, "B": "constant", "C": "constant"}),
     ("associative", {"seqlen": 67, "layout": "time", "batch": 1, "complex": True, **SMALL, **EVERYTHING}),
@@ -96,6 +105,18 @@ def check(place: Target, problem: Problem, name: str, *, harsh: bool = False, dr
 @pytest.mark.parametrize(("name", "given"), SCANS)
 def test_selective_scans_agree_with_float64(place: Target, name: str, given: dict[str, Option]) -> None:
     check(place, make_problem("selective_scan", **{"batch": 2, "dim": 5, "d_state": 5, **given}), name)
+
+
+def test_every_option_that_a_variant_of_the_selective_scan_takes_is_among_its_cases() -> None:
+    bare = make_problem("selective_scan")
+    for variant in (item for item in variants("selective_scan", "triton") if item.direction == "forward"):
+        given = [options for name, options in SCANS if name == variant.name]
+        for option, values in variant.interface.options.items():
+            further = (bare.with_options(**{option: value}) for value in values[1:])
+            if any(map(variant.supports, further)):
+                assert any(options.get(option, values[0]) != values[0] for options in given), (
+                    f"{option} of {variant.name}"
+                )
 
 
 @pytest.mark.slow

@@ -132,7 +132,8 @@ def sequences(problem: Problem, outputs: bool = True) -> list[str]:
 def operands(problem: Problem, outputs: bool = True) -> list[str]:
     """The operands of a pass that does, or does not, write outputs."""
     every = [operand.name for operand in INTERFACES["selective_scan"].operands(problem)]
-    return every if outputs else [name for name in every if name in ("u", "delta", "A", "B", "delta_bias")]
+    inputs = ("u", "delta", "A", "B", "delta_bias", "cu_seqlens")
+    return every if outputs else [name for name in every if name in inputs]
 
 
 def step_strides(problem: Problem, names: Sequence[str]) -> list[str]:
@@ -285,7 +286,6 @@ class Chunked(SelectiveScan):
         """Sequences of more than one chunk, with as many states as the registers of a lane hold."""
         return (
             super().supports(problem)
-            and not problem.has("varlen")
             and in_registers(problem)
             and max(CHUNKS[0], int(problem.option("saved"))) < problem["seqlen"] <= MOST_BLOCKS * CHUNKS[-1]
         )
@@ -306,34 +306,44 @@ class Chunked(SelectiveScan):
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """The final state of every chunk but the last, and the sum of its steps: in two parts for complex states."""
-        batch, dim, preceding = problem["batch"], problem["dim"], chunk_count(problem, config) - 1
+        dim, parts = problem["dim"], 2 if problem.has("complex") else 1
+        outer: tuple[int, ...] = (problem["batch"], chunk_count(problem, config) - 1)
+        if problem.has("varlen"):
+            outer = (_chunk_numbers(problem, config),)
         return (
-            Workspace("ends", "fp32", (batch, preceding, planes(problem), dim)),
-            Workspace("totals", "fp32", (batch, preceding, 2 if problem.has("complex") else 1, dim)),
+            Workspace("ends", "fp32", (*outer, planes(problem), dim)),
+            Workspace("totals", "fp32", (*outer, parts, dim)),
         )
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
-        """A program for each chunk, in both passes."""
-        block_d, chunks = config.integer("block_d"), chunk_count(problem, config)
-        blocks = channel_blocks(problem, block_d)
+        """A program for each chunk, in both passes; for each number that a chunk of packed sequences may have."""
+        block_d = config.integer("block_d")
+        blocks, reads_rows = channel_blocks(problem, block_d), problem.option("B") == "variable"
         constants = (("DIM", problem["dim"]), ("BLOCK_D", block_d), ("CHUNK", config.integer("chunk")))
-        summary = (*operands(problem, False), "ends", "totals", *strides(problem, False))
+        taken = (*operands(problem, False), "ends", "totals", *strides(problem, False))
+        if problem.has("varlen"):
+            grids = [(_chunk_numbers(problem, config), blocks, 1)] * 2
+            first = (*taken, *sizes(problem, reads_rows), "batch")
+            second = (*sizes(problem, bool(variable_rows(problem))), "batch")
+        else:
+            chunks = chunk_count(problem, config)
+            grids = [(problem["batch"], blocks, count) for count in (chunks - 1, chunks)]
+            first, second = (*taken, *(["seqlen"] if reads_rows else [])), ("seqlen",)
         return (
-            Launch(
-                "summarise_chunks",
-                (*summary, "seqlen") if problem.option("B") == "variable" else summary,
-                (problem["batch"], blocks, chunks - 1),
-                constants,
-                compile_options(config),
-            ),
+            Launch("summarise_chunks", first, grids[0], constants, compile_options(config)),
             Launch(
                 "scan_chunks",
-                (*operands(problem), "ends", "totals", *strides(problem), "seqlen"),
-                (problem["batch"], blocks, chunks),
+                (*operands(problem), "ends", "totals", *strides(problem), *second),
+                grids[1],
                 (*slot_constant(problem), *constants),
                 compile_options(config),
             ),
         )
+
+
+def _chunk_numbers(problem: Problem, config: Config) -> int:
+    """Numbers of the chunks of packed sequences: chunk c of sequence b has start // chunk + b + c."""
+    return state_slots(problem, config.integer("chunk"))[0]
 
 
 SCANS = (Sequential(), Chunked())

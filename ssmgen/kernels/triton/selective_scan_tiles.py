@@ -117,8 +117,8 @@ class Associative(_Tiles):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """As many states as an unrolled scan for each leaves compilable, none of which it saves."""
-        return super().supports(problem) and not problem.has("saved") and 1 <= problem["d_state"] <= 32
+        """As many states as an unrolled scan for each leaves compilable."""
+        return super().supports(problem) and 1 <= problem["d_state"] <= 32
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -137,6 +137,11 @@ class Associative(_Tiles):
     def tile(self, problem: Problem, config: Config) -> tuple[str, int]:
         """See `_Tiles.tile`."""
         return ("BLOCK_L", config.integer("block_l"))
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        saved = int(problem.option("saved"))
+        return {**super().context(problem, config), "within_blocks": 0 < saved < config.integer("block_l")}
 
 
 SCANS = (States(), Associative())

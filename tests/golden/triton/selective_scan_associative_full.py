@@ -1,7 +1,7 @@
 # selective_scan forward, bf16: associative(block_d=4,block_l=128,exp=asm,num_warps=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_associative.py.j2; source cccf888709106057.
+# Rendered by ssmgen from templates/triton/selective_scan_associative.py.j2; source 12554fa049167166.
 import triton
 import triton.language as tl
 
@@ -64,11 +64,13 @@ def selective_scan(
     cu_seqlens,
     out,
     last_state,
+    states,
     u_stride_seqlen,
     delta_stride_seqlen,
     z_stride_seqlen,
     out_stride_seqlen,
     DIM: tl.constexpr,
+    SLOT: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_L: tl.constexpr,
 ):
@@ -120,7 +122,27 @@ def selective_scan(
     h15 = tl.load(initial_state + channels * 16 + 15)
     within = tl.arange(0, BLOCK_L)
     last = within[None, :] == BLOCK_L - 1
+    states += (begin // 256 + batch) * SLOT
+    cells = channels // 16 * 256 + channels % 16
     for start in range(0, length, BLOCK_L):
+        if start % 256 == 0:
+            tl.store(states + cells, h0)
+            tl.store(states + 16 + cells, h1)
+            tl.store(states + 32 + cells, h2)
+            tl.store(states + 48 + cells, h3)
+            tl.store(states + 64 + cells, h4)
+            tl.store(states + 80 + cells, h5)
+            tl.store(states + 96 + cells, h6)
+            tl.store(states + 112 + cells, h7)
+            tl.store(states + 128 + cells, h8)
+            tl.store(states + 144 + cells, h9)
+            tl.store(states + 160 + cells, h10)
+            tl.store(states + 176 + cells, h11)
+            tl.store(states + 192 + cells, h12)
+            tl.store(states + 208 + cells, h13)
+            tl.store(states + 224 + cells, h14)
+            tl.store(states + 240 + cells, h15)
+            states += SLOT
         during = start + within < length
         present = during[None, :]
         time = (start + within).to(tl.int64)[None, :]

@@ -1,7 +1,7 @@
 # selective_scan forward, bf16: chunked(block_d=64,chunk=256,exp=asm,num_warps=1,unroll=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 412208c9c421917c.
+# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 39c265c264166798.
 import triton
 import triton.language as tl
 
@@ -57,31 +57,52 @@ def row4(row, BLOCK_D: tl.constexpr):
 
 
 @triton.jit
+def sequence_of(number, cu_seqlens, batch, CHUNK: tl.constexpr):
+    # The chunks of sequence b are numbered from cu_seqlens[b] // CHUNK + b on: some numbers stay unused, but every
+    # sequence finds its own by itself.
+    low = 0
+    high = batch
+    while high - low > 1:
+        middle = (low + high) // 2
+        if tl.load(cu_seqlens + middle) // CHUNK + middle <= number:
+            low = middle
+        else:
+            high = middle
+    return tl.cast(low, tl.int64)
+
+
+@triton.jit
 def summarise_chunks(
     u,
     delta,
     A,
     B,
     delta_bias,
+    cu_seqlens,
     ends,
     totals,
-    u_stride_batch,
     u_stride_seqlen,
-    delta_stride_batch,
     delta_stride_seqlen,
-    seqlen,
+    batch,
     DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
     CHUNK: tl.constexpr,
 ):
-    batch = tl.program_id(0).to(tl.int64)
+    number = tl.program_id(0)
+    batch = sequence_of(number, cu_seqlens, batch, CHUNK)
+    first = tl.load(cu_seqlens + batch)
+    length = tl.load(cu_seqlens + batch + 1) - first
+    begin = first.to(tl.int64)
     channels = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
-    u += batch * u_stride_batch
-    delta += batch * delta_stride_batch
-    chunk = tl.program_id(2).to(tl.int64)
+    u += begin * u_stride_seqlen
+    delta += begin * delta_stride_seqlen
+    chunk = number - (begin // CHUNK + batch)
+    # The last chunk has no successor, so that every chunk is whole here.
+    if (chunk + 1) * CHUNK >= length:
+        return
     u += chunk * CHUNK * u_stride_seqlen
     delta += chunk * CHUNK * delta_stride_seqlen
-    B += batch * seqlen * 16
+    B += begin * 16
     B += chunk * CHUNK * 16
     A0 = tl.load(A + channels * 16 + 0) * 1.4426950408889634
     A1 = tl.load(A + channels * 16 + 1) * 1.4426950408889634
@@ -117,7 +138,6 @@ def summarise_chunks(
     h14 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h15 = tl.full((BLOCK_D,), 0.0, tl.float32)
     total = tl.full((BLOCK_D,), 0.0, tl.float32)
-    # The last chunk has no successor and no program here, so that every chunk is whole.
     for _ in range(CHUNK // 4):
         for _ in tl.static_range(4):
             u_t = tl.load(u + channels).to(tl.float32)
@@ -148,7 +168,7 @@ def summarise_chunks(
             B += 16
             u += u_stride_seqlen
             delta += delta_stride_seqlen
-    summary = batch * tl.num_programs(2) + chunk
+    summary = number.to(tl.int64)
     tl.store(totals + summary * DIM + channels, total)
     ends += summary * 16 * DIM
     tl.store(ends + channels, h0)
@@ -180,39 +200,43 @@ def scan_chunks(
     z,
     delta_bias,
     initial_state,
+    cu_seqlens,
     out,
     last_state,
     states,
     ends,
     totals,
-    u_stride_batch,
     u_stride_seqlen,
-    delta_stride_batch,
     delta_stride_seqlen,
-    z_stride_batch,
     z_stride_seqlen,
-    out_stride_batch,
     out_stride_seqlen,
-    seqlen,
+    batch,
     SLOT: tl.constexpr,
     DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
     CHUNK: tl.constexpr,
 ):
-    batch = tl.program_id(0).to(tl.int64)
+    number = tl.program_id(0)
+    batch = sequence_of(number, cu_seqlens, batch, CHUNK)
+    first = tl.load(cu_seqlens + batch)
+    length = tl.load(cu_seqlens + batch + 1) - first
+    begin = first.to(tl.int64)
     channels = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
-    u += batch * u_stride_batch
-    delta += batch * delta_stride_batch
-    z += batch * z_stride_batch
-    out += batch * out_stride_batch
-    chunk = tl.program_id(2).to(tl.int64)
+    u += begin * u_stride_seqlen
+    delta += begin * delta_stride_seqlen
+    z += begin * z_stride_seqlen
+    out += begin * out_stride_seqlen
+    chunk = number - (begin // CHUNK + batch)
+    # An empty sequence has one chunk, for its last state.
+    if chunk * CHUNK >= tl.maximum(length, 1):
+        return
     u += chunk * CHUNK * u_stride_seqlen
     delta += chunk * CHUNK * delta_stride_seqlen
     z += chunk * CHUNK * z_stride_seqlen
     out += chunk * CHUNK * out_stride_seqlen
-    B += batch * seqlen * 16
+    B += begin * 16
     B += chunk * CHUNK * 16
-    C += batch * seqlen * 16
+    C += begin * 16
     C += chunk * CHUNK * 16
     A0 = tl.load(A + channels * 16 + 0) * 1.4426950408889634
     A1 = tl.load(A + channels * 16 + 1) * 1.4426950408889634
@@ -249,14 +273,14 @@ def scan_chunks(
     h13 = tl.load(initial_state + channels * 16 + 13)
     h14 = tl.load(initial_state + channels * 16 + 14)
     h15 = tl.load(initial_state + channels * 16 + 15)
-    states += batch * ((seqlen + 255) // 256) * SLOT
+    states += (begin // 256 + batch) * SLOT
     states += chunk * (CHUNK // 256) * SLOT
     cells = channels // 16 * 256 + channels % 16
     # The decay over a chunk is exp(A * sum(delta)): one exp for each preceding chunk. It may be infinite.
-    summary = batch * (tl.num_programs(2) - 1)
+    summary = number - chunk
     totals += summary * DIM
     ends += summary * 16 * DIM
-    for _ in range(chunk):
+    for earlier in range(chunk):
         total = tl.load(totals + channels)
         end = tl.load(ends + channels)
         h0 = tl.where(h0 == 0.0, end, tl.fma(exp2(total * A0), h0, end))
@@ -292,7 +316,7 @@ def scan_chunks(
         h15 = tl.where(h15 == 0.0, end, tl.fma(exp2(total * A15), h15, end))
         totals += DIM
         ends += 16 * DIM
-    count = tl.minimum(CHUNK, seqlen - chunk * CHUNK)
+    count = tl.minimum(CHUNK, length - chunk * CHUNK)
     for step in range(0, count - count % 4, 4):
         if step % 256 == 0:
             tl.store(states + cells, h0)
@@ -438,7 +462,7 @@ def scan_chunks(
         delta += delta_stride_seqlen
         z += z_stride_seqlen
         out += out_stride_seqlen
-    if chunk == tl.num_programs(2) - 1:
+    if (chunk + 1) * CHUNK >= length:
         last_state += batch * DIM * 16
         tl.store(last_state + channels * 16 + 0, h0)
         tl.store(last_state + channels * 16 + 1, h1)
