@@ -20,6 +20,7 @@ ROWS = [
     ("dispatch",),
     ("ops",),
     ("tuning",),
+    ("selftest",),
     ("request",),
     ("report",),
     ("cli", "__main__"),
