@@ -248,21 +248,34 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Run kernels of every op and check them, in under a minute.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Say what this machine can tune and run, what will be used and why, and what would help.
 
-    Exits with 1 where no target with kernels works.
+    Exits with 1 where no target with kernels works, or a check of the self-test fails.
     """
     from ssmgen.report.doctor import diagnose, print_diagnosis
-    from ssmgen.report.terminal import output, print_json, reported
+    from ssmgen.report.terminal import errors, output, print_json, reported
 
     with reported(as_json):
         diagnosis = diagnose()
-        if as_json:
-            print_json(diagnosis.to_data())
-        else:
+        if not as_json:
             print_diagnosis(diagnosis, output())
-    if not diagnosis.is_usable:
+        data, is_well = diagnosis.to_data(), diagnosis.is_usable
+        if self_test:
+            from ssmgen.report.selftest import print_selftest, selftest
+
+            tested = selftest(None if as_json else errors())
+            data["self_test"], is_well = tested.to_data(), is_well and tested.is_passed
+            if not as_json:
+                print_selftest(tested, output())
+        if as_json:
+            print_json(data)
+    if not is_well:
         raise typer.Exit(1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ssmgen import settings, store, targets
 from ssmgen.cli import app
 from ssmgen.dispatch import resolve, tune_command
 from ssmgen.kernels import INTERFACES
+from ssmgen.selftest import Case, Figures, SelfTestError
 from tests.helpers import make_problem
 
 SMALL = ("--batch", "1", "--dim", "32", "--seqlen", "64")
@@ -188,6 +190,47 @@ def test_doctor_fails_where_nothing_serves_calls(monkeypatch: pytest.MonkeyPatch
 def test_doctor_names_an_unknown_default_target(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSMGEN_TARGET", "tpu")
     assert "no such target" in run("doctor").stdout
+
+
+@pytest.fixture
+def one_check(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """What makes the self-test one check with a given failure."""
+
+    def install(failure: str) -> None:
+        def run() -> Figures:
+            if failure:
+                raise SelfTestError(failure)
+            return Figures(3e-7, 2e-6)
+
+        case = Case("cpu", "results", make_problem("linear_scan"), None, run)
+        monkeypatch.setattr("ssmgen.report.selftest.present_targets", lambda: (targets.target("cpu"),))
+        monkeypatch.setattr("ssmgen.report.selftest.cases", lambda target: [case])
+
+    return install
+
+
+def test_the_self_test_shows_what_passed(one_check: Callable[[str], None]) -> None:
+    one_check("")
+    result = run("doctor", "--self-test")
+    assert result.exit_code == 0
+    assert "1 of 1 checks passed" in result.stdout
+    assert "linear_scan forward, fp32" in result.stdout
+    assert "3.0e-07   2e-06" in result.stdout
+    assert "1 of 1 checks, the last on cpu" in result.stderr
+
+
+def test_a_failed_self_test_is_an_error(one_check: Callable[[str], None]) -> None:
+    one_check("out is off by 1.0e-02, more than 2e-06")
+    result = run("doctor", "--self-test")
+    assert result.exit_code == 1
+    assert "off by 1.0e-02" in result.stdout
+    assert "0 of 1 checks passed" in result.stdout
+    result = run("doctor", "--self-test", "--json")
+    assert result.exit_code == 1
+    data = json.loads(result.stdout)["self_test"]
+    assert not data["passed"]
+    assert data["checks"][0]["failure"].startswith("out is off")
+    assert result.stderr == ""
 
 
 def test_list_shows_ops_and_their_kernels() -> None:

@@ -21,6 +21,7 @@ ROWS = [
     ("ops",),
     ("compat",),
     ("tuning",),
+    ("selftest",),
     ("request",),
     ("report",),
     ("cli", "__main__"),

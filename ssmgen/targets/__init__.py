@@ -8,6 +8,7 @@ import torch
 
 from ssmgen import settings
 from ssmgen.errors import TargetUnavailableError, unknown
+from ssmgen.targets import driver
 from ssmgen.targets.target import Kernel, Runner, Target
 
 __all__ = ["Kernel", "Runner", "Target", "default_target", "for_device", "known_targets", "target"]
@@ -56,7 +57,7 @@ def for_device(device: torch.device) -> str:
     if device.type == "cpu":
         return "cpu"
     if device.type == "cuda":
-        return "hip" if torch.version.hip else "cuda"
+        return driver.kind()
     raise TargetUnavailableError(
         f"tensors on device {device} have no kernels; move them to a cpu or cuda device, or pass target='reference'."
     )
@@ -67,4 +68,4 @@ def default_target() -> str:
     chosen = settings.get("SSMGEN_TARGET")
     if chosen is not None:
         return chosen
-    return for_device(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return for_device(torch.device("cuda" if driver.is_available() else "cpu"))

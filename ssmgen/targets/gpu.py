@@ -12,16 +12,14 @@ from ssmgen.device import DeviceFacts
 from ssmgen.errors import TargetUnavailableError
 from ssmgen.kernels import Variant
 from ssmgen.problem import Problem
+from ssmgen.targets import driver
 from ssmgen.targets.architectures import ARCHITECTURES, architecture
+from ssmgen.targets.gpu_timing import seconds_of
 from ssmgen.targets.target import Target
 from ssmgen.targets.triton_kernel import STAGES, TritonKernel
 from ssmgen.targets.triton_source import require_triton
 
 __all__ = ["GpuTarget"]
-
-# Bytes to overwrite before a timed run: all of AMD's Infinity Cache, which is not counted as L2, and enough to keep
-# a fast GPU busy until the launches after it are queued.
-_SMALLEST_FLUSH = 256 * 2**20
 
 
 class GpuTarget(Target):
@@ -64,16 +62,13 @@ class GpuTarget(Target):
             TargetUnavailableError: PyTorch or Triton finds no such GPU.
         """
         remedy = "Compile for a named GPU instead, e.g. --target sm_90, or use target='cpu'."
-        built_for = "hip" if torch.version.hip else "cuda"
-        if not torch.cuda.is_available() or built_for != kind:
+        if not driver.is_available() or driver.kind() != kind:
             raise TargetUnavailableError(
                 f"target {kind!r} is not here: PyTorch {torch.__version__} finds no {kind} device. {remedy}"
             )
         require_triton()
-        from triton.runtime import driver
-
         try:
-            gpu = driver.active.get_current_target()
+            gpu = driver.gpu()
         except RuntimeError as error:
             raise TargetUnavailableError(
                 f"target {kind!r} is not here: Triton's driver does not start ({error}). {remedy}"
@@ -105,27 +100,14 @@ class GpuTarget(Target):
     def synchronize(self) -> None:
         """Wait for the current device."""
         self._require_present()
-        torch.cuda.synchronize()
+        driver.synchronize()
 
     def time(
         self, run: Callable[[], None], repetitions: int, restore: Callable[[], None] | None = None
     ) -> list[float]:
-        """Seconds between two events around each run, each with a cold L2 cache; see `Target.time`."""
+        """See `Target.time`; on the current device, in its current stream, each run with a cold L2 cache."""
         self._require_present()
-        cache = getattr(torch.cuda.get_device_properties(), "L2_cache_size", 0)
-        flush = torch.empty(max(2 * cache, _SMALLEST_FLUSH), dtype=torch.uint8, device=self.device)
-        pairs = []
-        for _ in range(repetitions):
-            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            flush.zero_()
-            start.record()
-            run()
-            end.record()
-            if restore is not None:
-                restore()
-            pairs.append((start, end))
-        torch.cuda.synchronize()
-        return [start.elapsed_time(end) / 1e3 for start, end in pairs]
+        return seconds_of(run, repetitions, restore)
 
     def versions(self) -> dict[str, str]:
         """Torch, Triton and the CUDA or HIP that torch was built with."""
@@ -142,7 +124,7 @@ class GpuTarget(Target):
 
 
 def _facts(kind: str) -> DeviceFacts:
-    found: Any = torch.cuda.get_device_properties()
+    found = driver.properties()
     arch = found.gcnArchName.partition(":")[0] if kind == "hip" else f"sm_{found.major}{found.minor}"
     known = ARCHITECTURES.get(arch)
     # PyTorch does not say how many registers a thread can hold; ROCm builds may not say what a block can share.

@@ -14,6 +14,7 @@ from ssmgen.dtypes import dtype
 from ssmgen.errors import CompileError, TargetUnavailableError, unknown
 from ssmgen.kernels import Launch, Program, interface
 from ssmgen.problem import Problem
+from ssmgen.targets import driver
 from ssmgen.targets.target import Kernel, Runner
 from ssmgen.targets.triton_source import (
     aligned_by_default,
@@ -72,7 +73,7 @@ class TritonKernel(Kernel):
         self._present = present
         self._aligned = aligned_by_default(problem) if aligned is None else aligned
         self._aligned |= {workspace.name for workspace in program.workspaces}
-        self._compiled = self._compile(torch.cuda.current_device() if present else None)
+        self._compiled = self._compile(driver.current_device() if present else None)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -117,7 +118,8 @@ class TritonKernel(Kernel):
             # A loaded binary belongs to one device, so each has its own.
             compiled = self._compile(device)
             handles = [
-                item[launch.grid] for item, launch in zip(compiled, self.program.launches, strict=True)
+                driver.load(item, launch.grid)
+                for item, launch in zip(compiled, self.program.launches, strict=True)
             ]
             loaded[device] = list(zip(handles, slots, strict=True))
             return loaded[device]
@@ -129,19 +131,17 @@ class TritonKernel(Kernel):
 
         def run(tensors: Sequence[torch.Tensor]) -> None:
             device = tensors[0].get_device()
-            if device == torch.cuda.current_device():
+            if device == driver.current_device():
                 launch(tensors, device)
             else:
-                with torch.cuda.device(device):
+                with driver.guard(device):
                     launch(tensors, device)
 
         return run
 
     def _require_same_gpu(self, device: int) -> None:
         """Raise a `TargetUnavailableError` where the current device is not of the kind that this was compiled for."""
-        from triton.runtime import driver
-
-        found = driver.active.get_current_target()
+        found = driver.gpu()
         if found != self._gpu:
             raise TargetUnavailableError(
                 f"device {device} is a {found.arch}, but kernels are chosen and compiled for {self._gpu.arch}, the "

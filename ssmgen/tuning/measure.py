@@ -15,7 +15,7 @@ from torch import Tensor
 from ssmgen.config import Config
 from ssmgen.kernels import interface, oracle
 from ssmgen.problem import Problem
-from ssmgen.targets import Runner, Target
+from ssmgen.targets import Runner, Target, driver
 from ssmgen.tuning.operands import allocate, runner
 
 __all__ = ["Bench", "FinalTimes", "last_level_cache"]
@@ -158,10 +158,7 @@ class Bench:
 def last_level_cache(device: torch.device) -> int:
     """Bytes of the cache nearest to memory; 32 MiB where the system does not say."""
     if device.type == "cuda":
-        # AMD's large GPUs have a cache of 256 MiB behind the L2, which PyTorch does not report.
-        hidden = 256 << 20 if torch.version.hip else 0
-        found = int(getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0))
-        return max(found, hidden) or 32 << 20
+        return driver.cache_bytes(device) or 32 << 20
     known = [0]
     for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         text = path.read_text().strip()

@@ -16,7 +16,7 @@ from typing import IO
 import torch
 
 from ssmgen.errors import SsmgenError
-from ssmgen.targets import Target
+from ssmgen.targets import Target, driver
 from ssmgen.tuning.worker import Start
 
 __all__ = ["Worker", "WorkerDiedError", "WorkerTimeoutError"]
@@ -99,7 +99,7 @@ class Worker:
         )
         theirs.close()
         self._connection = ours
-        gpu = torch.cuda.current_device() if self._name in ("cuda", "hip") else None
+        gpu = driver.current_device() if self._name in ("cuda", "hip") else None
         start = Start(self._open_target, self._name, torch.get_num_threads(), gpu)
         self._exchange(start, _START_SECONDS, None)
 

@@ -21,7 +21,7 @@ import torch
 from ssmgen.config import Config
 from ssmgen.errors import CompileError, SsmgenError
 from ssmgen.problem import Problem
-from ssmgen.targets import Target
+from ssmgen.targets import Target, driver
 from ssmgen.tuning.measure import Bench, FinalTimes
 from ssmgen.tuning.operands import compiled
 from ssmgen.tuning.trial import Timing, Trial
@@ -199,7 +199,7 @@ def main(connection: Connection) -> None:
     number, start = connection.recv()
     torch.set_num_threads(start.threads)
     if start.gpu is not None:
-        torch.cuda.set_device(start.gpu)
+        driver.set_device(start.gpu)
     worker = _Worker(start.open_target(start.name))
     connection.send((number, "done", None))
     while True:

@@ -13,10 +13,12 @@ from rich.console import Console
 
 from ssmgen import targets
 from ssmgen.config import Config
+from ssmgen.report import selftest as report_selftest
 from ssmgen.report.code import print_code
 from ssmgen.report.progress import Lines, Screen
 from ssmgen.report.tuned import print_results, result_data
 from ssmgen.report.wording import milliseconds, problem_text, times
+from ssmgen.selftest import Case, Figures
 from ssmgen.tuning import Final, Timing, Trial, TuneResult
 from tests.helpers import make_problem
 
@@ -161,3 +163,21 @@ def test_code_is_plain_in_a_pipe_and_coloured_on_a_terminal(
     coloured = capsys.readouterr().out
     assert "\x1b[" in coloured
     assert 120 * "x" in coloured
+
+
+def test_the_self_test_fills_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case("cpu", "results", PROBLEM, CONFIG, lambda: Figures(3e-7, 2e-6))
+    monkeypatch.setattr(report_selftest, "present_targets", lambda: (targets.target("cpu"),))
+    monkeypatch.setattr(report_selftest, "cases", lambda target: [case, case])
+    shown = console(terminal=True)
+    result = report_selftest.selftest(shown)
+    assert "2/2" in text(shown)
+    assert result.is_passed
+    plain = console()
+    report_selftest.print_selftest(result, plain)
+    assert max(map(len, text(plain).splitlines())) <= 80
+    assert "2 of 2 3.0e-07   2e-06" in text(plain)
+
+
+def test_a_self_test_without_checks_is_not_passed() -> None:
+    assert not report_selftest.SelfTest((), 0.0).is_passed

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import gc
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import SimpleNamespace
-from typing import Any
+from pathlib import Path
 
 import pytest
 import torch
 
+import ssmgen
 from ssmgen.errors import CompileError, TargetUnavailableError, UnknownNameError
 from ssmgen.kernels import interface
-from ssmgen.kernels.oracle import expected, relative_error, sample, tolerance
+from ssmgen.kernels.oracle import expected, relative_error, sample
 from ssmgen.problem import Problem
-from ssmgen.targets import triton_kernel
+from ssmgen.targets import Runner, driver
 from ssmgen.targets.architectures import ARCHITECTURES
 from ssmgen.targets.gpu import GpuTarget
+from ssmgen.tuning.measure import last_level_cache
 from tests.helpers import make_problem
+from tests.targets.stand_in import StandIn, stand_in
 from tests.targets.triton_variant import CONFIG, RowScan
 
 pytest.importorskip("triton")
+PACKAGE = Path(ssmgen.__file__).parent
 PROBLEM = make_problem("linear_scan", "bf16", batch=2, dim=3, seqlen=32)
 
 
@@ -84,83 +86,31 @@ def test_no_gpu_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
         GpuTarget.present("cuda")
 
 
-class StandIn:
-    """Records what Triton's launcher is called with; the current device is the one that CPU tensors name, -1."""
-
-    def __init__(self) -> None:
-        from triton.backends.compiler import GPUTarget
-
-        self.log: list[Any] = []
-        self.current = -1
-        self.gpu = GPUTarget("cuda", 90, 32)
-        self.utils = SimpleNamespace(
-            get_device_properties=lambda device: {"max_shared_mem": 232448},
-            load_binary=self.load_binary,
-            unload_module=lambda module: None,
-        )
-        self.loads = 0
-
-    def load_binary(self, name: str, *rest: Any) -> tuple[Any, ...]:
-        self.loads += 1
-        return "module", f"handle of {name}", 32, 0, 1024
-
-    def get_current_target(self) -> Any:
-        return self.gpu
-
-    def get_current_device(self) -> int:
-        return 0
-
-    def get_current_stream(self, device: int) -> int:
-        return 7
-
-    def launcher_cls(self, source: Any, metadata: Any) -> Any:
-        def launch(x: int, y: int, z: int, stream: int, function: str, *rest: Any) -> None:
-            self.log.append(((x, y, z), stream, function, rest[4:]))
-
-        return launch
-
-    @contextmanager
-    def guard(self, device: int) -> Iterator[None]:
-        self.log.append(f"enter {device}")
-        yield
-        self.log.append("leave")
-
-
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    from triton.compiler import compiler
-    from triton.runtime import driver
-
-    fake = StandIn()
-    facts = SimpleNamespace(
-        name="Stand-in H100",
-        major=9,
-        minor=0,
-        warp_size=32,
-        shared_memory_per_block_optin=232448,
-        shared_memory_per_block=49152,
-        L2_cache_size=50 * 2**20,
-    )
-    monkeypatch.setattr(driver, "_active", fake)
-    monkeypatch.setattr(triton_kernel, "_COMPILED", {})
-    monkeypatch.setattr(torch.version, "hip", None)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda: facts)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: fake.current)
-    monkeypatch.setattr(torch.cuda, "device", fake.guard)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: fake.log.append("synchronize"))
-    compiler.max_shared_mem.cache_clear()
-    yield fake
-    # Triton unloads what it loaded through the active driver, so before the stand-in is gone.
-    triton_kernel._COMPILED.clear()
-    gc.collect()
-    compiler.max_shared_mem.cache_clear()
+def gpus() -> Iterator[StandIn]:
+    with stand_in("cuda", 2) as fake:
+        yield fake
 
 
-def test_the_facts_of_a_present_gpu(stand_in: StandIn) -> None:
+def _tensors(problem: Problem, device: str = "cuda") -> list[torch.Tensor]:
+    a, b = sample(problem, 0, device).values()
+    return [a, b, torch.full_like(a, float("nan"))]
+
+
+def _bound(tensors: list[torch.Tensor], problem: Problem = PROBLEM) -> Runner:
+    kernel = GpuTarget.present(driver.kind()).compile(RowScan(), problem, CONFIG)
+    return kernel.bind(interface(problem.op).bindings(problem, tensors))
+
+
+def _error(tensors: list[torch.Tensor], problem: Problem = PROBLEM) -> float:
+    a, b, out = tensors
+    return relative_error(out, expected(problem, {"a": a, "b": b})["out"])
+
+
+def test_the_facts_of_a_present_gpu(gpus: StandIn) -> None:
     target = GpuTarget.present("cuda")
     facts = target.facts
-    assert (facts.kind, facts.name, facts.arch) == ("cuda", "Stand-in H100", "sm_90")
+    assert (facts.kind, facts.name, facts.arch) == ("cuda", "Stand-in", "sm_90")
     assert (facts.lanes, facts.max_registers, facts.shared_bytes, facts.present) == (32, 255, 232448, True)
     assert target.name == "cuda"
     assert target.device == torch.device("cuda")
@@ -168,17 +118,25 @@ def test_the_facts_of_a_present_gpu(stand_in: StandIn) -> None:
         GpuTarget.present("hip")
 
 
-def _tensors(problem: Problem) -> list[torch.Tensor]:
-    return [operand.allocate("cpu") for operand in interface(problem.op).operands(problem)]
+def test_the_facts_of_a_present_amd_gpu() -> None:
+    with stand_in("hip"):
+        facts = GpuTarget.present("hip").facts
+        assert GpuTarget.present("hip").versions()["hip"] == "6.4"
+    assert (facts.arch, facts.lanes, facts.max_registers) == ("gfx942", 64, 512)
 
 
-def test_launches_hand_over_every_parameter_in_order(stand_in: StandIn) -> None:
+def test_a_driver_that_does_not_start_is_a_clear_error(gpus: StandIn) -> None:
+    gpus.gpus = RuntimeError("0 active drivers")
+    with pytest.raises(TargetUnavailableError, match="0 active drivers"):
+        GpuTarget.present("cuda")
+
+
+def test_launches_hand_over_every_parameter_in_order(gpus: StandIn) -> None:
     a, b, out = tensors = _tensors(PROBLEM)
-    scalars = interface("linear_scan").bindings(PROBLEM, tensors)
-    run = GpuTarget.present("cuda").compile(RowScan(), PROBLEM, CONFIG).bind(scalars)
-    run(tensors)
-    (grid, stream, function, scan), (_, _, second, write) = stand_in.log
-    assert (grid, stream, function, second) == ((2, 3, 1), 7, "handle of scan", "handle of write")
+    _bound(tensors)(tensors)
+    assert gpus.asked("launch") == [("scan", 0, 0), ("write", 0, 0)]
+    (grid, scan), (second, write) = gpus.launches
+    assert grid == second == (2, 3, 1)
     assert scan[0] is a
     assert scan[1] is b
     assert write[1] is out
@@ -187,81 +145,131 @@ def test_launches_hand_over_every_parameter_in_order(stand_in: StandIn) -> None:
     assert scan[2].dtype == torch.float32
     assert scan[3:] == (96, 32, 96, 32, 3, 32, 1)  # strides, sizes, STEP
     assert write[2:] == (96, 32, 3, 32, 32)  # strides, sizes, BLOCK
+    assert _error(tensors) < 4e-3
 
 
-def test_another_device_is_made_current_for_the_launch(stand_in: StandIn) -> None:
-    tensors = _tensors(PROBLEM)
-    scalars = interface("linear_scan").bindings(PROBLEM, tensors)
-    run = GpuTarget.present("cuda").compile(RowScan(), PROBLEM, CONFIG).bind(scalars)
-    stand_in.current = 1
-    run(tensors)
-    assert (stand_in.log[0], len(stand_in.log), stand_in.log[-1]) == ("enter -1", 4, "leave")
+def test_a_runner_launches_where_its_operands_are(gpus: StandIn) -> None:
+    here, there = _tensors(PROBLEM), _tensors(PROBLEM, "cuda:1")
+    run = _bound(here)
+    for tensors in (here, there, here, there):
+        run(tensors)
+    with driver.guard(1), driver.side_stream(), driver.guard(0):
+        run(there)
+    assert gpus.asked("load") == [("scan", 0), ("write", 0), ("scan", 1), ("write", 1)]
+    assert [(device, stream) for name, device, stream in gpus.asked("launch") if name == "scan"] == [
+        (0, 0),
+        (1, 0),
+        (0, 0),
+        (1, 0),
+        (1, 1),
+    ]
+    assert gpus.current == 0
+    assert there[2].device == torch.device("cuda:1")
+    assert max(_error(here), _error(there)) < 4e-3
 
 
-def test_a_binary_is_loaded_once_for_a_device_whatever_the_lengths(stand_in: StandIn) -> None:
-    target = GpuTarget.present("cuda")
+def test_a_binary_is_loaded_once_for_a_device_whatever_the_lengths(gpus: StandIn) -> None:
     for seqlen in (48, 64, 48):
         problem = PROBLEM.with_dims(seqlen=seqlen)
         tensors = _tensors(problem)
-        scalars = interface("linear_scan").bindings(problem, tensors)
-        target.compile(RowScan(), problem, CONFIG).bind(scalars)(tensors)
-    assert len(stand_in.log) == 6
-    assert stand_in.loads == 2
+        _bound(tensors, problem)(tensors)
+        assert _error(tensors, problem) < 4e-3
+    assert len(gpus.asked("launch")) == 6
+    assert len(gpus.asked("load")) == 2
 
 
-def test_a_gpu_of_another_kind_is_refused(stand_in: StandIn) -> None:
+def test_a_gpu_of_another_kind_is_refused(gpus: StandIn) -> None:
     from triton.backends.compiler import GPUTarget
 
     tensors = _tensors(PROBLEM)
-    run = (
-        GpuTarget.present("cuda")
-        .compile(RowScan(), PROBLEM, CONFIG)
-        .bind(interface("linear_scan").bindings(PROBLEM, tensors))
-    )
-    stand_in.gpu = GPUTarget("cuda", 80, 32)
+    run = _bound(tensors)
+    gpus.gpus = [GPUTarget("cuda", 80, 32)]
     with pytest.raises(TargetUnavailableError, match=r"is a 80.*compiled for 90"):
         run(tensors)
 
 
-def test_time_flushes_the_cache_before_every_run(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    target, log = GpuTarget.present("cuda"), stand_in.log
-
-    class Event:
-        def __init__(self, enable_timing: bool) -> None:
-            assert enable_timing
-
-        def record(self) -> None:
-            log.append("record")
-
-        def elapsed_time(self, end: Event) -> float:
-            assert log[-1] == "synchronize"
-            return 2.5
-
-    def empty(size: int, **how: Any) -> Any:
-        assert size == 256 * 2**20
-        assert how["device"] == torch.device("cuda")
-        return SimpleNamespace(zero_=lambda: log.append("flush"))
-
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(torch, "empty", empty)
-    assert target.time(lambda: log.append("run"), 2) == [2.5e-3, 2.5e-3]
-    assert log == ["flush", "record", "run", "record"] * 2 + ["synchronize"]
-    log.clear()
-    target.time(lambda: log.append("run"), 2, lambda: log.append("restore"))
-    assert log == ["flush", "record", "run", "record", "restore"] * 2 + ["synchronize"]
+def test_a_graph_of_launches_computes_from_what_its_operands_hold_then(gpus: StandIn) -> None:
+    tensors = _tensors(PROBLEM)
+    run = _bound(tensors)
+    with pytest.raises(RuntimeError, match="default stream"):
+        driver.capture(lambda: run(tensors))
+    with driver.side_stream():
+        with pytest.raises(RuntimeError, match="loading"):
+            driver.capture(lambda: run(tensors))
+        run(tensors)
+        replay = driver.capture(lambda: run(tensors))
+    tensors[0].mul_(0.5)
+    assert _error(tensors) > 0.1
+    replay()
+    assert _error(tensors) < 4e-3
+    assert gpus.asked("wait") == [(1, 0), (0, 1)]
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
-@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
-def test_a_real_gpu_gives_the_reference(dtype: str) -> None:
-    problem = make_problem("linear_scan", dtype, batch=2, dim=3, seqlen=21)
-    target = GpuTarget.present("hip" if torch.version.hip else "cuda")
-    inputs = sample(problem, 0, target.device)
-    out = torch.full((2, 3, 21), float("nan"), dtype=inputs["a"].dtype, device=target.device)
-    tensors = [inputs["a"], inputs["b"], out]
-    run = target.compile(RowScan(), problem, CONFIG).bind(interface("linear_scan").bindings(problem, tensors))
+def _time(gpus: StandIn, tensors: list[torch.Tensor], repetitions: int = 2) -> list[float]:
+    """Times of a runner that was launched before; the log then starts with them."""
+    run, target = _bound(tensors), GpuTarget.present(driver.kind())
     run(tensors)
-    target.synchronize()
-    assert relative_error(out, expected(problem, inputs)["out"]) <= tolerance(problem)
-    assert min(target.time(lambda: run(tensors), 3)) > 0
+    gpus.log.clear()
+    return target.time(lambda: run(tensors), repetitions, lambda: gpus.log.append(("restore",)))
+
+
+LAUNCHED = ["flush", "record", "launch", "launch", "record", "restore"]
+
+
+def test_time_flushes_the_cache_before_every_run_and_restores_after_it(gpus: StandIn) -> None:
+    gpus.kernel_seconds = 10.0
+    assert _time(gpus, _tensors(PROBLEM)) == [20.0, 20.0]
+    assert [what for what, *_ in gpus.log] == [*LAUNCHED * 2, "synchronize"]
+
+
+def test_what_takes_longer_to_launch_than_to_run_is_timed_in_a_graph(gpus: StandIn) -> None:
+    gpus.kernel_seconds = 2.0**-30
+    assert _time(gpus, _tensors(PROBLEM)) == [2.0**-29, 2.0**-29]
+    names = [what for what, *_ in gpus.log]
+    warm = ["wait", "launch", "launch", "wait", "restore"]
+    assert names == [*LAUNCHED * 2, "synchronize", *warm, *["replay", *LAUNCHED, "synchronize"] * 2]
+    # The replays run in the stream that was current, the warm-up beside it.
+    assert [stream for (stream,) in gpus.asked("replay")] == [0, 0]
+    assert [external for (external,) in gpus.asked("record")] == [False] * 4 + [True] * 4
+
+
+def test_what_cannot_be_captured_is_timed_between_launches(gpus: StandIn) -> None:
+    gpus.kernel_seconds, gpus.captures = 2.0**-30, False
+    tensors = _tensors(PROBLEM)
+    assert _time(gpus, tensors) == [2.0**-29, 2.0**-29]
+    assert gpus.asked("replay") == []
+    assert gpus.asked("restore") == [()] * 3
+    assert _time(gpus, tensors)  # and leaves nothing behind
+    assert driver.current_device() == 0
+
+
+def test_where_graphs_record_no_events_times_are_those_between_launches() -> None:
+    with stand_in("hip") as gpus:
+        gpus.kernel_seconds = 2.0**-30
+        assert _time(gpus, _tensors(PROBLEM)) == [2.0**-29, 2.0**-29]
+        assert len(gpus.asked("replay")) == 1
+
+
+def test_times_of_zero_are_those_between_launches(gpus: StandIn) -> None:
+    gpus.kernel_seconds = 0.0
+    assert _time(gpus, _tensors(PROBLEM)) == [0.0, 0.0]
+
+
+def test_the_cache_that_is_flushed(gpus: StandIn) -> None:
+    assert driver.cache_bytes() == 50 << 20
+    assert last_level_cache(torch.device("cuda")) == 50 << 20
+    with stand_in("hip"):
+        assert driver.cache_bytes() == 256 << 20
+
+
+def test_a_worker_takes_the_gpu_of_its_parent(gpus: StandIn) -> None:
+    assert driver.count() == 2
+    driver.set_device(1)
+    assert driver.current_device() == 1
+    assert driver.memory(16).device == torch.device("cuda:1")
+
+
+def test_only_the_driver_calls_the_runtime() -> None:
+    calls = re.compile(r"torch\.cuda|triton\.runtime import driver|\.elapsed_time|CUDAGraph")
+    found = {path.name for path in PACKAGE.rglob("*.py") if calls.search(path.read_text())}
+    assert found == {"driver.py"}
