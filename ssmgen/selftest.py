@@ -48,7 +48,17 @@ __all__ = [
 
 # Sizes and strides that are multiples of 16, which kernels are specialised for, and odd ones.
 _EVEN = {"batch": 2, "dim": 48, "seqlen": 32, "rows": 4, "nodes": 32, "poles": 8}
-_ODD = {"batch": 3, "dim": 39, "seqlen": 33, "rows": 5, "nodes": 33, "poles": 7}
+_ODD = {
+    "batch": 3,
+    "dim": 39,
+    "seqlen": 33,
+    "rows": 5,
+    "nodes": 33,
+    "poles": 7,
+    "slots": 4,
+    "tokens": 2,
+    "heads": 2,
+}
 _BUSY = 256 << 20  # bytes that a GPU fills in no less time than a launch takes
 _RUNS = 5
 
@@ -158,13 +168,17 @@ def _launch_checks(target: Target) -> dict[str, Callable[[Target, Problem, Confi
 def small_problems(target: Target, op: str) -> tuple[Problem, ...]:
     """Small problems that the target has kernels for: with an op's usual options and with others, both directions."""
     face = interface(op)
-    usual: dict[str, Option] = {name: values[0] for name, values in face.options.items()}
+    options: dict[str, Option] = {name: values[0] for name, values in face.options.items()}
+    usual, other = (
+        Problem.of(op, {name: sizes.get(name, size) for name, size in face.dims.items()}, dtype, options)
+        for dtype, sizes in zip(face.dtypes, (_EVEN, _ODD), strict=False)
+    )
     # How often states are saved is for training to choose.
-    others = usual | {name: values[-1] for name, values in face.options.items() if name != "saved"}
+    for name in [name for name in face.options if name != "saved"]:
+        further = (other.with_options(**{name: value}) for value in reversed(face.options[name]))
+        other = next((problem for problem in further if len(target.space(problem))), other)
     found = []
-    for dtype, options, sizes in zip(face.dtypes, (usual, others), (_EVEN, _ODD), strict=False):
-        dims = {name: sizes.get(name, size) for name, size in face.dims.items()}
-        problem = Problem.of(op, dims, dtype, options)
+    for problem in (usual, other):
         if len(target.space(problem)):
             trained, backward = resolve_training(problem, target)
             found += [problem, trained, *([] if backward is None else [backward])]
