@@ -27,6 +27,7 @@ __all__ = [
     "Resolution",
     "call",
     "forget",
+    "named_target",
     "pick_target",
     "resolve",
     "resolve_training",
@@ -70,9 +71,7 @@ def call(
 
     The key holds all that a plan depends on: shapes, strides, dtypes, devices, 16-byte alignment, options, target.
     """
-    target = target or settings.get("SSMGEN_TARGET")
-    if target is not None and not isinstance(target, str):
-        raise InvalidInputError(f"target must be the name of one, e.g. 'cpu', not {target!r}.")
+    target = named_target(target)
     key = (
         op,
         options,
@@ -89,6 +88,14 @@ def call(
             forget()
         _plans[key] = plan
     return plan(tensors)
+
+
+def named_target(target: str | None) -> str | None:
+    """The target that a call or, if it does not, the environment names."""
+    target = target or settings.get("SSMGEN_TARGET")
+    if target is not None and not isinstance(target, str):
+        raise InvalidInputError(f"target must be the name of one, e.g. 'cpu', not {target!r}.")
+    return target
 
 
 def forget() -> None:

@@ -57,6 +57,9 @@ def linear_scan(
 
 class _LinearScan(Op):
     name = "linear_scan"
+    schema = (
+        "(Tensor a, Tensor b, *, Tensor? initial_state=None, bool reverse=False, str? target=None) -> Tensor"
+    )
 
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
         a, b = map(require_tensor, ("a", "b"), tensors)

@@ -123,6 +123,11 @@ def selective_scan(
 
 class _SelectiveScan(Op):
     name = "selective_scan"
+    schema = (
+        "(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D=None, Tensor? z=None, "
+        "Tensor? delta_bias=None, bool delta_softplus=False, bool return_last_state=False, *, "
+        "Tensor? initial_state=None, Tensor? cu_seqlens=None, str? target=None) -> (Tensor, Tensor)"
+    )
 
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
         u, delta, A, B, C = map(require_tensor, ("u", "delta", "A", "B", "C"), tensors)

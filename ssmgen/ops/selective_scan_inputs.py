@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ssmgen.dtypes import by_torch
 from ssmgen.errors import InvalidInputError
+from ssmgen.ops.library import define, is_plain
 from ssmgen.ops.op import require_shape, require_tensor
 
 __all__ = ["REAL", "Sizes", "check_shapes", "deinterleaved", "offsets", "rows", "weight"]
@@ -168,12 +169,26 @@ def offsets(seqlen: int) -> Callable[[Tensor], Tensor]:
     """What checks cu_seqlens, where that does not stall a device, and gives them to kernels as int32."""
 
     def convert(x: Tensor) -> Tensor:
-        if x.device.type == "cpu":
-            ends = x.tolist()
-            if ends[0] != 0 or ends[-1] != seqlen or any(y < x for x, y in itertools.pairwise(ends)):
-                raise InvalidInputError(
-                    f"cu_seqlens must rise from 0 to seqlen={seqlen}, but it is {ends[:8]}{' ...' * (len(ends) > 8)}."
-                )
-        return x.to(torch.int32).contiguous()
+        if is_plain((x,)):
+            return _checked_offsets(x, seqlen)
+        # The values of what is traced are not known yet: the check becomes a node of the graph.
+        return _OFFSETS(x, seqlen)  # type: ignore[no-any-return]
 
     return convert
+
+
+def _checked_offsets(x: Tensor, seqlen: int) -> Tensor:
+    if x.device.type == "cpu":
+        ends = x.tolist()
+        if ends[0] != 0 or ends[-1] != seqlen or any(y < x for x, y in itertools.pairwise(ends)):
+            raise InvalidInputError(
+                f"cu_seqlens must rise from 0 to seqlen={seqlen}, but it is {ends[:8]}{' ...' * (len(ends) > 8)}."
+            )
+    return x.to(torch.int32, copy=True).contiguous()
+
+
+_OFFSETS = define(
+    "_checked_offsets(Tensor cu_seqlens, SymInt seqlen) -> Tensor",
+    _checked_offsets,
+    lambda x, seqlen: torch.empty(x.shape, dtype=torch.int32, device=x.device),
+)
