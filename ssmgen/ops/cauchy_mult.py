@@ -41,7 +41,7 @@ def cauchy_mult(
         InvalidInputError: Shapes, dtypes or devices do not fit together.
         TargetUnavailableError: The target cannot be used here.
     """
-    return _OP((v, z, w), (bool(symmetric),), target)[0]
+    return _call((v, z, w), (bool(symmetric),), target)[0]
 
 
 class _CauchyMult(Op):
@@ -67,7 +67,7 @@ class _CauchyMult(Op):
         return (reference.cauchy_mult(v, z, w, bool(options[0]), dtype=kind),)
 
 
-_OP = _CauchyMult()
+_call = _CauchyMult().call
 
 
 def _check(v: Tensor, z: Tensor, w: Tensor) -> torch.Size:

@@ -18,33 +18,11 @@ from ssmgen.ops.passes import Passes, differentiable
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
 
-__all__ = ["Adapter", "Call", "Copy", "KernelPasses", "bound", "fitted", "inference_plan", "training_plan"]
+__all__ = ["Adapter", "Call", "KernelPasses", "bound", "fitted", "inference_plan", "training_plan"]
 
 Finish = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 # From input operands, in the interface's order, to output operands.
-Pass = Callable[[Sequence[Tensor]], list[Tensor]]
-
-
-class Copy(NamedTuple):
-    """A conversion that is no more than a copy into memory laid out otherwise; the shape stays that of the tensor.
-
-    Attributes:
-        order: The axes, the one with the largest stride first.
-        dtype: The dtype of the copy.
-    """
-
-    order: tuple[int, ...]
-    dtype: torch.dtype
-
-    def copier(self, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """What copies tensors of the shape of this one."""
-        strides, stride = [0] * x.ndim, 1
-        for axis in reversed(self.order):
-            strides[axis] = stride
-            stride *= x.shape[axis]
-        shape, kind, device = x.shape, self.dtype, x.device
-        empty = torch.empty_strided
-        return lambda x: empty(shape, strides, dtype=kind, device=device).copy_(x)
+Pass = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
 
 
 class Adapter(NamedTuple):
@@ -53,12 +31,12 @@ class Adapter(NamedTuple):
     Attributes:
         source: Which tensor of the call.
         convert: What brings it into the operand's form, differentiably; None where it has that form already.
-        copy: What gives the same memory, in another shape, at a fraction of the time; None where nothing does.
+        quick: What gives the same memory in less time, perhaps in another shape; None where nothing does.
     """
 
     source: int
     convert: Callable[[Tensor], Tensor] | None
-    copy: Copy | None = None
+    quick: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,11 +67,13 @@ class Call:
     def gatherer(self, tensors: Tensors) -> Callable[[Tensors], Sequence[Tensor]]:
         """What makes the memory of the operands of calls like this one, without gradients, in the least time."""
         gather = itemgetter(*(adapter.source for adapter in self.adapters))
-        changes: list[tuple[int, Callable[[Tensor], Tensor]]] = []
-        for index, (source, convert, copy) in enumerate(self.adapters):
-            tensor = tensors[source]
-            if convert is not None and tensor is not None:
-                changes.append((index, convert if copy is None else copy.copier(tensor)))
+        changes = []
+        for index, (adapter, x, operand) in enumerate(
+            zip(self.adapters, gather(tensors), self.operands(tensors), strict=True)
+        ):
+            # Kernels are given addresses: what only views a tensor in another shape changes nothing for them.
+            if adapter.convert is not None and operand.data_ptr() != x.data_ptr():
+                changes.append((index, adapter.quick or adapter.convert))
         if not changes:
             return gather
 
@@ -111,12 +91,11 @@ def inference_plan(call: Call, tensors: Tensors) -> Plan | None:
     resolution = resolve(call.problem, call.target)
     if resolution is None:
         return None
-    inputs = call.operands(tensors)
-    run = bound(call.problem, call.target, resolution, inputs)
     gather, finish = call.gatherer(tensors), call.finish
+    run = bound(call.problem, call.target, resolution, call.operands(tensors), gather(tensors))
     if finish is None:
-        return lambda tensors: tuple(run(gather(tensors)))
-    return lambda tensors: finish(tuple(run(gather(tensors))))
+        return lambda tensors: run(gather(tensors))
+    return lambda tensors: finish(run(gather(tensors)))
 
 
 def training_plan(call: Call, tensors: Tensors) -> Plan | None:
@@ -133,27 +112,41 @@ def training_plan(call: Call, tensors: Tensors) -> Plan | None:
     return plan
 
 
-def bound(problem: Problem, target: Target, resolution: Resolution, inputs: Sequence[Tensor]) -> Pass:
-    """The kernel, compiled and bound for inputs with the strides and alignment of these."""
+def bound(
+    problem: Problem,
+    target: Target,
+    resolution: Resolution,
+    inputs: Sequence[Tensor],
+    given: Sequence[Tensor] | None = None,
+) -> Pass:
+    """The kernel, compiled and bound for inputs with the strides and alignment of these.
+
+    Args:
+        problem: The exact problem.
+        target: Where it runs.
+        resolution: What runs it.
+        inputs: Input operands.
+        given: The same memory in the shapes that calls will give; None where those are the operands'.
+    """
     if resolution.how == "default" and target.facts.kind != "interpret":
         say_untuned(problem, target)
     face = interface(problem.op)
-    outputs = [_allocator(x, inputs) for x in face.operands(problem) if x.output]
-    trial = [*inputs, *(allocate(inputs) for allocate in outputs)]
+    outputs = [_allocator(x, given or inputs) for x in face.operands(problem) if x.output]
+    trial = [*inputs, *(allocate(given or inputs) for allocate in outputs)]
     kernel = target.compile(resolution.variant, problem, resolution.config, face.aligned(problem, trial))
     run = kernel.bind(face.bindings(problem, trial))
     if len(outputs) == 1:
         (allocate,) = outputs
 
-        def once(inputs: Sequence[Tensor]) -> list[Tensor]:
+        def once(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
             result = allocate(inputs)
             run((*inputs, result))
-            return [result]
+            return (result,)
 
         return once
 
-    def several(inputs: Sequence[Tensor]) -> list[Tensor]:
-        results = [allocate(inputs) for allocate in outputs]
+    def several(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        results = tuple([allocate(inputs) for allocate in outputs])
         run((*inputs, *results))
         return results
 
@@ -177,10 +170,11 @@ class KernelPasses(Passes):
     def __init__(self, forward: Problem, backward: Problem | None, target: Target) -> None:
         super().__init__(forward, backward)
         self._target = target
+        self._operands = () if backward is None else interface(backward.op).operands(backward)
         self._forward: Pass | None = None
         self._backward: dict[tuple[object, ...], Pass] = {}
 
-    def run_forward(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def run_forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """See `Passes.run_forward`. All calls must be with operands of one form."""
         if self._forward is None:
             self._forward = self._bind(self.forward, inputs)
@@ -200,7 +194,7 @@ class KernelPasses(Passes):
         given |= zip((f"d{x.name}" for x in self.outputs), gradients, strict=True)
         names = ("states",) if self.forward.has("saved") else ("h",)
         given |= zip(names, residuals, strict=False)
-        operands = interface(self.backward.op).operands(self.backward)
+        operands = self._operands
         ready = [fitted(x, given[x.name], inputs[0].device) for x in operands if not x.output]
         # Hooks on saved tensors may have moved them, and whoever wrote a gradient chose its strides.
         form = tuple((x.stride(), x.data_ptr() & 15) for x in ready)
@@ -217,13 +211,13 @@ class KernelPasses(Passes):
 
 
 def fitted(operand: Operand, x: Tensor | None, device: torch.device) -> Tensor:
-    """The tensor in the dtype and layout of the operand, copied only if it has others; zeros where there is none."""
+    """The tensor in the dtype, layout and signs of the operand, copied only if it has others; zeros for None."""
     if x is None:
         return operand.allocate(device).zero_()
     free = {axis for _, axis in operand.strides}
-    if not free:
-        fits = x.is_contiguous()
-    else:
+    if free:
         fits = all(x.stride(axis) == 1 or x.shape[axis] == 1 for axis in range(x.ndim) if axis not in free)
-    fits = fits and x.dtype == dtype(operand.dtype).torch
+    else:
+        fits = x.is_contiguous()
+    fits = fits and x.dtype == dtype(operand.dtype).torch and not x.is_conj() and not x.is_neg()
     return x if fits else operand.allocate(device).copy_(x)

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import profiler
 
-__all__ = ["NAMESPACE", "Signature", "define", "define_composite", "is_plain", "is_watched", "registered"]
+__all__ = [
+    "NAMESPACE",
+    "Signature",
+    "as_in_eager",
+    "define",
+    "define_composite",
+    "is_plain",
+    "is_watched",
+    "registered",
+]
 
 NAMESPACE = "ssmgen"
 _library = torch.library.Library(NAMESPACE, "DEF")
 _PLAIN = frozenset({Tensor, torch.nn.Parameter, type(None)})
+_modes = torch._C._len_torch_dispatch_stack
+_ABOVE_KERNELS = tuple(
+    getattr(torch._C.DispatchKey, name)
+    for name in (
+        "AutogradFunctionality",
+        "AutogradOther",
+        "ADInplaceOrView",
+        "Conjugate",
+        "Negative",
+        "ZeroTensor",
+    )
+)
 _registered: dict[str, torch._ops.OpOverload] = {}
 
 
@@ -24,7 +47,17 @@ def is_plain(tensors: Sequence[Tensor | None]) -> bool:
 def is_watched() -> bool:
     """Whether something wants to see each op of PyTorch: a fake mode, a tracer, a counter of FLOPs, the profiler."""
     # A mode that is active without a tensor of its own can be told only by the length of PyTorch's stack.
-    return torch._C._len_torch_dispatch_stack() > 0 or torch.autograd.profiler._is_profiler_enabled
+    return _modes() > 0 or profiler._is_profiler_enabled
+
+
+@contextmanager
+def as_in_eager() -> Iterator[None]:
+    """In which a node can use what PyTorch adds to kernels: whoever runs a graph may have turned it off, silently."""
+    excluded = torch._C._dispatch_tls_local_exclude_set()
+    for key in _ABOVE_KERNELS:
+        excluded = excluded.remove(key)
+    with torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), excluded):
+        yield
 
 
 def registered() -> dict[str, torch._ops.OpOverload]:

@@ -52,7 +52,7 @@ def linear_scan(
         InvalidInputError: Shapes, dtypes or devices do not fit together.
         TargetUnavailableError: The target cannot be used here.
     """
-    return _OP((a, b, initial_state), (bool(reverse),), target)[0]
+    return _call((a, b, initial_state), (bool(reverse),), target)[0]
 
 
 class _LinearScan(Op):
@@ -103,7 +103,7 @@ class _LinearScan(Op):
         return (h.to(dtype(name).torch),)
 
 
-_OP = _LinearScan()
+_call = _LinearScan().call
 
 
 def _check(a: Tensor, b: Tensor, initial_state: Tensor | None) -> None:

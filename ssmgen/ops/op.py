@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from ssmgen import dispatch
 from ssmgen.dispatch import Plan, Tensors
 from ssmgen.dtypes import by_torch
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops.launch import Call, inference_plan, training_plan
-from ssmgen.ops.library import Signature, define_composite, is_plain, is_watched
+from ssmgen.ops.library import Signature, define, define_composite, is_plain, is_watched
 from ssmgen.ops.passes import without_autocast
 from ssmgen.ops.traced import define_nodes, traced
 from ssmgen.reference.checkpointed import in_transform
@@ -31,17 +32,23 @@ class Op(ABC):
     Attributes:
         name: The op's name.
         schema: Its arguments and results, in PyTorch's language of schemas; the last argument is `str? target=None`.
-            Results are as many in every call: one that is not asked for is empty.
+            Results are as many in every call: one that is not asked for is empty. An op that writes to a tensor says
+            so there, `Tensor(a!)`: it is one node of a graph, with `fake` for tensors without memory; no gradients.
     """
 
     name: ClassVar[str]
     schema: ClassVar[str]
 
     def __init__(self) -> None:
-        self._registered = define_composite(f"{self.name}{self.schema}", self._called_by_pytorch)
+        schema = f"{self.name}{self.schema}"
+        self._writes = "!" in self.schema
+        if self._writes:
+            self._registered = define(schema, self._run_node, self._run_fake)
+        else:
+            self._registered = define_composite(schema, self._called_by_pytorch)
+            define_nodes(self.name)
         self._signature = Signature.of(self._registered._schema)
         self._results = len(self._registered._schema.returns)
-        define_nodes(self.name)
 
     @abstractmethod
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
@@ -54,7 +61,11 @@ class Op(ABC):
     def reference(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         """The outputs by the reference, differentiable, in the outputs' dtypes."""
 
-    def __call__(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
+    def fake(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
+        """The outputs of an op that writes to its inputs, without their values."""
+        raise NotImplementedError(f"{self.name} consists of other ops, which have fakes of their own")
+
+    def call(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
         """The outputs; differentiable if an input requires gradients.
 
         Args:
@@ -62,20 +73,24 @@ class Op(ABC):
             options: All arguments that are no tensors but the target, in the order of the schema.
             target: See `selective_scan`.
         """
-        if torch.compiler.is_compiling():
+        if is_compiling() or is_watched() or not is_plain(tensors):
             return self._by_pytorch(tensors, options, target)
         if in_transform():
             # Tangents and batched tensors pass through PyTorch's own ops, and so through the reference.
             return self._by_reference(tensors, options)
-        if is_watched() or not is_plain(tensors):
-            for x in tensors:
-                if x is not None:
-                    require_tensor(f"an input of {self.name}", x)
-            return self._by_pytorch(tensors, options, target)
-        return self._by_kernels(tensors, options, target)
+        try:
+            return dispatch.call(self.name, self._plan, tensors, options, target)
+        except (AttributeError, RuntimeError) as error:
+            # The key is made before anything is checked, which keeps the hot path short.
+            self._explain(tensors, error)
+            raise
 
     def _by_pytorch(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
         """By the dispatcher, which costs more than a plan does, but shows the op to whatever wants to see it."""
+        if not is_compiling():
+            for x in tensors:
+                if x is not None:
+                    require_tensor(f"an input of {self.name}", x)
         arguments, named = self._signature.join(tensors, options, target)
         found = self._registered(*arguments, **named)
         return (found,) if self._results == 1 else found
@@ -84,31 +99,32 @@ class Op(ABC):
         tensors, options, target = self._signature.split(arguments, named)
         if in_transform():
             outputs = self._by_reference(tensors, options)
-        elif is_plain(tensors) and not is_watched():
-            outputs = self._by_kernels(tensors, options, target)
-        else:
+        elif is_watched() or not is_plain(tensors):
             outputs = self._by_nodes(tensors, options, target)
+        else:
+            outputs = dispatch.call(self.name, self._plan, tensors, options, target)
+        return self._filled(outputs, tensors)
+
+    def _run_node(self, *arguments: Any, **named: Any) -> Any:
+        tensors, options, target = self._signature.split(arguments, named)
+        return self._filled(dispatch.call(self.name, self._plan, tensors, options, target), tensors)
+
+    def _run_fake(self, *arguments: Any, **named: Any) -> Any:
+        tensors, options, _ = self._signature.split(arguments, named)
+        return self._filled(self.fake(tensors, options), tensors)
+
+    def _filled(self, outputs: tuple[Tensor, ...], tensors: Tensors) -> Any:
+        """The outputs as PyTorch wants them, with an empty tensor for each that was not asked for."""
         missing = self._results - len(outputs)
         if missing:
             first = next(x for x in tensors if x is not None)
             outputs = (*outputs, *(first.new_empty(0) for _ in range(missing)))
         return outputs[0] if self._results == 1 else outputs
 
-    def _by_kernels(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
-        try:
-            trains = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
-            tensors = _resolved(tensors)
-            key, plan = (self._training, self._training_plan) if trains else (self.name, self._plan)
-            return dispatch.call(key, plan, tensors, options, target)
-        except (AttributeError, RuntimeError) as error:
-            # The key is made before anything is checked, which keeps the hot path short.
-            self._explain(tensors, error)
-            raise
-
     def _by_nodes(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
         try:
-            call = self.prepare(_resolved(tensors), options, dispatch.named_target(target))
-            return traced(call, _resolved(tensors))
+            tensors = _resolved(tensors)
+            return traced(self.prepare(tensors, options, dispatch.named_target(target)), tensors)
         except (AttributeError, RuntimeError) as error:
             self._explain(tensors, error)
             raise
@@ -118,20 +134,15 @@ class Op(ABC):
         with without_autocast(first.device):
             return self.reference(tensors, options)
 
-    @property
-    def _training(self) -> str:
-        return f"{self.name} with gradients"
-
     def _plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
+        present = [x for x in tensors if x is not None]
+        if any(x.is_neg() or x.is_conj() for x in present):
+            return lambda tensors: dispatch.call(self.name, self._plan, _resolved(tensors), options, target)
         call = self.prepare(tensors, options, target)
-        return inference_plan(call, tensors) or self._reference_plan(options, call)
-
-    def _training_plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
-        call = self.prepare(tensors, options, target)
-        return training_plan(call, tensors) or self._reference_plan(options, call)
-
-    def _reference_plan(self, options: Options, call: Call) -> Plan:
-        """The plan for what the target has no kernel for."""
+        trains = torch.is_grad_enabled() and any(x.requires_grad for x in present) and not self._writes
+        plan = (training_plan if trains else inference_plan)(call, tensors)
+        if plan is not None:
+            return plan
         dispatch.say_reference(self.name, call.problem.dtype, call.target)
         return lambda tensors: self._by_reference(tensors, options)
 
@@ -148,10 +159,8 @@ class Op(ABC):
 
 
 def _resolved(tensors: Tensors) -> Tensors:
-    """The tensors as kernels may read them: memory under a lazy conjugate or negative holds the other sign."""
-    if any(x is not None and (x.is_neg() or x.is_conj()) for x in tensors):
-        return [x if x is None else x.resolve_conj().resolve_neg() for x in tensors]
-    return tensors
+    """The tensors without lazy conjugates and negatives."""
+    return [x if x is None else x.resolve_conj().resolve_neg() for x in tensors]
 
 
 def require_tensor(what: str, x: object, cause: BaseException | None = None) -> Tensor:

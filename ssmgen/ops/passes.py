@@ -36,7 +36,7 @@ class Passes(ABC):
         self.outputs = tuple(x for x in operands if x.output and x.name != "states")
 
     @abstractmethod
-    def run_forward(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def run_forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The output operands, saved states last."""
 
     @abstractmethod
@@ -112,7 +112,7 @@ class _Differentiable(torch.autograd.Function):
     def forward(ctx: Any, passes: Passes, *inputs: Tensor) -> Any:
         results = passes.run_forward(inputs)
         count = len(passes.outputs)
-        outputs = tuple(results[:count])
+        outputs = results[:count]
         # A linear scan's states are its output; a selective scan's lie beside them.
         residuals = results[count:] or (outputs if passes.backward is not None else ())
         ctx.passes, ctx.count = passes, len(inputs)

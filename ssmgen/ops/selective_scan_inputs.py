@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ssmgen.dtypes import by_torch
 from ssmgen.errors import InvalidInputError
+from ssmgen.ops.launch import Adapter
 from ssmgen.ops.library import define, is_plain
 from ssmgen.ops.op import require_shape, require_tensor
 
@@ -132,20 +133,20 @@ def _check_offsets(cu_seqlens: Tensor, batch: int) -> int:
     return cu_seqlens.numel() - 1
 
 
-def weight(x: Tensor, kind: torch.dtype) -> Callable[[Tensor], Tensor] | None:
-    """What makes a parameter contiguous in the accumulation dtype; None where it is."""
+def weight(index: int, x: Tensor, kind: torch.dtype) -> Adapter:
+    """The adapter that makes a parameter contiguous in the accumulation dtype."""
     if x.dtype == kind and x.is_contiguous():
-        return None
-    return lambda x: x.to(kind).contiguous()
+        return Adapter(index, None)
+    return Adapter(index, lambda x: x.to(kind).contiguous())
 
 
-def rows(x: Tensor, kind: torch.dtype, sizes: Sizes) -> Callable[[Tensor], Tensor] | None:
-    """What turns (batch, [groups,] d_state, seqlen) into contiguous rows (batch, groups, seqlen, d_state).
+def rows(index: int, x: Tensor, kind: torch.dtype, sizes: Sizes) -> Adapter:
+    """The adapter from (batch, [groups,] d_state, seqlen) to contiguous rows (batch, groups, seqlen, d_state).
 
     They are small beside u, and in float32 rows cost a kernel fewer instructions than they save in bytes.
     """
     if x.ndim == 2:
-        return weight(x, kind)
+        return weight(index, x, kind)
 
     def convert(x: Tensor) -> Tensor:
         if kind.is_complex:
@@ -154,7 +155,8 @@ def rows(x: Tensor, kind: torch.dtype, sizes: Sizes) -> Callable[[Tensor], Tenso
             x = x.unsqueeze(1)
         return x.transpose(2, 3).expand(-1, sizes.groups, -1, -1).to(kind).contiguous()
 
-    return convert
+    as_they_are = x.dtype == kind and (1 if x.ndim == 3 else x.shape[1]) == sizes.groups
+    return Adapter(index, convert, (lambda x: torch.transpose_copy(x, -2, -1)) if as_they_are else None)
 
 
 def deinterleaved(x: Tensor, seqlen: int) -> Tensor:

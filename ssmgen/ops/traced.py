@@ -22,7 +22,7 @@ from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels import formulas, interface
 from ssmgen.kernels.interface import Operand
 from ssmgen.ops.launch import Call, KernelPasses, bound, fitted
-from ssmgen.ops.library import define
+from ssmgen.ops.library import as_in_eager, define
 from ssmgen.ops.passes import Passes, differentiable, without_autocast
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
@@ -42,7 +42,7 @@ def traced(call: Call, tensors: Tensors) -> tuple[Tensor, ...]:
         )
         outputs = differentiable(passes, operands)
     else:
-        outputs = tuple(_TracedPasses(call.problem, None, call.target.name).run_forward(operands))
+        outputs = _TracedPasses(call.problem, None, call.target.name).run_forward(operands)
     return outputs if call.finish is None else call.finish(outputs)
 
 
@@ -69,11 +69,10 @@ class _TracedPasses(Passes):
         super().__init__(forward, backward)
         self._common = ([size for _, size in forward.dims], _form(forward), target)
 
-    def run_forward(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def run_forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """See `Passes.run_forward`."""
         node = getattr(torch.ops.ssmgen, f"_{self.forward.op}_forward").default
-        found: list[Tensor] = node(list(inputs), *self._common)
-        return found
+        return tuple(node(list(inputs), *self._common))
 
     def run_backward(
         self,
@@ -138,9 +137,10 @@ def _run_forward(op: str, operands: list[Tensor], dims: list[int], form: str, ta
             dispatch.say_reference(op, problem.dtype, place)
             return lambda operands: _by_formula(problem, _present(operands))
         run = bound(problem, place, resolution, _fitted(problem, _present(operands)))
-        return lambda operands: tuple(run(_fitted(problem, _present(operands))))
+        return lambda operands: run(_fitted(problem, _present(operands)))
 
-    return list(dispatch.call(f"_{op}_forward", prepare, operands, (*dims, form), target))
+    with as_in_eager(), torch.no_grad():
+        return list(dispatch.call(f"_{op}_forward", prepare, operands, (*dims, form), target))
 
 
 def _present(tensors: Tensors) -> list[Tensor]:
@@ -151,13 +151,13 @@ def _by_formula(problem: Problem, operands: Sequence[Tensor]) -> tuple[Tensor, .
     """What forward writes, where there is no kernel; backward has none either then, and reads no states."""
     known = dict(zip((x.name for x in _inputs(problem)), operands, strict=True))
     device = operands[0].device
-    with torch.no_grad(), without_autocast(device):
+    with without_autocast(device):
         found = formulas.outputs(problem, known, dtype(accumulate(problem.dtype)).torch)
-    results = []
-    for operand in _outputs(problem):
-        form = operand.allocate(device)
-        results.append(form.copy_(found[operand.name]) if operand.name in found else form.zero_())
-    return tuple(results)
+        results = []
+        for operand in _outputs(problem):
+            form = operand.allocate(device)
+            results.append(form.copy_(found[operand.name]) if operand.name in found else form.zero_())
+        return tuple(results)
 
 
 def _fake_forward(op: str, operands: list[Tensor], dims: list[int], form: str, target: str) -> list[Tensor]:
@@ -190,7 +190,8 @@ def _run_backward(
 
     options = (len(operands), len(residuals), *needed, *dims, form)
     tensors = [*operands, *residuals, *gradients]
-    return list(dispatch.call(f"_{op}_backward", prepare, tensors, options, target))
+    with as_in_eager(), torch.no_grad():
+        return list(dispatch.call(f"_{op}_backward", prepare, tensors, options, target))
 
 
 def _kernel_passes(forward: Problem, target: Target, keeps: bool) -> KernelPasses:
