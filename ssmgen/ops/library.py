@@ -17,7 +17,8 @@ __all__ = [
     "define",
     "define_composite",
     "is_plain",
-    "is_watched",
+    "is_profiled",
+    "is_traced",
     "registered",
 ]
 
@@ -44,10 +45,15 @@ def is_plain(tensors: Sequence[Tensor | None]) -> bool:
     return _PLAIN.issuperset(map(type, tensors))
 
 
-def is_watched() -> bool:
-    """Whether something wants to see each op of PyTorch: a fake mode, a tracer, a counter of FLOPs, the profiler."""
+def is_traced() -> bool:
+    """Whether something stands between each op of PyTorch and its kernel: a fake mode, a tracer, a counter."""
     # A mode that is active without a tensor of its own can be told only by the length of PyTorch's stack.
-    return _modes() > 0 or profiler._is_profiler_enabled
+    return _modes() > 0
+
+
+def is_profiled() -> bool:
+    """Whether the profiler notes each op of PyTorch."""
+    return profiler._is_profiler_enabled
 
 
 @contextmanager
