@@ -93,9 +93,15 @@ def inference_plan(call: Call, tensors: Tensors) -> Plan | None:
         return None
     gather, finish = call.gatherer(tensors), call.finish
     run = bound(call.problem, call.target, resolution, call.operands(tensors), gather(tensors))
-    if finish is None:
+    if finish is None or _keeps(finish, _allocated(call.problem, gather(tensors))):
         return lambda tensors: run(gather(tensors))
     return lambda tensors: finish(run(gather(tensors)))
+
+
+def _keeps(finish: Finish, outputs: tuple[Tensor, ...]) -> bool:
+    """Whether finishing such outputs leaves them as they are."""
+    forms = [[(x.shape, x.stride(), x.dtype) for x in each] for each in (outputs, finish(outputs))]
+    return forms[0] == forms[1]
 
 
 def training_plan(call: Call, tensors: Tensors) -> Plan | None:
@@ -131,7 +137,7 @@ def bound(
     if resolution.how == "default" and target.facts.kind != "interpret":
         say_untuned(problem, target)
     face = interface(problem.op)
-    outputs = [_allocator(x, given or inputs) for x in face.operands(problem) if x.output]
+    outputs = _allocators(problem, given or inputs)
     trial = [*inputs, *(allocate(given or inputs) for allocate in outputs)]
     kernel = target.compile(resolution.variant, problem, resolution.config, face.aligned(problem, trial))
     run = kernel.bind(face.bindings(problem, trial))
@@ -151,6 +157,14 @@ def bound(
         return results
 
     return several
+
+
+def _allocators(problem: Problem, inputs: Sequence[Tensor]) -> list[Callable[[Sequence[Tensor]], Tensor]]:
+    return [_allocator(x, inputs) for x in interface(problem.op).operands(problem) if x.output]
+
+
+def _allocated(problem: Problem, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(allocate(inputs) for allocate in _allocators(problem, inputs))
 
 
 def _allocator(operand: Operand, inputs: Sequence[Tensor]) -> Callable[[Sequence[Tensor]], Tensor]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import profiler
+from torch.autograd import forward_ad, profiler
 
 __all__ = [
     "NAMESPACE",
@@ -17,8 +17,8 @@ __all__ = [
     "define",
     "define_composite",
     "is_plain",
-    "is_profiled",
     "is_traced",
+    "is_watched",
     "registered",
 ]
 
@@ -26,6 +26,7 @@ NAMESPACE = "ssmgen"
 _library = torch.library.Library(NAMESPACE, "DEF")
 _PLAIN = frozenset({Tensor, torch.nn.Parameter, type(None)})
 _modes = torch._C._len_torch_dispatch_stack
+_level = torch._C._functorch.maybe_current_level
 _ABOVE_KERNELS = tuple(
     getattr(torch._C.DispatchKey, name)
     for name in (
@@ -51,9 +52,15 @@ def is_traced() -> bool:
     return _modes() > 0
 
 
-def is_profiled() -> bool:
-    """Whether the profiler notes each op of PyTorch."""
-    return profiler._is_profiler_enabled
+def is_watched() -> bool:
+    """Whether something wants to see the call of an op as such: what traces it, a transform, or the profiler."""
+    # Asked at every call: written out, for a function that is called costs as much as what it finds out.
+    return (
+        _modes() > 0
+        or _level() is not None
+        or forward_ad._current_level >= 0
+        or profiler._is_profiler_enabled
+    )
 
 
 @contextmanager

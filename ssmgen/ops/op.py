@@ -14,7 +14,7 @@ from ssmgen.dispatch import Plan, Tensors
 from ssmgen.dtypes import by_torch
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops.launch import Call, inference_plan, training_plan
-from ssmgen.ops.library import Signature, define, define_composite, is_plain, is_profiled, is_traced
+from ssmgen.ops.library import Signature, define, define_composite, is_plain, is_traced, is_watched
 from ssmgen.ops.passes import without_autocast
 from ssmgen.ops.traced import define_nodes, traced
 from ssmgen.reference.checkpointed import in_transform
@@ -73,11 +73,8 @@ class Op(ABC):
             options: All arguments that are no tensors but the target, in the order of the schema.
             target: See `selective_scan`.
         """
-        if is_compiling() or is_traced() or is_profiled() or not is_plain(tensors):
+        if is_compiling() or is_watched() or not is_plain(tensors):
             return self._by_pytorch(tensors, options, target)
-        if in_transform():
-            # Tangents and batched tensors pass through PyTorch's own ops, and so through the reference.
-            return self._by_reference(tensors, options)
         try:
             return dispatch.call(self.name, self._plan, tensors, options, target)
         except (AttributeError, RuntimeError) as error:
@@ -98,6 +95,7 @@ class Op(ABC):
     def _called_by_pytorch(self, *arguments: Any, **named: Any) -> Any:
         tensors, options, target = self._signature.split(arguments, named)
         if in_transform():
+            # Tangents and batched tensors pass through PyTorch's own ops, and so through the reference.
             outputs = self._by_reference(tensors, options)
         elif is_traced() or not is_plain(tensors):
             outputs = self._by_nodes(tensors, options, target)

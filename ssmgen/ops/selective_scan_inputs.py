@@ -155,8 +155,13 @@ def rows(index: int, x: Tensor, kind: torch.dtype, sizes: Sizes) -> Adapter:
             x = x.unsqueeze(1)
         return x.transpose(2, 3).expand(-1, sizes.groups, -1, -1).to(kind).contiguous()
 
-    as_they_are = x.dtype == kind and (1 if x.ndim == 3 else x.shape[1]) == sizes.groups
-    return Adapter(index, convert, (lambda x: torch.transpose_copy(x, -2, -1)) if as_they_are else None)
+    if x.dtype != kind or (1 if x.ndim == 3 else x.shape[1]) != sizes.groups:
+        return Adapter(index, convert)
+
+    def transposed(x: Tensor) -> Tensor:
+        return (x.unsqueeze(1) if x.ndim == 3 else x).transpose(2, 3).contiguous()
+
+    return Adapter(index, transposed, lambda x: torch.transpose_copy(x, -2, -1))
 
 
 def deinterleaved(x: Tensor, seqlen: int) -> Tensor:

@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 __all__ = ["in_transform", "scan_in_segments", "wants_checkpoints", "without_checkpoints"]
 
 _is_off = False
-_level = torch._C._functorch.maybe_current_level
 
 # One segment: (state, *inputs of the segment, time first) -> (state, outputs of the segment, time first).
 Segment = Callable[..., tuple[torch.Tensor, torch.Tensor]]
@@ -21,7 +20,7 @@ Segment = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 def in_transform() -> bool:
     """Whether this runs under forward-mode differentiation or a transform of torch.func (vmap, jvp, grad)."""
-    return forward_ad._current_level >= 0 or _level() is not None
+    return forward_ad._current_level >= 0 or torch._C._functorch.maybe_current_level() is not None
 
 
 def wants_checkpoints(*tensors: torch.Tensor) -> bool:
