@@ -96,6 +96,8 @@ def define_composite(schema: str, kernel: Callable[..., Any]) -> torch._ops.OpOv
     """Define an op that consists of other ops, whose gradients, fakes and transforms serve it too."""
     name = _define(schema)
     _library.impl(name, kernel, "CompositeImplicitAutograd")
+    # Without it vmap would run the op for each element of the batch.
+    _library.impl(name, kernel, "FuncTorchBatchedDecomposition")
     return _registered[name]
 
 

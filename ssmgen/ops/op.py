@@ -73,7 +73,12 @@ class Op(ABC):
             options: All arguments that are no tensors but the target, in the order of the schema.
             target: See `selective_scan`.
         """
-        if is_compiling() or is_watched() or not is_plain(tensors):
+        if is_compiling():
+            return self._by_pytorch(tensors, options, target)
+        if is_watched() or not is_plain(tensors):
+            if in_transform():
+                # Tangents and batched tensors pass through PyTorch's own ops, and so through the reference.
+                return self._by_reference(tensors, options)
             return self._by_pytorch(tensors, options, target)
         try:
             return dispatch.call(self.name, self._plan, tensors, options, target)
@@ -95,7 +100,6 @@ class Op(ABC):
     def _called_by_pytorch(self, *arguments: Any, **named: Any) -> Any:
         tensors, options, target = self._signature.split(arguments, named)
         if in_transform():
-            # Tangents and batched tensors pass through PyTorch's own ops, and so through the reference.
             outputs = self._by_reference(tensors, options)
         elif is_traced() or not is_plain(tensors):
             outputs = self._by_nodes(tensors, options, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
 
 import ssmgen
+from ssmgen import reference
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops import library
 from ssmgen.ops.op import Op
@@ -309,6 +311,26 @@ def test_autocast_leaves_the_dtypes_that_a_call_was_given(target: str) -> None:
     assert torch.equal(batched, torch.func.vmap(ssmgen.linear_scan)(*_linear(torch.float32).tensors.values()))
 
 
+def test_autocast_is_off_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that it does now would be cast, but what it will do might."""
+    scan, seen = reference.linear_scan, []
+
+    def noting(*tensors: Tensor, **options: Any) -> Tensor:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return scan(*tensors, **options)
+
+    monkeypatch.setattr(reference, "linear_scan", noting)
+    a, b = (x.requires_grad_() for x in _linear(torch.float32).leaves().values())
+    with torch.autocast("cpu", torch.bfloat16):
+        for target in ("cpu", "reference"):
+            h = ssmgen.linear_scan(a, b, target=target)
+            torch.autograd.grad(h.sum(), (a, b), create_graph=True)
+        torch.func.vmap(ssmgen.linear_scan)(a, b)
+        torch.ops.ssmgen.linear_scan(a, b, target="reference")
+    assert len(seen) == 4
+    assert not any(seen)
+
+
 @pytest.mark.parametrize("use_reentrant", [False, True])
 @pytest.mark.parametrize("name", CASES)
 def test_activation_checkpoints_change_no_bit(name: str, use_reentrant: bool) -> None:
@@ -345,6 +367,7 @@ def test_training_after_inference_mode_with_the_same_shapes(name: str) -> None:
         for x, y in zip(case(case.leaves()), kept, strict=True):
             assert torch.equal(x, y)
             assert not x.requires_grad
+    assert not any(x.requires_grad for x in case(case.tensors))
     assert all(
         torch.isfinite(torch.view_as_real(x) if x.is_complex() else x).all()
         for x in _gradients(case, case.leaves())
@@ -375,13 +398,19 @@ def test_changing_what_backward_needs_is_an_error(name: str) -> None:
         output.abs().sum().backward()
 
 
-@pytest.mark.parametrize("name", ["scan, fp64 by channel", "linear, bf16 by channel"])
-def test_saved_tensors_that_come_back_with_other_strides(name: str) -> None:
+def _padded(x: Tensor) -> Tensor:
+    """The same values further apart."""
+    return torch.nn.functional.pad(x, (0, 1))[..., :-1]
+
+
+@pytest.mark.parametrize("moved", [torch.Tensor.contiguous, _padded])
+@pytest.mark.parametrize("name", ["scan", "scan, fp64 by channel", "linear", "linear, bf16 by channel"])
+def test_saved_tensors_that_come_back_with_other_strides(
+    name: str, moved: Callable[[Tensor], Tensor]
+) -> None:
     case = CASES[name]
     wanted = _gradients(case, case.leaves())
-    with torch.autograd.graph.saved_tensors_hooks(
-        lambda x: x.clone(memory_format=torch.contiguous_format), lambda x: x
-    ):
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: moved(x.clone())):
         found = _gradients(case, case.leaves())
     for x, y in zip(found, wanted, strict=True):
         assert torch.equal(x, y)
@@ -390,9 +419,16 @@ def test_saved_tensors_that_come_back_with_other_strides(name: str) -> None:
 def test_transforms_of_compiled_and_registered_ops() -> None:
     case = _linear(torch.float64)
     a, b = case.tensors.values()
-    batched = torch.func.vmap(torch.ops.ssmgen.linear_scan)(a, b)
-    assert_close(batched, ssmgen.linear_scan(a, b))
     torch._dynamo.reset()
+    batched = torch.func.vmap(ssmgen.linear_scan)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="There is a performance drop")
+        for run in (
+            batched,
+            torch.func.vmap(torch.ops.ssmgen.linear_scan),
+            torch.compile(batched, backend="aot_eager", fullgraph=True),
+        ):
+            assert_close(run(a, b), ssmgen.linear_scan(a, b))
 
     def gradient(b: Tensor) -> Tensor:
         return torch.func.grad(lambda b: ssmgen.linear_scan(a, b).square().sum())(b)  # type: ignore[no-any-return]
