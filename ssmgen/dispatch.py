@@ -13,13 +13,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
 
-from ssmgen import settings, store, targets
+from ssmgen import store, targets
 from ssmgen.config import Config
 from ssmgen.errors import InvalidInputError, ReferenceWarning, SsmgenError, UntunedWarning
 from ssmgen.kernels import Space, Variant, interface
 from ssmgen.problem import Problem
+from ssmgen.settings import get as setting
 from ssmgen.targets import Target
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Resolution",
     "call",
     "forget",
+    "named_target",
     "pick_target",
     "resolve",
     "resolve_training",
@@ -71,27 +73,47 @@ def call(
 ) -> tuple[Tensor, ...]:
     """Run an op by the plan for its key; `prepare` makes the plan when there is none.
 
-    The key holds all that a plan depends on: shapes, strides, dtypes, devices, 16-byte alignment, options, target.
+    The key holds all that a plan depends on: shapes, strides, dtypes, devices, 16-byte alignment, options, target, and
+    what autograd is to do. Lazy signs are in it because kernels read memory, which holds the other sign.
     """
-    target = target or settings.get("SSMGEN_TARGET")
-    if target is not None and not isinstance(target, str):
-        raise InvalidInputError(f"target must be the name of one, e.g. 'cpu', not {target!r}.")
+    target = target or setting("SSMGEN_TARGET")
     key = (
         op,
         options,
         target,
-        *(
-            None if x is None else (x.shape, x.stride(), x.dtype, x.device, x.data_ptr() & 15)
+        is_grad_enabled(),
+        *[
+            None
+            if x is None
+            else (
+                x.shape,
+                # Contiguous tensors of one shape differ in strides along axes of size 1 at most, where nothing steps.
+                x.is_contiguous() or x.stride(),
+                x.dtype,
+                x.is_cpu or x.device,
+                x.data_ptr() & 15,
+                x.requires_grad,
+                x.is_neg(),
+                x.is_conj(),
+            )
             for x in tensors
-        ),
+        ],
     )
     plan = _plans.get(key)
     if plan is None:
-        plan = prepare(tensors, options, target)
+        plan = prepare(tensors, options, named_target(target))
         if len(_plans) >= _MOST_PLANS:
             forget()
         _plans[key] = plan
     return plan(tensors)
+
+
+def named_target(target: str | None) -> str | None:
+    """The target that a call or, if it does not, the environment names."""
+    target = target or setting("SSMGEN_TARGET")
+    if target is not None and not isinstance(target, str):
+        raise InvalidInputError(f"target must be the name of one, e.g. 'cpu', not {target!r}.")
+    return target
 
 
 def forget() -> None:

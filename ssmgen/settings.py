@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "VARIABLES",
@@ -31,12 +31,19 @@ VARIABLES = (
     Variable("SSMGEN_CC", "C compiler for the cpu target (default: $CC, then cc, gcc, clang)"),
 )
 _NAMES = frozenset(variable.name for variable in VARIABLES)
+# What os.environ keeps the variables in: asking os.environ itself for one that is unset costs a call of an op a
+# microsecond, for the name is encoded and an exception raised and caught each time.
+_VALUES: dict[Any, Any] | None = getattr(os.environ, "_data", None)
+_KEYS: dict[str, Any] = {name: os.environ.encodekey(name) for name in _NAMES} if _VALUES is not None else {}
 
 
 def get(name: str) -> str | None:
     """The value of the variable, or None where it is unset or empty."""
     assert name in _NAMES, name
-    return os.environ.get(name) or None
+    if _VALUES is None:
+        return os.environ.get(name) or None
+    value = _VALUES.get(_KEYS[name])
+    return os.fsdecode(value) if value else None
 
 
 def _xdg(variable: str, fallback: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import torch
 from torch import Tensor
@@ -40,18 +41,19 @@ def cauchy_mult(
         InvalidInputError: Shapes, dtypes or devices do not fit together.
         TargetUnavailableError: The target cannot be used here.
     """
-    return _OP((v, z, w), (bool(symmetric),), target)[0]
+    return _call((v, z, w), (bool(symmetric),), target)[0]
 
 
 class _CauchyMult(Op):
     name = "cauchy_mult"
+    schema = "(Tensor v, Tensor z, Tensor w, bool symmetric=True, *, str? target=None) -> Tensor"
 
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
         v, z, w = map(require_tensor, ("v", "z", "w"), tensors)
         leading = _check(v, z, w)
         chosen = pick_target(target, tensors)
         name = _complex_dtype(v, z, w)
-        sizes = {"rows": leading.numel(), "poles": w.shape[-1], "nodes": z.shape[-1]}
+        sizes = {"rows": prod(leading), "poles": w.shape[-1], "nodes": z.shape[-1]}
         problem = Problem.of(self.name, sizes, name, {"symmetric": bool(options[0])})
         kind = dtype(name).torch
         adapters = tuple(Adapter(index, _matrix(x, leading, kind)) for index, x in enumerate((v, z, w)))
@@ -65,7 +67,7 @@ class _CauchyMult(Op):
         return (reference.cauchy_mult(v, z, w, bool(options[0]), dtype=kind),)
 
 
-_OP = _CauchyMult()
+_call = _CauchyMult().call
 
 
 def _check(v: Tensor, z: Tensor, w: Tensor) -> torch.Size:
@@ -102,10 +104,12 @@ def _matrix(x: Tensor, leading: torch.Size, kind: torch.dtype) -> Callable[[Tens
     ):
         return None
 
+    rows = prod(leading)
+
     def convert(x: Tensor) -> Tensor:
         x = x.to(kind)
         if x.stride(-1) != 1:
             x = x.contiguous()
-        return x.expand(*leading, -1).reshape(leading.numel(), -1)
+        return x.expand(*leading, -1).reshape(rows, -1)
 
     return convert

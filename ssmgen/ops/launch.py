@@ -1,25 +1,37 @@
-"""From a prepared call to its launches: operands made from tensors, kernels bound once, forward and backward."""
+"""From a prepared call to its launches: operands made from tensors, kernels bound once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ssmgen.dispatch import Plan, Resolution, Tensors, resolve, resolve_training, say_untuned
-from ssmgen.dtypes import accumulate, dtype
-from ssmgen.kernels import formulas, interface
+from ssmgen.dtypes import dtype
+from ssmgen.kernels import interface
+from ssmgen.kernels.interface import Operand
+from ssmgen.ops.passes import Passes, differentiable
 from ssmgen.problem import Problem
 from ssmgen.targets import Runner, Target
 
-__all__ = ["Adapter", "Call", "bound", "inference_plan", "training_plan"]
+__all__ = [
+    "Adapter",
+    "Call",
+    "KernelPasses",
+    "bound",
+    "fitted",
+    "inference_plan",
+    "prepared",
+    "training_plan",
+]
 
 Finish = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 # From input operands, in the interface's order, to output operands.
-Pass = Callable[[Sequence[Tensor]], list[Tensor]]
+Pass = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
 
 
 class Adapter(NamedTuple):
@@ -28,12 +40,14 @@ class Adapter(NamedTuple):
     Attributes:
         source: Which tensor of the call.
         convert: What brings it into the operand's form, differentiably; None where it has that form already.
-        view: What shows it with the operand's axes where it has others; calls, which pass addresses, do without.
+        quick: What gives the same memory in less time, perhaps in another shape; None where nothing does.
+        checks: Whether it looks at values, and so must run in every call.
     """
 
     source: int
     convert: Callable[[Tensor], Tensor] | None
-    view: Callable[[Tensor], Tensor] | None = None
+    quick: Callable[[Tensor], Tensor] | None = None
+    checks: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,7 @@ class Call:
     """A call of an op in the kernels' terms.
 
     Attributes:
-        problem: The exact problem, forward.
+        problem: The exact problem, forward; its sizes may be symbolic where the call is traced.
         target: A target that is present.
         adapters: One for each input operand, in the interface's order.
         finish: What turns the output operands into the op's outputs, differentiably; None where they are the same.
@@ -55,16 +69,33 @@ class Call:
     def operands(self, tensors: Tensors) -> list[Tensor]:
         """The input operands of a call with these tensors."""
         found = []
-        for source, convert, _ in self.adapters:
-            tensor = tensors[source]
+        for adapter in self.adapters:
+            tensor = tensors[adapter.source]
             assert tensor is not None
-            found.append(tensor if convert is None else convert(tensor))
+            found.append(tensor if adapter.convert is None else adapter.convert(tensor))
         return found
 
-    def forms(self, tensors: Tensors) -> list[Tensor]:
-        """The input operands with their axes, for sizes and strides."""
-        made = zip(self.adapters, self.operands(tensors), strict=True)
-        return [x if adapter.view is None else adapter.view(x) for adapter, x in made]
+    def gatherer(self, tensors: Tensors) -> Callable[[Tensors], Sequence[Tensor]]:
+        """What makes the memory of the operands of calls like this one, without gradients, in the least time."""
+        gather = itemgetter(*(adapter.source for adapter in self.adapters))
+        changes = []
+        for index, (adapter, x, operand) in enumerate(
+            zip(self.adapters, gather(tensors), self.operands(tensors), strict=True)
+        ):
+            # Kernels are given addresses: what only views a tensor in another shape changes nothing for them.
+            is_needed = adapter.checks or operand.data_ptr() != x.data_ptr()
+            if adapter.convert is not None and is_needed:
+                changes.append((index, adapter.quick or adapter.convert))
+        if not changes:
+            return gather
+
+        def gather_and_convert(tensors: Tensors) -> Sequence[Tensor]:
+            found = list(gather(tensors))
+            for index, convert in changes:
+                found[index] = convert(found[index])
+            return found
+
+        return gather_and_convert
 
 
 def inference_plan(call: Call, tensors: Tensors) -> Plan | None:
@@ -72,46 +103,72 @@ def inference_plan(call: Call, tensors: Tensors) -> Plan | None:
     resolution = resolve(call.problem, call.target)
     if resolution is None:
         return None
-    run = _bound(call.problem, call.target, resolution, call.operands(tensors))
-    finish = call.finish
+    gather, finish = call.gatherer(tensors), call.finish
+    run = bound(call.problem, call.target, resolution, call.operands(tensors), gather(tensors))
+    if finish is None or _keeps(finish, _allocated(call.problem, gather(tensors))):
+        return lambda tensors: run(gather(tensors))
+    return lambda tensors: finish(run(gather(tensors)))
 
-    def plan(tensors: Tensors) -> tuple[Tensor, ...]:
-        results = tuple(run(call.operands(tensors)))
-        return results if finish is None else finish(results)
 
-    return plan
+def _keeps(finish: Finish, outputs: tuple[Tensor, ...]) -> bool:
+    """Whether finishing such outputs leaves them as they are."""
+    forms = [[(x.shape, x.stride(), x.dtype) for x in each] for each in (outputs, finish(outputs))]
+    return forms[0] == forms[1]
 
 
 def training_plan(call: Call, tensors: Tensors) -> Plan | None:
     """A plan whose outputs are differentiable, or None where the target has no forward kernel for the problem."""
-    passes = _Passes.of(call, call.operands(tensors))
-    if passes is None:
+    forward, backward = resolve_training(call.problem, call.target)
+    if resolve(forward, call.target) is None:
         return None
-    finish = call.finish
-    apply: Any = _Differentiable.apply  # which only some releases of PyTorch give a type
+    passes, finish = KernelPasses(forward, backward, call.target), call.finish
 
     def plan(tensors: Tensors) -> tuple[Tensor, ...]:
-        results: tuple[Tensor, ...] = apply(passes, *call.operands(tensors))
+        results = differentiable(passes, call.operands(tensors))
         return results if finish is None else finish(results)
 
     return plan
 
 
-def _bound(problem: Problem, target: Target, resolution: Resolution, inputs: Sequence[Tensor]) -> Pass:
-    """The kernel, compiled and bound for inputs with the strides and alignment of these."""
-    operands = interface(problem.op).operands(problem)
-    outputs = [x.allocator(inputs[0].device) for x in operands if x.output]
-    run = bound(problem, target, resolution, [*inputs, *(allocate() for allocate in outputs)])
+def bound(
+    problem: Problem,
+    target: Target,
+    resolution: Resolution,
+    inputs: Sequence[Tensor],
+    given: Sequence[Tensor] | None = None,
+) -> Pass:
+    """The kernel, compiled and bound for inputs with the strides and alignment of these.
 
-    def once(inputs: Sequence[Tensor]) -> list[Tensor]:
-        results = [allocate() for allocate in outputs]
-        run([*inputs, *results])
+    Args:
+        problem: The exact problem.
+        target: Where it runs.
+        resolution: What runs it.
+        inputs: Input operands.
+        given: The same memory in the shapes that calls will give; None where those are the operands'.
+    """
+    outputs = _allocators(problem, given or inputs)
+    run = prepared(
+        problem, target, resolution, [*inputs, *(allocate(given or inputs) for allocate in outputs)]
+    )
+    if len(outputs) == 1:
+        (allocate,) = outputs
+
+        def once(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+            result = allocate(inputs)
+            run((*inputs, result))
+            return (result,)
+
+        return once
+
+    def several(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        results = tuple([allocate(inputs) for allocate in outputs])
+        run((*inputs, *results))
         return results
 
-    return once
+    return several
 
 
-def bound(problem: Problem, target: Target, resolution: Resolution, operands: Sequence[Tensor]) -> Runner:
+def prepared(problem: Problem, target: Target, resolution: Resolution, operands: Sequence[Tensor]) -> Runner:
     """The kernel, compiled and bound for operands with the strides and alignment of these, outputs included."""
     if resolution.how == "default" and target.facts.kind != "interpret":
         say_untuned(problem, target)
@@ -121,101 +178,79 @@ def bound(problem: Problem, target: Target, resolution: Resolution, operands: Se
     return kernel.bind(face.bindings(problem, operands))
 
 
-class _Passes:
-    """Forward and backward of one problem, for operands of one form."""
+def _allocators(problem: Problem, inputs: Sequence[Tensor]) -> list[Callable[[Sequence[Tensor]], Tensor]]:
+    return [_allocator(x, inputs) for x in interface(problem.op).operands(problem) if x.output]
 
-    def __init__(self, forward: Problem, backward: Problem | None, target: Target, run: Pass) -> None:
-        self.run_forward = run
-        self.forward = forward
-        self.backward = backward
-        self.target = target
-        operands = interface(forward.op).operands(forward)
-        self.inputs = tuple(x.name for x in operands if not x.output)
-        self.outputs = tuple(x.name for x in operands if x.output and x.name != "states")
-        self._run_backward: Pass | None = None
 
-    @staticmethod
-    def of(call: Call, inputs: Sequence[Tensor]) -> _Passes | None:
-        """The passes of a call with these operands; None where there is no forward kernel."""
-        forward, backward = resolve_training(call.problem, call.target)
-        resolution = resolve(forward, call.target)
-        if resolution is None:
-            return None
-        return _Passes(forward, backward, call.target, _bound(forward, call.target, resolution, inputs))
+def _allocated(problem: Problem, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(allocate(inputs) for allocate in _allocators(problem, inputs))
 
-    def gradients(
+
+def _allocator(operand: Operand, inputs: Sequence[Tensor]) -> Callable[[Sequence[Tensor]], Tensor]:
+    """What allocates the operand; after the model of an input where there is one, which takes half the time."""
+    allocate = operand.allocator(inputs[0].device)
+    form = allocate()
+    for index, x in enumerate(inputs):
+        if (x.dtype, x.shape) == (form.dtype, form.shape) and torch.empty_like(x).stride() == form.stride():
+            like = torch.empty_like
+            return lambda inputs: like(inputs[index])
+    return lambda inputs: allocate()
+
+
+class KernelPasses(Passes):
+    """Passes that run: each kernel is bound when it is first wanted."""
+
+    def __init__(self, forward: Problem, backward: Problem | None, target: Target) -> None:
+        super().__init__(forward, backward)
+        self._target = target
+        self._operands = () if backward is None else interface(backward.op).operands(backward)
+        self._forward: Pass | None = None
+        self._backward: dict[tuple[object, ...], Pass] = {}
+
+    def run_forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """See `Passes.run_forward`. All calls must be with operands of one form."""
+        if self._forward is None:
+            self._forward = self._bind(self.forward, inputs)
+        return self._forward(inputs)
+
+    def run_backward(
         self,
         inputs: Sequence[Tensor],
         residuals: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
         needed: Sequence[bool],
     ) -> list[Tensor | None]:
-        """The gradient of each input that needs one."""
-        again = torch.is_grad_enabled()
-        if self.backward is None or again:
-            # For a second derivative the formula is differentiated: kernels have no graph.
-            return self._by_formula(inputs, gradients, needed, create_graph=again)
-        known = dict(zip(self.inputs, inputs, strict=True))
+        """See `Passes.run_backward`."""
+        if self.backward is None:
+            return self.by_formula(inputs, gradients, needed, create_graph=False)
+        given: dict[str, Tensor | None] = dict(zip((x.name for x in self.inputs), inputs, strict=True))
+        given |= zip((f"d{x.name}" for x in self.outputs), gradients, strict=True)
         names = ("states",) if self.forward.has("saved") else ("h",)
-        known |= dict(zip(names, residuals, strict=False))
-        operands = interface(self.backward.op).operands(self.backward)
-        given = dict(zip((f"d{name}" for name in self.outputs), gradients, strict=True))
-        for operand in operands:
-            if operand.name in given and not operand.output:
-                known[operand.name] = _like(operand.allocate(inputs[0].device), given[operand.name])
-        ready = [known[operand.name] for operand in operands if not operand.output]
-        if self._run_backward is None:
-            resolution = resolve(self.backward, self.target)
-            assert resolution is not None
-            self._run_backward = _bound(self.backward, self.target, resolution, ready)
-        results = self._run_backward(ready)
+        given |= zip(names, residuals, strict=False)
+        operands = self._operands
+        ready = [fitted(x, given[x.name], inputs[0].device) for x in operands if not x.output]
+        # Hooks on saved tensors may have moved them, and whoever wrote a gradient chose its strides.
+        form = tuple((x.stride(), x.data_ptr() & 15) for x in ready)
+        if form not in self._backward:
+            self._backward[form] = self._bind(self.backward, ready)
+        results = self._backward[form](ready)
         found = dict(zip((x.name for x in operands if x.output), results, strict=True))
-        return [found[f"d{name}"] if need else None for name, need in zip(self.inputs, needed, strict=True)]
+        return [found[f"d{x.name}"] if need else None for x, need in zip(self.inputs, needed, strict=True)]
 
-    def _by_formula(
-        self,
-        inputs: Sequence[Tensor],
-        gradients: Sequence[Tensor | None],
-        needed: Sequence[bool],
-        *,
-        create_graph: bool,
-    ) -> list[Tensor | None]:
-        known = dict(zip(self.inputs, inputs, strict=True))
-        known |= {f"d{name}": g for name, g in zip(self.outputs, gradients, strict=True) if g is not None}
-        wanted = [name for name, need in zip(self.inputs, needed, strict=True) if need]
-        problem = replace(self.forward, direction="backward")
-        kind = dtype(accumulate(self.forward.dtype)).torch
-        found = formulas.gradients(problem, known, kind, wanted=wanted, create_graph=create_graph)
-        return [
-            found[f"d{name}"].to(x.dtype) if name in wanted else None
-            for name, x in zip(self.inputs, inputs, strict=True)
-        ]
+    def _bind(self, problem: Problem, inputs: Sequence[Tensor]) -> Pass:
+        resolution = resolve(problem, self._target)
+        assert resolution is not None
+        return bound(problem, self._target, resolution, inputs)
 
 
-def _like(form: Tensor, gradient: Tensor | None) -> Tensor:
-    """The gradient in the strides, dtype and alignment that the kernel was bound for; zeros where there is none."""
-    if gradient is None:
-        return form.zero_()
-    same = gradient.dtype == form.dtype and gradient.stride() == form.stride()
-    return gradient if same and gradient.data_ptr() % 16 == 0 else form.copy_(gradient)
-
-
-class _Differentiable(torch.autograd.Function):
-    """The op on its operands: forward keeps what backward recomputes from."""
-
-    @staticmethod
-    def forward(ctx: Any, passes: _Passes, *inputs: Tensor) -> Any:
-        results = passes.run_forward(inputs)
-        outputs = tuple(results[: len(passes.outputs)])
-        # A linear scan's states are its output; a selective scan's lie beside them.
-        residuals = results[len(passes.outputs) :] or (outputs if passes.backward is not None else ())
-        ctx.passes, ctx.count = passes, len(inputs)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, *residuals)
-        return outputs
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        saved = ctx.saved_tensors
-        inputs, residuals = saved[: ctx.count], saved[ctx.count :]
-        return (None, *ctx.passes.gradients(inputs, residuals, gradients, ctx.needs_input_grad[1:]))
+def fitted(operand: Operand, x: Tensor | None, device: torch.device) -> Tensor:
+    """The tensor in the dtype, layout and signs of the operand, copied only if it has others; zeros for None."""
+    if x is None:
+        return operand.allocate(device).zero_()
+    free = {axis for _, axis in operand.strides}
+    if free:
+        fits = all(x.stride(axis) == 1 or x.shape[axis] == 1 for axis in range(x.ndim) if axis not in free)
+    else:
+        fits = x.is_contiguous()
+    fits = fits and x.dtype == dtype(operand.dtype).torch and not x.is_conj() and not x.is_neg()
+    return x if fits else operand.allocate(device).copy_(x)

@@ -52,11 +52,14 @@ def linear_scan(
         InvalidInputError: Shapes, dtypes or devices do not fit together.
         TargetUnavailableError: The target cannot be used here.
     """
-    return _OP((a, b, initial_state), (bool(reverse),), target)[0]
+    return _call((a, b, initial_state), (bool(reverse),), target)[0]
 
 
 class _LinearScan(Op):
     name = "linear_scan"
+    schema = (
+        "(Tensor a, Tensor b, *, Tensor? initial_state=None, bool reverse=False, str? target=None) -> Tensor"
+    )
 
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
         a, b = map(require_tensor, ("a", "b"), tensors)
@@ -100,7 +103,7 @@ class _LinearScan(Op):
         return (h.to(dtype(name).torch),)
 
 
-_OP = _LinearScan()
+_call = _LinearScan().call
 
 
 def _check(a: Tensor, b: Tensor, initial_state: Tensor | None) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from ssmgen import dispatch
 from ssmgen.dispatch import Plan, Tensors
 from ssmgen.dtypes import by_torch
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops.launch import Call, inference_plan, training_plan
+from ssmgen.ops.library import Signature, define, define_composite, is_plain, is_traced, is_watched
+from ssmgen.ops.passes import without_autocast
+from ssmgen.ops.traced import define_nodes, traced
 from ssmgen.reference.checkpointed import in_transform
 
 __all__ = ["Op", "common_dtype", "require_shape", "require_tensor"]
@@ -21,51 +25,132 @@ Options = tuple[object, ...]
 
 
 class Op(ABC):
-    """One op: how a call is prepared for kernels, and the differentiable formula for what has none."""
+    """One op: how a call is prepared for kernels, and the differentiable formula for what has none.
+
+    An instance registers the op with PyTorch, as `torch.ops.ssmgen.<name>`.
+
+    Attributes:
+        name: The op's name.
+        schema: Its arguments and results, in PyTorch's language of schemas; the last argument is `str? target=None`.
+            Results are as many in every call: one that is not asked for is empty. An op that writes to a tensor says
+            so there, `Tensor(a!)`: it is one node of a graph, with `fake` for tensors without memory; no gradients.
+    """
 
     name: ClassVar[str]
+    schema: ClassVar[str]
+
+    def __init__(self) -> None:
+        schema = f"{self.name}{self.schema}"
+        self._writes = "!" in self.schema
+        if self._writes:
+            self._registered = define(schema, self._run_node, self._run_fake, is_constant=True)
+        else:
+            self._registered = define_composite(schema, self._called_by_pytorch)
+            define_nodes(self.name)
+        self._signature = Signature.of(self._registered._schema)
+        self._results = len(self._registered._schema.returns)
 
     @abstractmethod
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
-        """Check a call that dispatch has not met before, and say what kernels are to compute."""
+        """Check a call that dispatch has not met before, and say what kernels are to compute.
+
+        Sizes may be symbolic: nothing may be hashed or made an int that a graph for other sizes would need to know.
+        """
 
     @abstractmethod
     def reference(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         """The outputs by the reference, differentiable, in the outputs' dtypes."""
 
-    def __call__(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
-        """The outputs; differentiable if an input requires gradients."""
-        if in_transform():
-            # Tangents and batched tensors pass through PyTorch's own ops, and so through the reference.
-            return self.reference(tensors, options)
+    def fake(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
+        """The outputs of an op that writes to its inputs, without their values."""
+        raise NotImplementedError(f"{self.name} consists of other ops, which have fakes of their own")
+
+    def call(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
+        """The outputs; differentiable if an input requires gradients.
+
+        Args:
+            tensors: In the order of the schema.
+            options: All arguments that are no tensors but the target, in the order of the schema.
+            target: See `selective_scan`.
+        """
+        if is_compiling():
+            return self._by_pytorch(tensors, options, target)
+        if is_watched() or not is_plain(tensors):
+            if in_transform():
+                # Tangents and batched tensors pass through PyTorch's own ops, and so through the reference.
+                return self._by_reference(tensors, options)
+            return self._by_pytorch(tensors, options, target)
         try:
-            trains = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
-            if any(x is not None and (x.is_conj() or x.is_neg()) for x in tensors):
-                # Kernels read memory, which holds the other sign.
-                tensors = [x if x is None else x.resolve_conj().resolve_neg() for x in tensors]
-            key, plan = (self._training, self._training_plan) if trains else (self.name, self._plan)
-            return dispatch.call(key, plan, tensors, options, target)
+            return dispatch.call(self.name, self._plan, tensors, options, target)
         except (AttributeError, RuntimeError) as error:
             # The key is made before anything is checked, which keeps the hot path short.
             self._explain(tensors, error)
             raise
 
-    @property
-    def _training(self) -> str:
-        return f"{self.name} with gradients"
+    def _by_pytorch(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
+        """By the dispatcher, which costs more than a plan does, but shows the op to whatever wants to see it."""
+        if not is_compiling():
+            for x in tensors:
+                if x is not None:
+                    require_tensor(f"an input of {self.name}", x)
+        arguments, named = self._signature.join(tensors, options, target)
+        found = self._registered(*arguments, **named)
+        return (found,) if self._results == 1 else found
+
+    def _called_by_pytorch(self, *arguments: Any, **named: Any) -> Any:
+        tensors, options, target = self._signature.split(arguments, named)
+        if in_transform():
+            outputs = self._by_reference(tensors, options)
+        elif is_traced() or not is_plain(tensors):
+            outputs = self._by_nodes(tensors, options, target)
+        else:
+            outputs = dispatch.call(self.name, self._plan, tensors, options, target)
+        return self._filled(outputs, tensors)
+
+    def _run_node(self, *arguments: Any, **named: Any) -> Any:
+        tensors, options, target = self._signature.split(arguments, named)
+        return self._filled(dispatch.call(self.name, self._plan, tensors, options, target), tensors)
+
+    def _run_fake(self, *arguments: Any, **named: Any) -> Any:
+        tensors, options, _ = self._signature.split(arguments, named)
+        return self._filled(self.fake(tensors, options), tensors)
+
+    def _filled(self, outputs: tuple[Tensor, ...], tensors: Tensors) -> Any:
+        """The outputs as PyTorch wants them, with an empty tensor for each that was not asked for."""
+        missing = self._results - len(outputs)
+        if missing:
+            first = next(x for x in tensors if x is not None)
+            outputs = (*outputs, *(first.new_empty(0) for _ in range(missing)))
+        return outputs[0] if self._results == 1 else outputs
+
+    def _by_nodes(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
+        try:
+            tensors = _resolved(tensors)
+            return traced(self.prepare(tensors, options, dispatch.named_target(target)), tensors)
+        except (AttributeError, RuntimeError) as error:
+            self._explain(tensors, error)
+            raise
+
+    def _by_reference(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
+        first = next(x for x in tensors if x is not None)
+        with without_autocast(first.device):
+            return self.reference(tensors, options)
 
     def _plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
+        present = [x for x in tensors if x is not None]
+        if any(x.is_neg() or x.is_conj() for x in present):
+            return lambda tensors: dispatch.call(self.name, self._plan, _resolved(tensors), options, target)
         call = self.prepare(tensors, options, target)
-        return inference_plan(call, tensors) or self._reference_plan(options, call)
-
-    def _training_plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
-        call = self.prepare(tensors, options, target)
-        return training_plan(call, tensors) or self._reference_plan(options, call)
-
-    def _reference_plan(self, options: Options, call: Call) -> Plan:
-        """The plan for what the target has no kernel for."""
+        trains = torch.is_grad_enabled() and any(x.requires_grad for x in present) and not self._writes
+        plan = self._kernel_plan(call, tensors, trains)
+        if plan is not None:
+            return plan
         dispatch.say_reference(self.name, call.problem.dtype, call.target)
-        return lambda tensors: self.reference(tensors, options)
+        return lambda tensors: self._by_reference(tensors, options)
+
+    def _kernel_plan(self, call: Call, tensors: Tensors, trains: bool) -> Plan | None:
+        """The plan that runs kernels, or None where the target has none."""
+        return (training_plan if trains else inference_plan)(call, tensors)
 
     def _explain(self, tensors: Tensors, error: Exception) -> None:
         """Raise an `InvalidInputError` if it is an input's kind, and not a bug, that led to the error."""
@@ -77,6 +162,11 @@ class Op(ABC):
                 raise InvalidInputError(
                     f"an input of {self.name} is a {'nested' if x.is_nested else x.layout} tensor; make it dense."
                 ) from error
+
+
+def _resolved(tensors: Tensors) -> Tensors:
+    """The tensors without lazy conjugates and negatives."""
+    return [x if x is None else x.resolve_conj().resolve_neg() for x in tensors]
 
 
 def require_tensor(what: str, x: object, cause: BaseException | None = None) -> Tensor:

@@ -117,12 +117,17 @@ def selective_scan(
     """
     options = (bool(delta_softplus), bool(return_last_state))
     tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state, cu_seqlens)
-    outputs = _OP(tensors, options, target)
+    outputs = _call(tensors, options, target)
     return (outputs[0], outputs[1]) if return_last_state else outputs[0]
 
 
 class _SelectiveScan(Op):
     name = "selective_scan"
+    schema = (
+        "(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D=None, Tensor? z=None, "
+        "Tensor? delta_bias=None, bool delta_softplus=False, bool return_last_state=False, *, "
+        "Tensor? initial_state=None, Tensor? cu_seqlens=None, str? target=None) -> (Tensor, Tensor)"
+    )
 
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
         u, delta, A, B, C = map(require_tensor, ("u", "delta", "A", "B", "C"), tensors)
@@ -157,20 +162,20 @@ class _SelectiveScan(Op):
         adapters = [
             sequence_adapter(0, u, layout, kind),
             sequence_adapter(1, delta, layout, kind),
-            Adapter(2, weight(A, weights)),
-            Adapter(3, rows(B, weights, sizes)),
-            Adapter(4, rows(C, weights, sizes)),
+            weight(2, A, weights),
+            rows(3, B, weights, sizes),
+            rows(4, C, weights, sizes),
         ]
         if D is not None:
-            adapters.append(Adapter(5, weight(D, real)))
+            adapters.append(weight(5, D, real))
         if z is not None:
             adapters.append(sequence_adapter(6, z, layout, kind))
         if delta_bias is not None:
-            adapters.append(Adapter(7, weight(delta_bias, real)))
+            adapters.append(weight(7, delta_bias, real))
         if initial_state is not None:
-            adapters.append(Adapter(8, weight(initial_state, weights)))
+            adapters.append(weight(8, initial_state, weights))
         if cu_seqlens is not None:
-            adapters.append(Adapter(9, offsets(sizes.seqlen)))
+            adapters.append(Adapter(9, offsets(sizes.seqlen), checks=cu_seqlens.is_cpu))
 
         def finish(outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             return (outputs[0].to(result), *outputs[1:])
@@ -200,7 +205,7 @@ class _SelectiveScan(Op):
         return (out, state) if last_state else (out,)
 
 
-_OP = _SelectiveScan()
+_call = _SelectiveScan().call
 
 
 def _dtype(u: Tensor, delta: Tensor, B: Tensor, C: Tensor, z: Tensor | None) -> str:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ssmgen.dtypes import by_torch
 from ssmgen.errors import InvalidInputError
+from ssmgen.ops.launch import Adapter
+from ssmgen.ops.library import define, is_plain
 from ssmgen.ops.op import require_shape, require_tensor
 
 __all__ = ["REAL", "Sizes", "check_shapes", "deinterleaved", "offsets", "rows", "weight"]
@@ -131,20 +133,20 @@ def _check_offsets(cu_seqlens: Tensor, batch: int) -> int:
     return cu_seqlens.numel() - 1
 
 
-def weight(x: Tensor, kind: torch.dtype) -> Callable[[Tensor], Tensor] | None:
-    """What makes a parameter contiguous in the accumulation dtype; None where it is."""
+def weight(index: int, x: Tensor, kind: torch.dtype) -> Adapter:
+    """The adapter that makes a parameter contiguous in the accumulation dtype."""
     if x.dtype == kind and x.is_contiguous():
-        return None
-    return lambda x: x.to(kind).contiguous()
+        return Adapter(index, None)
+    return Adapter(index, lambda x: x.to(kind).contiguous())
 
 
-def rows(x: Tensor, kind: torch.dtype, sizes: Sizes) -> Callable[[Tensor], Tensor] | None:
-    """What turns (batch, [groups,] d_state, seqlen) into contiguous rows (batch, groups, seqlen, d_state).
+def rows(index: int, x: Tensor, kind: torch.dtype, sizes: Sizes) -> Adapter:
+    """The adapter from (batch, [groups,] d_state, seqlen) to contiguous rows (batch, groups, seqlen, d_state).
 
     They are small beside u, and in float32 rows cost a kernel fewer instructions than they save in bytes.
     """
     if x.ndim == 2:
-        return weight(x, kind)
+        return weight(index, x, kind)
 
     def convert(x: Tensor) -> Tensor:
         if kind.is_complex:
@@ -153,7 +155,13 @@ def rows(x: Tensor, kind: torch.dtype, sizes: Sizes) -> Callable[[Tensor], Tenso
             x = x.unsqueeze(1)
         return x.transpose(2, 3).expand(-1, sizes.groups, -1, -1).to(kind).contiguous()
 
-    return convert
+    if x.dtype != kind or (1 if x.ndim == 3 else x.shape[1]) != sizes.groups:
+        return Adapter(index, convert)
+
+    def transposed(x: Tensor) -> Tensor:
+        return (x.unsqueeze(1) if x.ndim == 3 else x).transpose(2, 3).contiguous()
+
+    return Adapter(index, transposed, lambda x: torch.transpose_copy(x, -2, -1))
 
 
 def deinterleaved(x: Tensor, seqlen: int) -> Tensor:
@@ -168,12 +176,26 @@ def offsets(seqlen: int) -> Callable[[Tensor], Tensor]:
     """What checks cu_seqlens, where that does not stall a device, and gives them to kernels as int32."""
 
     def convert(x: Tensor) -> Tensor:
-        if x.device.type == "cpu":
-            ends = x.tolist()
-            if ends[0] != 0 or ends[-1] != seqlen or any(y < x for x, y in itertools.pairwise(ends)):
-                raise InvalidInputError(
-                    f"cu_seqlens must rise from 0 to seqlen={seqlen}, but it is {ends[:8]}{' ...' * (len(ends) > 8)}."
-                )
-        return x.to(torch.int32).contiguous()
+        if is_plain((x,)):
+            return _checked_offsets(x, seqlen)
+        # The values of what is traced are not known yet: the check becomes a node of the graph.
+        return _OFFSETS(x, seqlen)  # type: ignore[no-any-return]
 
     return convert
+
+
+def _checked_offsets(x: Tensor, seqlen: int) -> Tensor:
+    if x.device.type == "cpu":
+        ends = x.tolist()
+        if ends[0] != 0 or ends[-1] != seqlen or any(y < x for x, y in itertools.pairwise(ends)):
+            raise InvalidInputError(
+                f"cu_seqlens must rise from 0 to seqlen={seqlen}, but it is {ends[:8]}{' ...' * (len(ends) > 8)}."
+            )
+    return x.to(torch.int32, copy=True).contiguous()
+
+
+_OFFSETS = define(
+    "_checked_offsets(Tensor cu_seqlens, SymInt seqlen) -> Tensor",
+    _checked_offsets,
+    lambda x, seqlen: torch.empty(x.shape, dtype=torch.int32, device=x.device),
+)

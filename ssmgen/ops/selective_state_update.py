@@ -11,7 +11,7 @@ from ssmgen import reference
 from ssmgen.dispatch import Plan, Tensors, pick_target, resolve
 from ssmgen.dtypes import accumulate, by_torch, dtype
 from ssmgen.errors import InvalidInputError
-from ssmgen.ops.launch import Adapter, Call, bound
+from ssmgen.ops.launch import Adapter, Call, prepared
 from ssmgen.ops.op import Op, Options, common_dtype
 from ssmgen.ops.selective_state_update_inputs import (
     REAL,
@@ -91,30 +91,23 @@ def selective_state_update(
         InvalidInputError: Shapes, dtypes or devices do not fit together.
         TargetUnavailableError: The target cannot be used here.
     """
-    tensors = (state, x, dt, A, B, C, D, z, dt_bias, state_batch_indices, out, intermediate_states)
-    return _OP(tensors, (bool(dt_softplus), bool(update_state)), target)[0]
+    tensors = (state, x, dt, A, B, C, D, z, dt_bias, state_batch_indices, intermediate_states, out)
+    found = _call(tensors, (bool(dt_softplus), bool(update_state)), target)
+    return found[0] if out is None else out
 
 
 class _SelectiveStateUpdate(Op):
     name = "selective_state_update"
-
-    def __call__(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
-        """The output; the state is updated on the way."""
-        if torch.is_grad_enabled() and any(
-            x is not None and getattr(x, "requires_grad", False) for x in tensors
-        ):
-            if any(x is not None and x.requires_grad for x in (tensors[0], *tensors[-2:])):
-                raise InvalidInputError(
-                    "state, out and intermediate_states are written in place and have no gradients: detach them, or "
-                    "train with selective_scan, which takes an initial_state."
-                )
-            with torch.no_grad():
-                return super().__call__(tensors, options, target)
-        return super().__call__(tensors, options, target)
+    schema = (
+        "(Tensor(a!) state, Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D=None, Tensor? z=None, "
+        "Tensor? dt_bias=None, bool dt_softplus=False, Tensor? state_batch_indices=None, *, bool update_state=True, "
+        "Tensor(b!)? intermediate_states=None, Tensor(c!)? out=None, str? target=None) -> Tensor"
+    )
 
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
         inputs = Inputs(*tensors)  # type: ignore[arg-type]
         sizes = check(inputs)
+        _check_written(inputs)
         chosen = pick_target(target, tensors)
         state, axes = inputs.state, axes_of(inputs, sizes)
         name = _dtype(inputs)
@@ -151,7 +144,8 @@ class _SelectiveStateUpdate(Op):
 
         rates: View = (lambda A: axes.rates(A)[..., 0, 0]) if tied else axes.rates
         adapters = [
-            Adapter(0, None, axes.state),
+            # Kernels write to the tensor itself, or to a copy where its states do not lie side by side.
+            _adapter(0, state, axes.state, state.dtype),
             _adapter(1, inputs.x, axes.sequence, kind),
             _adapter(2, inputs.dt, first(axes.sequence), kind, has_unit_stride=not tied),
             _adapter(3, inputs.A, rates, real, has_unit_stride=not tied),
@@ -165,13 +159,19 @@ class _SelectiveStateUpdate(Op):
         if inputs.dt_bias is not None:
             adapters.append(_adapter(8, inputs.dt_bias, first(axes.channels), real, has_unit_stride=not tied))
         if inputs.indices is not None:
-            adapters.append(Adapter(9, slots_of(inputs.indices, sizes.slots)))
+            convert = slots_of(inputs.indices, sizes.slots)
+            adapters.append(Adapter(9, convert, checks=inputs.indices.is_cpu))
         return Call(problem, chosen, tuple(adapters))
 
-    def _plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
-        call = self.prepare(tensors, options, target)
-        return _plan(call, Inputs(*tensors)) or self._reference_plan(options, call)  # type: ignore[arg-type]
+    def fake(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
+        inputs = Inputs(*tensors)  # type: ignore[arg-type]
+        check(inputs)
+        return () if inputs.out is not None else (inputs.x.new_empty(inputs.x.shape),)
 
+    def _kernel_plan(self, call: Call, tensors: Tensors, trains: bool) -> Plan | None:
+        return _plan(call, tensors)
+
+    @torch.no_grad()
     def reference(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         inputs = Inputs(*tensors)  # type: ignore[arg-type]
         sizes = check(inputs)
@@ -208,10 +208,21 @@ class _SelectiveStateUpdate(Op):
         out = out.reshape(inputs.x.shape)
         if inputs.out is None:
             return (out.to(inputs.x.dtype),)
-        return (inputs.out.copy_(out),)
+        inputs.out.copy_(out)
+        return ()
 
 
-_OP = _SelectiveStateUpdate()
+_call = _SelectiveStateUpdate().call
+
+
+def _check_written(inputs: Inputs) -> None:
+    """Raise an `InvalidInputError` where autograd would have to follow what is written in place."""
+    written = (inputs.state, inputs.states, inputs.out)
+    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in written):
+        raise InvalidInputError(
+            "state, out and intermediate_states are written in place and have no gradients: detach them, or train "
+            "with selective_scan, which takes an initial_state."
+        )
 
 
 def _dtype(inputs: Inputs) -> str:
@@ -228,50 +239,48 @@ def _adapter(
     """The adapter that gives tensor `index` this dtype and kernels' axes; it copies only if it has to."""
     found = view(x)
     if found.dtype == kind and (not has_unit_stride or found.stride(-1) == 1 or found.shape[-1] == 1):
-        return Adapter(index, None, view)
+        return Adapter(index, view)
     return Adapter(index, lambda x: view(x).to(kind).contiguous())
 
 
-def _plan(call: Call, inputs: Inputs) -> Plan | None:
-    """A plan that runs the best known kernel on the state itself, or None where the target has none."""
+def _plan(call: Call, tensors: Tensors) -> Plan | None:
+    """A plan that runs the best known kernel, or None where the target has none."""
     problem = call.problem
     resolution = resolve(problem, call.target)
     if resolution is None:
         return None
+    inputs = Inputs(*tensors)  # type: ignore[arg-type]
     axes = axes_of(inputs, Sizes(*(size for _, size in problem.dims)))
-    shape, device = inputs.x.shape, inputs.x.device
     kind, result = dtype(problem.dtype).torch, inputs.x.dtype
-    # States that do not lie side by side are updated in a copy.
-    is_staged = inputs.state.stride(-1) != 1 and problem["d_state"] > 1
-    out = torch.empty(shape, dtype=kind, device=device) if inputs.out is None else inputs.out
-    forms = [*call.forms(inputs), axes.sequence(out)]
-    if is_staged:
-        forms[0] = axes.state(inputs.state.contiguous())
+    operands, gather = call.operands(tensors), call.gatherer(tensors)
+    out = torch.empty_like(inputs.x, dtype=kind, memory_format=torch.contiguous_format)
+    operands.append(axes.sequence(out if inputs.out is None else inputs.out))
     if inputs.states is not None:
-        forms.append(axes.states(inputs.states))
-    run = bound(problem, call.target, resolution, forms)
-    updates, writes_states = problem.has("update"), problem.has("states")
-    increment_version = torch.autograd.graph.increment_version
+        operands.append(axes.states(inputs.states))
+    run = prepared(problem, call.target, resolution, operands)
+    shape, device = inputs.x.shape, inputs.x.device
+    is_copy = operands[0].data_ptr() != inputs.state.data_ptr()
+    updates = problem.has("update")
+    empty, increment_version = torch.empty, torch.autograd.graph.increment_version
 
     def plan(tensors: Tensors) -> tuple[Tensor, ...]:
-        operands, state, given = call.operands(tensors), tensors[0], tensors[10]
+        state, states, given = tensors[0], tensors[10], tensors[11]
         assert state is not None
-        out = torch.empty(shape, dtype=kind, device=device) if given is None else given
-        operands.append(out)
-        if writes_states:
-            states = tensors[11]
-            assert states is not None
-            operands.append(states)
-            increment_version(states)
-        if is_staged:
-            operands[0] = state.contiguous()
-        run(operands)
+        out = empty(shape, dtype=kind, device=device) if given is None else given
+        ready = gather(tensors)
+        run((*ready, out) if states is None else (*ready, out, states))
+        # Autograd is told what has changed behind its back.
         if updates:
-            if is_staged:
-                state.copy_(operands[0])
+            if is_copy:
+                state.copy_(ready[0])
             else:
                 increment_version(state)
-        return (out if given is not None or kind == result else out.to(result),)
+        if states is not None:
+            increment_version(states)
+        if given is not None:
+            increment_version(given)
+            return ()
+        return (out if kind == result else out.to(result),)
 
     return plan
 

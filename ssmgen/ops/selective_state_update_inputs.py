@@ -30,8 +30,8 @@ class Inputs(NamedTuple):
     z: Tensor | None
     dt_bias: Tensor | None
     indices: Tensor | None
-    out: Tensor | None
     states: Tensor | None
+    out: Tensor | None
 
 
 class Sizes(NamedTuple):

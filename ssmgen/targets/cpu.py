@@ -32,6 +32,9 @@ class CpuKernel(Kernel):
 
     Its functions take one pointer, to a struct of the launch's pointers in the order of its arguments, then its
     scalars as int64, then the number of threads as int64: one foreign call with one argument costs least.
+
+    Attributes:
+        functions: The functions, in the order of the program's launches.
     """
 
     def __init__(
@@ -45,12 +48,12 @@ class CpuKernel(Kernel):
     ) -> None:
         super().__init__(problem, config, source, program)
         self._compiler = compiler
-        self._functions = []
+        self.functions = []
         for launch in program.launches:
             function = library[launch.function]
             function.argtypes = [ctypes.c_char_p]
             function.restype = None
-            self._functions.append(function)
+            self.functions.append(function)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -71,7 +74,7 @@ class CpuKernel(Kernel):
         workspaces = [workspace.name for workspace in self.program.workspaces]
         calls = [
             _prepare(launch, function, (*operands, *workspaces), scalars)
-            for launch, function in zip(self.program.launches, self._functions, strict=True)
+            for launch, function in zip(self.program.launches, self.functions, strict=True)
         ]
         if workspaces:
             return _with_workspaces(calls, self.program.workspaces)
@@ -85,17 +88,25 @@ def _prepare(
 ) -> Runner:
     pointers = [tensors.index(name) for name in launch.arguments if name in tensors]
     values = [scalars[name] for name in launch.arguments if name not in tensors]
-    pack = struct.Struct(f"={len(pointers)}Q{len(values) + 1}q").pack
-    threads = torch.get_num_threads
+    pack = struct.Struct(f"={len(pointers)}Q").pack
+    threads, address = torch.get_num_threads, torch.Tensor.data_ptr
+    ends: dict[int, bytes] = {}  # scalars and number of threads, by that number
+
+    def end(count: int) -> bytes:
+        ends[count] = struct.pack(f"={len(values) + 1}q", *values, count)
+        return ends[count]
+
     if pointers == list(range(len(tensors))):
 
         def run_all(tensors: Sequence[torch.Tensor]) -> None:
-            function(pack(*[x.data_ptr() for x in tensors], *values, threads()))
+            count = threads()
+            function(pack(*map(address, tensors)) + (ends.get(count) or end(count)))
 
         return run_all
 
     def run(tensors: Sequence[torch.Tensor]) -> None:
-        function(pack(*[tensors[index].data_ptr() for index in pointers], *values, threads()))
+        count = threads()
+        function(pack(*[address(tensors[index]) for index in pointers]) + (ends.get(count) or end(count)))
 
     return run
 

@@ -48,6 +48,18 @@ def test_lazily_negated_inputs(target: str) -> None:
     assert relative_error(ssmgen.linear_scan(a, b, target=target), wanted) <= 2e-6
 
 
+def test_lazily_conjugated_gradients() -> None:
+    torch.manual_seed(0)
+    a, b, g = (torch.randn(1, 3, 7, dtype=torch.complex128) for _ in range(3))
+    found = []
+    for target in ("cpu", "reference"):
+        leaves = [a.clone().requires_grad_(), b.clone().requires_grad_()]
+        h = ssmgen.linear_scan(*leaves, target=target)
+        found.append(torch.autograd.grad(h.conj(), leaves, g))
+    for mine, wanted in zip(*found, strict=True):
+        assert relative_error(mine, wanted) <= 1e-12
+
+
 @pytest.mark.parametrize("mixed", [lambda x: (x, x), lambda x: (x, 2 * x.sin()), lambda x: (x.cos() / 2, x)])
 def test_gradients_where_one_input_depends_on_another(
     mixed: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],

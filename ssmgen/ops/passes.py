@@ -1,0 +1,127 @@
+"""Forward and backward of a call on its operands: what autograd sees of a kernel, run or traced."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssmgen.dtypes import accumulate, dtype
+from ssmgen.kernels import formulas, interface
+from ssmgen.kernels.interface import Operand
+from ssmgen.problem import Problem
+
+__all__ = ["Passes", "differentiable", "without_autocast"]
+
+
+class Passes(ABC):
+    """Forward and backward of one problem, for operands of one form.
+
+    Attributes:
+        forward: The forward problem, with the interval of saved states that training takes.
+        backward: The backward problem; None where there is no kernel for it.
+        inputs: The input operands of forward.
+        outputs: Its output operands, without the saved states.
+    """
+
+    def __init__(self, forward: Problem, backward: Problem | None) -> None:
+        self.forward = forward
+        self.backward = backward
+        operands = interface(forward.op).operands(forward)
+        self.inputs = tuple(x for x in operands if not x.output)
+        self.outputs = tuple(x for x in operands if x.output and x.name != "states")
+
+    @abstractmethod
+    def run_forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The output operands, saved states last."""
+
+    @abstractmethod
+    def run_backward(
+        self,
+        inputs: Sequence[Tensor],
+        residuals: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The gradient of each input that needs one, with no graph of its own."""
+
+    def gradients(
+        self,
+        inputs: Sequence[Tensor],
+        residuals: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """The gradient of each input that needs one."""
+        if torch.is_grad_enabled():
+            # For a second derivative the formula is differentiated: kernels have no graph.
+            return self.by_formula(inputs, gradients, needed, create_graph=True)
+        return self.run_backward(inputs, residuals, gradients, needed)
+
+    def by_formula(
+        self,
+        inputs: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+        needed: Sequence[bool],
+        *,
+        create_graph: bool,
+    ) -> list[Tensor | None]:
+        """The same by differentiating the reference."""
+        known = dict(zip((x.name for x in self.inputs), inputs, strict=True))
+        known |= {
+            f"d{x.name}": gradient
+            for x, gradient in zip(self.outputs, gradients, strict=True)
+            if gradient is not None
+        }
+        wanted = [x.name for x, need in zip(self.inputs, needed, strict=True) if need]
+        problem = replace(self.forward, direction="backward")
+        kind = dtype(accumulate(self.forward.dtype)).torch
+        with without_autocast(inputs[0].device):
+            found = formulas.gradients(problem, known, kind, wanted=wanted, create_graph=create_graph)
+        return [
+            found[f"d{operand.name}"].to(x.dtype) if need else None
+            for operand, x, need in zip(self.inputs, inputs, needed, strict=True)
+        ]
+
+    @property
+    def gradient_operands(self) -> tuple[Operand, ...]:
+        """The gradient of each input as an operand."""
+        return tuple(replace(x, name=f"d{x.name}", output=True) for x in self.inputs)
+
+
+def without_autocast(device: torch.device) -> torch.autocast:
+    """In which the reference keeps the precision that it was asked for."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def differentiable(passes: Passes, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The output operands of a call with these operands, with a graph where one is wanted."""
+    apply: Any = _Differentiable.apply  # which only some releases of PyTorch give a type
+    results: tuple[Tensor, ...] = apply(passes, *inputs)
+    return results
+
+
+class _Differentiable(torch.autograd.Function):
+    """The op on its operands: forward keeps what backward recomputes from."""
+
+    @staticmethod
+    def forward(ctx: Any, passes: Passes, *inputs: Tensor) -> Any:
+        results = passes.run_forward(inputs)
+        count = len(passes.outputs)
+        outputs = results[:count]
+        # A linear scan's states are its output; a selective scan's lie beside them.
+        residuals = results[count:] or (outputs if passes.backward is not None else ())
+        ctx.passes, ctx.count = passes, len(inputs)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, *residuals)
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        saved = ctx.saved_tensors
+        inputs, residuals = saved[: ctx.count], saved[ctx.count :]
+        return (None, *ctx.passes.gradients(inputs, residuals, gradients, ctx.needs_input_grad[1:]))

@@ -1,0 +1,140 @@
+"""Calls of every op, with their options and layouts, for tests that hold for any call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+import ssmgen
+
+
+class Case(NamedTuple):
+    """A call: the op, its tensors, its options."""
+
+    op: str
+    tensors: dict[str, Tensor]
+    options: dict[str, Any]
+
+    def leaves(self, requires_grad: bool = True) -> dict[str, Tensor]:
+        return {
+            name: x.detach().clone().requires_grad_(requires_grad and not name.startswith("cu_"))
+            for name, x in self.tensors.items()
+        }
+
+    def __call__(self, tensors: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        found = getattr(ssmgen, self.op)(**tensors, **self.options)
+        return found if isinstance(found, tuple) else (found,)
+
+    def arguments(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
+        return {**tensors, **self.options}
+
+
+def scan(dtype: torch.dtype = torch.float32, **options: Any) -> Case:
+    torch.manual_seed(0)
+    # Saved states are padded to 16 channels in each group, and what lies in the padding is nobody's.
+    batch, dim, seqlen, d_state = 2, 32, 11, 3
+    is_complex, packed = options.pop("is_complex", False), options.pop("packed", False)
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    weights = wide.to_complex() if is_complex else wide
+    batch = 1 if packed else batch
+    tensors = {
+        "u": torch.randn(batch, dim, seqlen).to(dtype),
+        "delta": (0.1 * torch.rand(batch, dim, seqlen)).to(dtype),
+        "A": (torch.randn(dim, d_state) * (1j if is_complex else 0) - torch.rand(dim, d_state)).to(weights),
+        "B": torch.randn(batch, 2, d_state, seqlen).to(weights if is_complex else dtype),
+        "C": torch.randn(batch, d_state, seqlen).to(weights if is_complex else dtype),
+    }
+    if options:
+        tensors |= {
+            "D": torch.randn(dim),
+            "z": torch.randn(batch, dim, seqlen).to(dtype),
+            "delta_bias": torch.rand(dim),
+        }
+    if packed:
+        tensors["cu_seqlens"] = torch.tensor([0, 4, 4, seqlen])
+    return Case("selective_scan", tensors, options)
+
+
+def by_channel(case: Case) -> Case:
+    names = ("u", "delta", "z", "a", "b")
+    tensors = {
+        name: x.transpose(-1, -2).contiguous().transpose(-1, -2) if name in names else x
+        for name, x in case.tensors.items()
+    }
+    return case._replace(tensors=tensors)
+
+
+def linear(dtype: torch.dtype, shape: tuple[int, ...] = (2, 3, 7), **options: Any) -> Case:
+    torch.manual_seed(0)
+    tensors = {"a": 0.5 * torch.randn(shape, dtype=dtype), "b": torch.randn(shape, dtype=dtype)}
+    if options:
+        tensors["initial_state"] = torch.randn(shape[:-1], dtype=dtype)
+    return Case("linear_scan", tensors, options)
+
+
+def cauchy(dtype: torch.dtype, **options: Any) -> Case:
+    torch.manual_seed(0)
+    v, w = torch.randn(2, 3, 5, dtype=dtype)
+    z = 1j * torch.linspace(0.0, 3.0, 8, dtype=dtype)
+    return Case("cauchy_mult", {"v": v, "z": z, "w": w - 2 * w.real.abs() - 0.5}, options)
+
+
+CASES = {
+    "scan": scan(),
+    "scan, all options": scan(delta_softplus=True, return_last_state=True),
+    "scan, bf16": scan(torch.bfloat16, delta_softplus=True),
+    "scan, fp64 by channel": by_channel(scan(torch.float64, return_last_state=True)),
+    "scan, complex": scan(is_complex=True, return_last_state=True),
+    "scan, packed": scan(packed=True, return_last_state=True),
+    "scan, reference": scan(target="reference", delta_softplus=True),
+    "linear": linear(torch.float32),
+    "linear, bf16 by channel": by_channel(linear(torch.bfloat16)),
+    "linear, complex from a state": linear(torch.complex64, reverse=True),
+    "linear, four dims": linear(torch.float64, (2, 3, 2, 5)),
+    "cauchy": cauchy(torch.complex64),
+    "cauchy, c128 without pairs": cauchy(torch.complex128, symmetric=False),
+}
+
+
+def step(dtype: torch.dtype = torch.float32, *heads: int, tokens: int = 0, **options: Any) -> Case:
+    torch.manual_seed(0)
+    batch, dim, d_state = 3, 6, 5
+    leading = (batch, tokens) if tokens else (batch,)
+    tensors = {
+        "state": torch.randn(2 * batch, *heads, dim, d_state),
+        "x": torch.randn(*leading, *heads, dim).to(dtype),
+        "dt": torch.rand(*leading, *heads, dim).to(dtype),
+        "A": -torch.rand(*heads, dim, d_state),
+        "B": torch.randn(*leading, 2, d_state).to(dtype),
+        "C": torch.randn(*leading, 2, d_state).to(dtype),
+        "D": torch.randn(*heads, dim),
+        "state_batch_indices": torch.tensor([4, -1, 2]),
+    }
+    if tokens:
+        tensors["intermediate_states"] = torch.zeros(*leading, *tensors["state"].shape[1:])
+        tensors["out"] = torch.zeros_like(tensors["x"])
+    return Case("selective_state_update", tensors, options)
+
+
+# Ops that write to their inputs, and have no gradients.
+WRITING = {
+    "step": step(dt_softplus=True),
+    "step of heads, bf16": step(torch.bfloat16, 4),
+    "tokens that are tried": step(torch.float32, 2, tokens=3, update_state=False),
+    "step, reference": step(torch.float64, target="reference"),
+}
+# One of each op, where more would only take time.
+SOME = ["scan, all options", "linear", "cauchy"]
+
+
+def gradients(
+    run: Callable[[dict[str, Tensor]], tuple[Tensor, ...]], leaves: dict[str, Tensor]
+) -> tuple[Tensor, ...]:
+    outputs = run(leaves)
+    wanted = [x for x in leaves.values() if x.requires_grad]
+    # Different at each element, so that what is permuted does not go unseen.
+    cotangents = [torch.linspace(1.0, 2.0, y.numel()).view(y.shape).to(y.dtype) for y in outputs]
+    return (*outputs, *torch.autograd.grad(outputs, wanted, cotangents))
