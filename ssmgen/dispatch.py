@@ -81,7 +81,6 @@ def call(
         op,
         options,
         target,
-        is_grad_enabled(),
         *[
             None
             if x is None
@@ -90,11 +89,11 @@ def call(
                 # Contiguous tensors of one shape differ in strides along axes of size 1 at most, where nothing steps.
                 x.is_contiguous() or x.stride(),
                 x.dtype,
-                x.is_cpu or x.device,
-                x.data_ptr() & 15,
-                x.requires_grad,
-                x.is_neg(),
-                x.is_conj(),
+                # C takes any address; what Triton compiles relies on those it has seen.
+                x.is_cpu or (x.device, x.data_ptr() & 15),
+                # Most tensors of inference have none of these, and a shorter key is found sooner.
+                (x.requires_grad or x.is_neg() or x.is_conj())
+                and (x.requires_grad and is_grad_enabled(), x.is_neg(), x.is_conj()),
             )
             for x in tensors
         ],

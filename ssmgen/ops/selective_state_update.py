@@ -259,14 +259,19 @@ def _plan(call: Call, tensors: Tensors) -> Plan | None:
         operands.append(axes.states(inputs.states))
     run = prepared(problem, call.target, resolution, operands)
     shape, device = inputs.x.shape, inputs.x.device
+    # The quickest way to a fresh tensor is after the model of one.
+    is_model = kind == result and inputs.x.is_contiguous()
     is_copy = operands[0].data_ptr() != inputs.state.data_ptr()
     updates = problem.has("update")
-    empty, increment_version = torch.empty, torch.autograd.graph.increment_version
+    empty, empty_like = torch.empty, torch.empty_like
+    increment_version = torch.autograd.graph.increment_version
 
     def plan(tensors: Tensors) -> tuple[Tensor, ...]:
-        state, states, given = tensors[0], tensors[10], tensors[11]
-        assert state is not None
-        out = empty(shape, dtype=kind, device=device) if given is None else given
+        state, x, states, given = tensors[0], tensors[1], tensors[10], tensors[11]
+        assert state is not None and x is not None
+        out = given
+        if out is None:
+            out = empty_like(x) if is_model else empty(shape, dtype=kind, device=device)
         ready = gather(tensors)
         run((*ready, out) if states is None else (*ready, out, states))
         # Autograd is told what has changed behind its back.
