@@ -174,21 +174,24 @@ def _run_backward(
     form: str,
     target: str,
 ) -> list[Tensor]:
+    # Numbers, for a plan outlives the tensors that it was made for.
+    given, saved = len(operands), len(residuals)
+
     def prepare(tensors: Tensors, _options: object, _target: str | None) -> Plan:
-        passes = _kernel_passes(_problem(op, dims, form), targets.target(target), bool(residuals))
+        passes = _kernel_passes(_problem(op, dims, form), targets.target(target), saved > 0)
         forms = [x for x, need in zip(passes.gradient_operands, needed, strict=True) if need]
 
         def plan(tensors: Tensors) -> tuple[Tensor, ...]:
             rest = iter(tensors)
-            inputs = _fitted(passes.forward, _present(tuple(islice(rest, len(operands)))))
-            kept = _present(tuple(islice(rest, len(residuals))))
+            inputs = _fitted(passes.forward, _present(tuple(islice(rest, given))))
+            kept = _present(tuple(islice(rest, saved)))
             found = passes.run_backward(inputs, kept, tuple(rest), needed)
             device = inputs[0].device
             return tuple(fitted(x, y, device) for x, y in zip(forms, _present(found), strict=True))
 
         return plan
 
-    options = (len(operands), len(residuals), *needed, *dims, form)
+    options = (given, saved, *needed, *dims, form)
     tensors = [*operands, *residuals, *gradients]
     with as_in_eager(), torch.no_grad():
         return list(dispatch.call(f"_{op}_backward", prepare, tensors, options, target))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from torch.library import opcheck
 from torch.testing import assert_close
 
 import ssmgen
+from ssmgen import dispatch
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops import library
 from tests.ops.cases import CASES, WRITING, scan
@@ -130,6 +134,31 @@ def test_fakes_of_ops_that_write() -> None:
             (found,) = case({name: mode.from_tensor(x) for name, x in case.tensors.items()})
         (wanted,) = case({name: x.clone() for name, x in case.tensors.items()})
         assert (found.shape, found.stride(), found.dtype) == (wanted.shape, wanted.stride(), wanted.dtype)
+
+
+class _Transparent(torch.utils._python_dispatch.TorchDispatchMode):
+    """Sees every op, so that calls become nodes, and does nothing to it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("as_nodes", [False, True])
+@pytest.mark.parametrize("name", {**CASES, **WRITING})
+def test_plans_hold_no_tensors(name: str, as_nodes: bool) -> None:
+    """They outlive the calls that they were made for."""
+    case = {**CASES, **WRITING}[name]
+    dispatch.forget()
+    leaves = case.leaves(requires_grad=name in CASES)
+    with _Transparent() if as_nodes else nullcontext():
+        found = case(leaves)
+        if name in CASES:
+            sum(x.abs().sum() for x in found).backward()  # type: ignore[union-attr]
+    watched = [weakref.ref(x) for x in (*leaves.values(), *found)]
+    del leaves, found
+    gc.collect()
+    assert dispatch._plans
+    assert not any(x() is not None for x in watched)
 
 
 def test_the_profiler_sees_the_ops() -> None:
