@@ -63,6 +63,8 @@ class Interface(ABC):
     along: ClassVar[str] = "seqlen"
     across: ClassVar[str] = "dim"
     outer: ClassVar[str] = "batch"
+    # Lengths that no block divides: one step, less than a block, several blocks and a tail.
+    lengths: ClassVar[tuple[int, ...]] = (1, 67, 389)
 
     @abstractmethod
     def operands(self, problem: Problem) -> tuple[Operand, ...]:

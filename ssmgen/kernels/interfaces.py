@@ -243,6 +243,7 @@ class SelectiveStateUpdate(Interface):
         "state_dtype": _REAL,
     }
     along, across, outer = "batch", "dim", "batch"
+    lengths = (1, 2, 5)  # sequences know nothing of one another
 
     def operands(self, problem: Problem) -> tuple[Operand, ...]:
         """See the class."""

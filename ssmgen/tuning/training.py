@@ -50,10 +50,12 @@ def training_pairs(problem: Problem, target: Target, most_states: float) -> list
     pairs = [Pair(forward, replace(forward, direction="backward")) for forward in forwards]
     served = [pair for pair in pairs if all(len(target.space(problem)) for problem in pair)]
     if not served:
+        limit = (
+            f" that need no more than {most_states:g} times the memory of u for saved states; allow more, or"
+        )
+        remedy = f"{limit if intervals else ';'} choose another dtype, option or target"
         raise InvalidInputError(
-            f"target {target.name} has no kernels for the gradients of {problem} that need no more than "
-            f"{most_states:g} times the memory of u for saved states; allow more, or choose another dtype, option or "
-            "target."
+            f"target {target.name} has no kernels for the gradients of {problem}{remedy}."
         )
     return served
 

@@ -22,8 +22,6 @@ from ssmgen.tuning.operands import Fenced, runner
 
 __all__ = ["Verification", "Verifier", "awkward_problems", "checked_problem"]
 
-# Lengths that no block divides: one step, less than a block, several blocks and a tail.
-_LENGTHS = (1, 67, 389)
 # More than one block of 128 channels and no multiple of anything.
 _WIDTH = 131
 # State elements, or pole-node pairs, that the float64 reference computes in a few seconds.
@@ -66,9 +64,10 @@ class Verifier:
         What a config's rules exclude is never dispatched to it either. A config for long sequences alone, which has no
         small problem, is verified on an odd one of nearly its own length.
         """
-        length = max(1, self.problem[interface(self.problem.op).along] - 3)
+        face = interface(self.problem.op)
+        length = max(1, self.problem[face.along] - 3)
         return (
-            *(self._valid(config, _LENGTHS) or self._valid(config, (length,))),
+            *(self._valid(config, face.lengths) or self._valid(config, (length,))),
             checked_problem(self.problem),
         )
 
@@ -178,8 +177,10 @@ def awkward_problems(problem: Problem, length: int) -> tuple[Problem, ...]:
     face, dims = interface(problem.op), dict(problem.dims)
     widths = (_WIDTH * dims.get("groups", 1), dims[face.across])
     batches = ({"batch": 2}, {}) if "batch" in dims else ({},)
+    # Two heads of each group show what all do.
+    heads = {"heads": min(dims["heads"], 2 * dims["groups"])} if "heads" in dims else {}
     return tuple(
-        problem.with_dims(**{**batch, face.along: length, face.across: width})
+        problem.with_dims(**{**batch, **heads, face.along: length, face.across: width})
         for batch in batches
         for width in widths
     )
