@@ -252,5 +252,6 @@ def fitted(operand: Operand, x: Tensor | None, device: torch.device) -> Tensor:
         fits = all(x.stride(axis) == 1 or x.shape[axis] == 1 for axis in range(x.ndim) if axis not in free)
     else:
         fits = x.is_contiguous()
-    fits = fits and x.dtype == dtype(operand.dtype).torch and not x.is_conj() and not x.is_neg()
+    has_memory = not (x.is_conj() or x.is_neg() or x._is_zerotensor())
+    fits = fits and x.dtype == dtype(operand.dtype).torch and has_memory
     return x if fits else operand.allocate(device).copy_(x)

@@ -18,6 +18,7 @@ __all__ = [
     "define_composite",
     "is_plain",
     "is_traced",
+    "is_tracked",
     "is_watched",
     "registered",
 ]
@@ -61,6 +62,11 @@ def is_watched() -> bool:
         or forward_ad._current_level >= 0
         or profiler._is_profiler_enabled
     )
+
+
+def is_tracked(x: Tensor) -> bool:
+    """Whether a transform of torch.func differentiates with respect to this."""
+    return bool(torch._C._functorch.is_gradtrackingtensor(x))
 
 
 @contextmanager

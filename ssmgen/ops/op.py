@@ -14,7 +14,15 @@ from ssmgen.dispatch import Plan, Tensors
 from ssmgen.dtypes import by_torch
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops.launch import Call, inference_plan, training_plan
-from ssmgen.ops.library import Signature, define, define_composite, is_plain, is_traced, is_watched
+from ssmgen.ops.library import (
+    Signature,
+    define,
+    define_composite,
+    is_plain,
+    is_traced,
+    is_tracked,
+    is_watched,
+)
 from ssmgen.ops.passes import without_autocast
 from ssmgen.ops.traced import define_nodes, traced
 from ssmgen.reference.checkpointed import in_transform
@@ -49,6 +57,8 @@ class Op(ABC):
             define_nodes(self.name)
         self._signature = Signature.of(self._registered._schema)
         self._results = len(self._registered._schema.returns)
+        arguments = {x.name: x.is_write for x in self._registered._schema.arguments}
+        self._written = tuple(index for index, name in enumerate(self._signature.tensors) if arguments[name])
 
     @abstractmethod
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
@@ -82,9 +92,10 @@ class Op(ABC):
             return self._by_pytorch(tensors, options, target)
         try:
             return dispatch.call(self.name, self._plan, tensors, options, target)
-        except (AttributeError, RuntimeError) as error:
+        except (AttributeError, RuntimeError, TypeError) as error:
             # The key is made before anything is checked, which keeps the hot path short.
             self._explain(tensors, error)
+            dispatch.named_target(target)
             raise
 
     def _by_pytorch(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
@@ -93,6 +104,7 @@ class Op(ABC):
             for x in tensors:
                 if x is not None:
                     require_tensor(f"an input of {self.name}", x)
+            self._check_written(tensors)
         arguments, named = self._signature.join(tensors, options, target)
         found = self._registered(*arguments, **named)
         return (found,) if self._results == 1 else found
@@ -133,11 +145,14 @@ class Op(ABC):
 
     def _by_reference(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         first = next(x for x in tensors if x is not None)
+        if self._writes and any(x is not None and is_tracked(x) for x in tensors):
+            raise InvalidInputError(f"{self.name} has no gradients; train with selective_scan.")
         with without_autocast(first.device):
             return self.reference(tensors, options)
 
     def _plan(self, tensors: Tensors, options: Options, target: str | None) -> Plan:
         present = [x for x in tensors if x is not None]
+        self._check_written(tensors)
         if any(x.is_neg() or x.is_conj() for x in present):
             return lambda tensors: dispatch.call(self.name, self._plan, _resolved(tensors), options, target)
         call = self.prepare(tensors, options, target)
@@ -147,6 +162,15 @@ class Op(ABC):
             return plan
         dispatch.say_reference(self.name, call.problem.dtype, call.target)
         return lambda tensors: self._by_reference(tensors, options)
+
+    def _check_written(self, tensors: Tensors) -> None:
+        for index in self._written:
+            x = tensors[index]
+            if x is not None and x.is_neg():
+                name = self._signature.tensors[index]
+                raise InvalidInputError(
+                    f"{name} is written in place, but is a negative that PyTorch has not computed: resolve_neg() it."
+                )
 
     def _kernel_plan(self, call: Call, tensors: Tensors, trains: bool) -> Plan | None:
         """The plan that runs kernels, or None where the target has none."""

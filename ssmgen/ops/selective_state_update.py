@@ -107,7 +107,7 @@ class _SelectiveStateUpdate(Op):
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
         inputs = Inputs(*tensors)  # type: ignore[arg-type]
         sizes = check(inputs)
-        _check_written(inputs)
+        _check_written(inputs, bool(options[1]))
         chosen = pick_target(target, tensors)
         state, axes = inputs.state, axes_of(inputs, sizes)
         name = _dtype(inputs)
@@ -133,11 +133,6 @@ class _SelectiveStateUpdate(Op):
                 "state_dtype": by_torch(state.dtype, "state"),
             },
         )
-        if inputs.out is not None and (inputs.out.dtype != kind or axes.sequence(inputs.out).stride(-1) != 1):
-            raise InvalidInputError(
-                f"out must be {kind}, as the inputs are together, with unit stride along its last axis; it is "
-                f"{inputs.out.dtype} with strides {inputs.out.stride()}."
-            )
 
         def first(view: View) -> View:
             return (lambda x: view(x)[..., 0]) if tied else view
@@ -166,6 +161,7 @@ class _SelectiveStateUpdate(Op):
     def fake(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         inputs = Inputs(*tensors)  # type: ignore[arg-type]
         check(inputs)
+        _check_written(inputs, bool(options[1]))
         return () if inputs.out is not None else (inputs.x.new_empty(inputs.x.shape),)
 
     def _kernel_plan(self, call: Call, tensors: Tensors, trains: bool) -> Plan | None:
@@ -215,13 +211,26 @@ class _SelectiveStateUpdate(Op):
 _call = _SelectiveStateUpdate().call
 
 
-def _check_written(inputs: Inputs) -> None:
-    """Raise an `InvalidInputError` where autograd would have to follow what is written in place."""
-    written = (inputs.state, inputs.states, inputs.out)
-    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in written):
+def _check_written(inputs: Inputs, updates: bool) -> None:
+    """Raise an `InvalidInputError` for what cannot be written in place, or where autograd would have to follow it."""
+    written = {"state": inputs.state, "intermediate_states": inputs.states, "out": inputs.out}
+    given = {name: x for name, x in written.items() if x is not None}
+    if torch.is_grad_enabled() and any(x.requires_grad for x in given.values()):
         raise InvalidInputError(
             "state, out and intermediate_states are written in place and have no gradients: detach them, or train "
             "with selective_scan, which takes an initial_state."
+        )
+    for name, x in given.items():
+        repeats = any(step == 0 and size > 1 for step, size in zip(x.stride(), x.shape, strict=True))
+        if repeats and (updates or name != "state"):
+            raise InvalidInputError(
+                f"{name} is written in place, but was expanded, so that its elements share memory: clone it."
+            )
+    out, kind = inputs.out, dtype(_dtype(inputs)).torch
+    if out is not None and (out.dtype != kind or (out.stride(-1) != 1 and out.shape[-1] > 1)):
+        raise InvalidInputError(
+            f"out must be {kind}, as the inputs are together, with unit stride along its last axis; it is "
+            f"{out.dtype} with strides {out.stride()}."
         )
 
 
@@ -261,6 +270,7 @@ def _plan(call: Call, tensors: Tensors) -> Plan | None:
     shape, device = inputs.x.shape, inputs.x.device
     # The quickest way to a fresh tensor is after the model of one.
     is_model = kind == result and inputs.x.is_contiguous()
+    as_operand = axes.state
     is_copy = operands[0].data_ptr() != inputs.state.data_ptr()
     updates = problem.has("update")
     empty, empty_like = torch.empty, torch.empty_like
@@ -277,7 +287,7 @@ def _plan(call: Call, tensors: Tensors) -> Plan | None:
         # Autograd is told what has changed behind its back.
         if updates:
             if is_copy:
-                state.copy_(ready[0])
+                as_operand(state).copy_(ready[0])
             else:
                 increment_version(state)
         if states is not None:

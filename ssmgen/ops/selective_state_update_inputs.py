@@ -177,15 +177,22 @@ def is_tied(A: Tensor, dt: Tensor, dt_bias: Tensor | None) -> bool:
 def slots_of(x: Tensor, slots: int) -> Callable[[Tensor], Tensor] | None:
     """What checks state_batch_indices, where that does not stall a device, and gives them to kernels as int32."""
     is_ready = x.dtype == torch.int32 and x.is_contiguous()
+
+    def narrowed(x: Tensor) -> Tensor:
+        # What is no row must not become one when its upper bits are cut off.
+        return x if is_ready else x.clamp(-1, slots).to(torch.int32).contiguous()
+
     if x.device.type != "cpu":
-        return None if is_ready else lambda x: x.to(torch.int32).contiguous()
+        return None if is_ready else narrowed
 
-    def convert(x: Tensor) -> Tensor:
-        largest = max(x.tolist())
-        if largest >= slots:
+    def checked(x: Tensor) -> Tensor:
+        rows = [row for row in x.tolist() if row >= 0]
+        if rows and max(rows) >= slots:
             raise InvalidInputError(
-                f"state_batch_indices names row {largest}, but state has {slots} rows; a negative index marks padding."
+                f"state_batch_indices names row {max(rows)}, but state has {slots} rows; a negative one is padding."
             )
-        return x if is_ready else x.to(torch.int32).contiguous()
+        if len(set(rows)) < len(rows):
+            raise InvalidInputError(f"state_batch_indices names a row twice: {sorted(rows)}.")
+        return narrowed(x)
 
-    return convert
+    return checked

@@ -123,7 +123,7 @@ def _with_workspaces(calls: Sequence[Runner], workspaces: Sequence[Workspace]) -
     made = [(workspace.shape, dtype(workspace.dtype).torch) for workspace in workspaces]
 
     def run(tensors: Sequence[torch.Tensor]) -> None:
-        every = [*tensors, *(torch.empty(shape, dtype=kind) for shape, kind in made)]
+        every = [*tensors, *(torch.empty(shape, dtype=kind, device="cpu") for shape, kind in made)]
         for call in calls:
             call(every)
 

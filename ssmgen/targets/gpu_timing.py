@@ -68,13 +68,12 @@ def _replayed(
         run()
         end.record()
 
-    try:
-        with driver.side_stream():
-            run()
-            replay = driver.capture(once)
-    finally:
+    with driver.side_stream():
+        run()
+        # Before the capture, which runs nothing, but may take other operands, which are then those to restore.
         if restore is not None:
             restore()
+        replay = driver.capture(once)
     seconds = []
     for _ in range(repetitions):
         replay()

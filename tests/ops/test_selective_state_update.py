@@ -338,6 +338,46 @@ def test_strides(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("groups", [0, 1, 2])
+def test_states_without_heads_that_do_not_lie_side_by_side(target: str, groups: int) -> None:
+    call = inputs(2, 6, d_state=5, groups=groups, target=target)
+    first = states_of(call, 5)
+    wanted, last = step(first, **call)  # type: ignore[arg-type]
+    state = first.transpose(1, 2).contiguous().transpose(1, 2)
+    out = ssmgen.selective_state_update(state, **call, target=target)  # type: ignore[arg-type]
+    assert relative_error(out, wanted) <= 2e-6
+    assert relative_error(state, last) <= 2e-6
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_indices_that_32_bits_do_not_hold_are_padding(target: str) -> None:
+    call = inputs(3, 6, d_state=5, target=target)
+    state = states_of(call, 5)
+    before = state.clone()
+    rows = torch.tensor([2, torch.iinfo(torch.int64).min, -(2**33) + 1], device=state.device)
+    out = ssmgen.selective_state_update(state, **call, state_batch_indices=rows, target=target)  # type: ignore[arg-type]
+    assert out[1:].eq(0).all()
+    assert torch.equal(state[:2], before[:2])
+    assert not torch.equal(state[2], before[2])
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_nan_with_a_payload_stays_one(tied: bool) -> None:
+    """Some bits of one are an exponent to those who add integers to it."""
+    call = inputs(1, 2, 4, d_state=3, groups=1, tied=tied)
+    rates = call["A"].clone() if tied else call["A"]  # type: ignore[union-attr]
+    assert isinstance(rates, torch.Tensor)
+    bits = rates.view(torch.int32)
+    bits[0] = -1
+    call["A"] = rates[:, :1, :1].expand(2, 4, 3) if tied else rates
+    state = states_of(call, 3)
+    out = ssmgen.selective_state_update(state, **call)  # type: ignore[arg-type]
+    assert state[0, 0].isnan().all()
+    assert out[0, 0].isnan().all()
+    assert state[0, 1].isfinite().all()
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_out_is_written_and_returned(target: str) -> None:
     call = inputs(2, 3, 4, d_state=5, groups=1, target=target)
     state = states_of(call, 5)
@@ -356,6 +396,23 @@ def test_autograd_sees_that_the_state_has_changed() -> None:
     ssmgen.selective_state_update(state, **call)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_no_transform_takes_silence_for_a_gradient() -> None:
+    call = inputs(2, 6)
+    state = states_of(call)
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        return ssmgen.selective_state_update(state, **{**call, "x": x}).sum()  # type: ignore[arg-type]
+
+    with pytest.raises(InvalidInputError, match="no gradients"):
+        torch.func.grad(loss)(call["x"])
+    compiled = torch.compile(
+        lambda state: ssmgen.selective_state_update(state * 1.0, **call),  # type: ignore[arg-type]
+        backend="aot_eager",
+    )
+    with pytest.raises(Exception, match="have no gradients"):
+        compiled(state.clone().requires_grad_())
 
 
 def test_parameters_of_a_model_may_require_gradients() -> None:
@@ -382,6 +439,12 @@ def test_parameters_of_a_model_may_require_gradients() -> None:
         ({"x": torch.zeros(0, 6), "dt": torch.zeros(0, 6), "z": torch.zeros(0, 6)}, "at least 1"),
         ({"state_batch_indices": torch.tensor([0, 2])}, "row 2, but state has 2 rows"),
         ({"state_batch_indices": torch.tensor([0.0, 1.0])}, "int32 or int64"),
+        ({"state_batch_indices": torch.tensor([1, 1])}, "a row twice"),
+        ({"state": torch.zeros(1, 6, 16).expand(2, 6, 16)}, "state is written in place, but was expanded"),
+        ({"state": torch.zeros(2, 6, 16, dtype=torch.complex64).conj().imag}, "resolve_neg"),
+        ({"out": torch.zeros(1, 6).expand(2, 6)}, "out is written in place, but was expanded"),
+        ({"out": torch.zeros(2, 6, dtype=torch.complex64).conj().imag}, "resolve_neg"),
+        ({"target": ["cpu"]}, "target must be the name"),
         ({"out": torch.zeros(2, 6, dtype=torch.float64)}, "out must be torch.float32"),
         ({"intermediate_states": torch.zeros(2, 6, 8)}, "intermediate_states"),
         ({"intermediate_states": torch.zeros(2, 6, 16).half()}, "state's dtype"),

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from ssmgen.errors import CompileError, TargetUnavailableError, UnknownNameError
+from ssmgen.kernels import interface
+from ssmgen.kernels.oracle import expected, relative_error, sample
 from ssmgen.targets import compiler, cpu, target
 from ssmgen.targets.cpu import CpuKernel, CpuTarget
 from tests.helpers import make_problem, run_config
@@ -139,3 +141,16 @@ def test_denormals_stay_on() -> None:
     compile_default()
     tiny = torch.tensor([1e-40])
     assert float((tiny * 0.5)[0]) > 0
+
+
+def test_workspaces_are_on_the_cpu_whatever_device_is_the_default() -> None:
+    problem = make_problem("linear_scan", dim=8, seqlen=1000)
+    cpu = target("cpu")
+    (chunked,) = (variant for variant in cpu.space(problem).variants if variant.name == "chunked")
+    config = chunked.default(problem, cpu.facts)
+    inputs = sample(problem, 0)
+    tensors = [inputs.get(x.name, x.allocate("cpu")) for x in interface(problem.op).operands(problem)]
+    run = cpu.compile(chunked, problem, config).bind(interface(problem.op).bindings(problem, tensors))
+    with torch.device("meta"):
+        run(tensors)
+    assert relative_error(tensors[-1], expected(problem, inputs)["out"]) <= 2e-6

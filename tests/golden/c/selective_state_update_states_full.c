@@ -1,7 +1,7 @@
 // selective_state_update forward, bf16: states(ahead=0,lanes=16,task=128)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
-// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 880582f171f1cf15.
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 3378af04ce746796.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__) || defined(__AVX512F__)
@@ -255,6 +255,12 @@ static inline floats load_reals(const float *x, size_t count)
     return y;
 }
 
+// NaN where A is, whose payload exp2_lanes might take for an exponent; a step that is NaN reaches the state by its input.
+static inline floats decay_of(floats exponent, floats A)
+{
+    return (floats)((ints)exp2_lanes(exponent * A) | (A != A));
+}
+
 // One number for each channel, or, with stride 0, for all.
 static inline floats load_strided(const float *x, int64_t stride, int64_t count)
 {
@@ -292,7 +298,7 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
     }
     floats delta, decay;
     delta = softplus((floats){0} + load_part(dt, 1)[0] + args->dt_bias[head * args->dt_bias_stride_head]);
-    decay = exp2_lanes(delta * (1.4426950408889634f * args->A[head * args->A_stride_head]));
+    decay = decay_of(1.4426950408889634f * delta, (floats){0} + args->A[head * args->A_stride_head]);
     const int64_t channels = last - first;
     float inputs[TASK];
     for (int64_t c = 0; c < channels; c += LANES) {

@@ -1,7 +1,7 @@
 // selective_state_update forward, fp32: states(ahead=16,lanes=16,task=64)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
-// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source bdc66ee1b011a877.
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source f5bd883fc42358e0.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -163,6 +163,12 @@ static inline floats load_reals(const float *x, size_t count)
     return y;
 }
 
+// NaN where A is, whose payload exp2_lanes might take for an exponent; a step that is NaN reaches the state by its input.
+static inline floats decay_of(floats exponent, floats A)
+{
+    return (floats)((ints)exp2_lanes(exponent * A) | (A != A));
+}
+
 // The lanes that hold states: an infinite x times the zeros of the others is NaN.
 static inline floats inside(floats x)
 {
@@ -208,7 +214,7 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
             floats h = load(h_c);
             const floats A_k = load_reals(A_c, LANES);
             for (int64_t t = 0; t < args->tokens; t++) {
-                h = exp2_lanes(exponents[t][c] * A_k) * h + inputs[t][c] * B[t][0];
+                h = decay_of((floats){0} + exponents[t][c], A_k) * h + inputs[t][c] * B[t][0];
                 rows[t][c] += h * C[t][0];
             }
             store(h_c, h);
@@ -218,7 +224,7 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
             floats h = load_part(h_c + LANES, 4);
             const floats A_k = load_reals(A_c + LANES, 4);
             for (int64_t t = 0; t < args->tokens; t++) {
-                h = exp2_lanes(exponents[t][c] * A_k) * h + inputs[t][c] * B[t][1];
+                h = decay_of((floats){0} + exponents[t][c], A_k) * h + inputs[t][c] * B[t][1];
                 rows[t][c] += inside(h * C[t][1]);
             }
             store_part(h_c + LANES, h, 4);

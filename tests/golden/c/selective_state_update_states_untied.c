@@ -1,7 +1,7 @@
 // selective_state_update forward, bf16: states(ahead=16,lanes=16,task=128)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
-// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source f4901dadc2ffe289.
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source a63e274b33eaffc1.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__) || defined(__AVX512F__)
@@ -255,6 +255,12 @@ static inline floats load_reals(const float *x, size_t count)
     return y;
 }
 
+// NaN where A is, whose payload exp2_lanes might take for an exponent; a step that is NaN reaches the state by its input.
+static inline floats decay_of(floats exponent, floats A)
+{
+    return (floats)((ints)exp2_lanes(exponent * A) | (A != A));
+}
+
 // One number for each channel, or, with stride 0, for all.
 static inline floats load_strided(const float *x, int64_t stride, int64_t count)
 {
@@ -310,7 +316,7 @@ static void update(const struct selective_state_update_args *args, int64_t b, in
             __builtin_prefetch(h_c + AHEAD * args->state_stride_dim, 1);
             floats h = load_state(h_c);
             const floats A_k = load_reals(A_c, LANES);
-            h = exp2_lanes(exponents[c] * A_k) * h + inputs[c] * B[0];
+            h = decay_of((floats){0} + exponents[c], A_k) * h + inputs[c] * B[0];
             row += h * C[0];
             store_state(states_c, h);
         }
