@@ -61,6 +61,11 @@ class _Rotation:
         """What gives operands that were updated in place their values from before; None where there are none."""
         return self._restore if self._before else None
 
+    def untimed(self) -> None:
+        """One run, after which operands are as they were."""
+        self()
+        self._restore()
+
     def _restore(self) -> None:
         for index, values in self._before.items():
             self._last[index].copy_(values)
@@ -123,7 +128,7 @@ class Bench:
         reference: list[float] = []
         for run in runs.values():
             self._warm_up(run)
-            self.target.time(run, 1, run.restore)
+            run.untimed()
         busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
         for turn in itertools.count():
             # Each round starts with another config, so that none always follows the same one.
@@ -146,12 +151,13 @@ class Bench:
         return _Rotation(run, self._sets, self._before)
 
     def _warm_up(self, run: _Rotation) -> None:
-        self.target.time(run, 1, run.restore)
+        run.untimed()
         if self._is_warm:
             return
         end = time.perf_counter() + _WARM_SECONDS
         while time.perf_counter() < end:
-            self.target.time(run, 1, run.restore)
+            run.untimed()
+            self.target.synchronize()
         self._is_warm = True
 
 
