@@ -191,11 +191,11 @@ def _checked_offsets(x: Tensor, seqlen: int) -> Tensor:
             raise InvalidInputError(
                 f"cu_seqlens must rise from 0 to seqlen={seqlen}, but it is {ends[:8]}{' ...' * (len(ends) > 8)}."
             )
-    return x.to(torch.int32, copy=True).contiguous()
+    return x.to(torch.int32).contiguous()
 
 
 _OFFSETS = define(
     "_checked_offsets(Tensor cu_seqlens, SymInt seqlen) -> Tensor",
-    _checked_offsets,
+    lambda x, seqlen: _checked_offsets(x.clone(), seqlen),  # a node returns memory of its own
     lambda x, seqlen: torch.empty(x.shape, dtype=torch.int32, device=x.device),
 )
