@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import accumulate
-from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
+from ssmgen.kernels.c.vectors import (
+    STATES_RULE,
+    arguments,
+    lane_choices,
+    lanes_for_states,
+    program,
+    vector_context,
+)
 from ssmgen.kernels.interfaces import INTERFACES, STATE_BLOCK, row_groups, sequence_batches
 from ssmgen.kernels.program import Program, Workspace
 from ssmgen.kernels.variant import Rule, Variant
@@ -130,24 +137,13 @@ def _default_states(problem: Problem, facts: DeviceFacts) -> int:
     return max(count for count in (1, 2, 4, 8) if count <= min(wanted, problem["d_state"]))
 
 
-def _is_widest_or_enough(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
-    lanes = config.integer("lanes")
-    return lanes == lane_choices(problem, facts)[0] or problem["d_state"] <= lanes
-
-
 class States(_SelectiveScan):
     """States in vector lanes, one channel after another: what a few channels leave to do."""
 
     name = "states"
     template = "selective_scan_states.c.j2"
     summary = "states in vector lanes, one channel at a time; sums over states by transposition"
-    rules = (
-        Rule(
-            "lanes",
-            "vectors narrower than the CPU's only pay where they hold all states",
-            _is_widest_or_enough,
-        ),
-    )
+    rules = (STATES_RULE,)
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -155,9 +151,7 @@ class States(_SelectiveScan):
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """The narrowest vectors that hold all states, else the widest."""
-        choices = lane_choices(problem, facts)
-        enough = [lanes for lanes in choices if lanes >= problem["d_state"]]
-        return Config.of(self.name, {"lanes": min(enough) if enough else choices[0]})
+        return Config.of(self.name, {"lanes": lanes_for_states(problem, facts)})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
-from ssmgen.kernels.c.vectors import STORED, arguments, lane_choices, program, vector_context
+from ssmgen.kernels.c.vectors import (
+    STATES_RULE,
+    STORED,
+    arguments,
+    lane_choices,
+    lanes_for_states,
+    program,
+    vector_context,
+)
 from ssmgen.kernels.interfaces import INTERFACES
 from ssmgen.kernels.program import Program
 from ssmgen.kernels.variant import Rule, Variant
@@ -18,11 +26,6 @@ __all__ = ["UPDATES"]
 _SERIAL_WORK = 1 << 14
 _MOST_TOKENS = 16
 _TASKS = (16, 32, 64, 128, 256)
-
-
-def _is_widest_or_enough(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
-    lanes = config.integer("lanes")
-    return lanes == lane_choices(problem, facts)[0] or problem["d_state"] <= lanes
 
 
 def _fits_l1(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
@@ -41,11 +44,7 @@ class States(Variant):
     template = "selective_state_update_states.c.j2"
     summary = "states in vector lanes, one channel at a time; sums over states by transposition"
     rules = (
-        Rule(
-            "lanes",
-            "vectors narrower than the CPU's only pay where they hold all states",
-            _is_widest_or_enough,
-        ),
+        STATES_RULE,
         Rule("l1", "what the passes over a task's channels hand on must stay in L1", _fits_l1),
     )
 
@@ -61,9 +60,7 @@ class States(Variant):
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """The narrowest vectors that hold all states, else the widest; the longest tasks but one that fit L1."""
-        choices = lane_choices(problem, facts)
-        enough = [lanes for lanes in choices if lanes >= problem["d_state"]]
-        lanes = min(enough) if enough else choices[0]
+        lanes = lanes_for_states(problem, facts)
         # Untied channels spend enough time on exponentials for memory to be asked ahead of them.
         ahead = 0 if problem.option("tied") else 16
         configs = [

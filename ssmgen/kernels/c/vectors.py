@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels.interface import Interface
@@ -17,9 +18,18 @@ from ssmgen.kernels.polynomials import (
     SIN_FLOAT,
 )
 from ssmgen.kernels.program import Launch, Program, Workspace
+from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem
 
-__all__ = ["STORED", "arguments", "lane_choices", "program", "vector_context"]
+__all__ = [
+    "STATES_RULE",
+    "STORED",
+    "arguments",
+    "lane_choices",
+    "lanes_for_states",
+    "program",
+    "vector_context",
+]
 
 STORED = {
     "fp32": "float",
@@ -92,6 +102,22 @@ def lane_choices(problem: Problem, facts: DeviceFacts) -> tuple[int, ...]:
     """The widest vector of the CPU and half of it, in reals of the accumulation dtype."""
     widest = facts.lanes if dtype(accumulate(problem.dtype)).c == "float" else facts.lanes // 2
     return tuple(lanes for lanes in (widest, widest // 2) if lanes >= 2)
+
+
+def lanes_for_states(problem: Problem, facts: DeviceFacts) -> int:
+    """The narrowest vectors that hold all states, else the widest."""
+    choices = lane_choices(problem, facts)
+    return min((lanes for lanes in choices if lanes >= problem["d_state"]), default=choices[0])
+
+
+def _is_widest_or_enough(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
+    lanes = config.integer("lanes")
+    return lanes == lane_choices(problem, facts)[0] or problem["d_state"] <= lanes
+
+
+STATES_RULE = Rule(
+    "lanes", "vectors narrower than the CPU's only pay where they hold all states", _is_widest_or_enough
+)
 
 
 def arguments(

@@ -14,6 +14,7 @@ from ssmgen.kernels.triton.common import (
     MOST_BLOCKS,
     TritonVariant,
     exp_choices,
+    masks,
     parameters,
     per_lane,
 )
@@ -87,15 +88,13 @@ class Tile(TritonVariant):
         return {
             **dict(problem.options),
             **dict(config.params),
-            "mask": ", mask=inside" if masked else "",
+            **masks(problem, masked),
             "n_mask": ", mask=held, other=0.0" if padded else "",
             "cells": " & ".join(checks),
-            "masked": masked,
             "padded": padded,
             "d_state": problem["d_state"],
             "grouped": problem["groups"] > 1,
             "several": problem["tokens"] > 1,
-            "widen": "" if problem.dtype == "fp32" else ".to(tl.float32)",
             "widen_state": "" if problem.option("state_dtype") == "fp32" else ".to(tl.float32)",
             "parameters": parameters(self._launches(problem, config)),
         }
