@@ -183,12 +183,8 @@ def _selective_state_update(problem: Problem, inputs: Operands, dtype: torch.dty
     if problem.option("tied"):
         dt, A = dt[..., None], A[:, None, None]
         dt_bias = dt_bias if dt_bias is None else dt_bias[:, None]
-    is_padding = torch.zeros(problem["batch"], dtype=torch.bool, device=state.device)
-    if indices is not None:
-        is_padding = (indices < 0) | (indices >= state.shape[0])
-    own = state if indices is None else state[indices.masked_fill(is_padding, 0)]
     out, states = reference.selective_state_update(
-        own,
+        state,
         inputs["x"],
         dt,
         A,
@@ -198,19 +194,17 @@ def _selective_state_update(problem: Problem, inputs: Operands, dtype: torch.dty
         inputs.get("z"),
         dt_bias,
         bool(problem.option("softplus")),
+        indices,
         dtype=dtype,
     )
-    found = {"out": torch.where(is_padding[:, None, None, None], 0, out)}
+    found = {"out": out}
     if problem.option("update"):
-        last = states[:, -1]
-        # A row that padding names by chance is not the padding's.
-        found["state"] = (
-            last
-            if indices is None
-            else state.to(dtype).index_copy(0, indices[~is_padding].long(), last[~is_padding])
-        )
+        found["state"] = reference.replaced(state.to(dtype), indices, states[:, -1])
     if problem.option("states"):
-        found["states"] = states.masked_fill(is_padding[:, None, None, None, None], torch.nan)
+        found["states"] = states
+        if indices is not None:
+            padding = reference.is_padding(indices, state)
+            found["states"] = states.masked_fill(padding[:, None, None, None, None], torch.nan)
     return found
 
 

@@ -173,13 +173,11 @@ class _SelectiveStateUpdate(Op):
         sizes = check(inputs)
         axes, name = axes_of(inputs, sizes), _dtype(inputs)
         softplus, updates = options
-        state, indices, is_padding = axes.state(inputs.state), None, None
-        if inputs.indices is not None:
-            indices = (slots_of(inputs.indices, sizes.slots) or (lambda x: x))(inputs.indices).long()
-            is_padding = (indices < 0) | (indices >= sizes.slots)
-            indices = indices.masked_fill(is_padding, 0)
+        state, indices = axes.state(inputs.state), inputs.indices
+        if indices is not None:
+            indices = (slots_of(indices, sizes.slots) or (lambda x: x))(indices)
         out, states = reference.selective_state_update(
-            state if indices is None else state[indices],
+            state,
             axes.sequence(inputs.x),
             axes.sequence(inputs.dt),
             axes.rates(inputs.A),
@@ -189,18 +187,18 @@ class _SelectiveStateUpdate(Op):
             None if inputs.z is None else axes.sequence(inputs.z),
             None if inputs.dt_bias is None else axes.channels(inputs.dt_bias),
             bool(softplus),
+            indices,
             dtype=dtype(accumulate(name)).torch,
         )
-        if is_padding is not None:
-            out = out.masked_fill(is_padding[:, None, None, None], 0)
         if inputs.states is not None:
             kept = axes.states(inputs.states)
             changed = states.to(kept.dtype)
-            if is_padding is not None:
-                changed = torch.where(is_padding[:, None, None, None, None], kept, changed)
+            if indices is not None:
+                padding = reference.is_padding(indices, state)
+                changed = torch.where(padding[:, None, None, None, None], kept, changed)
             kept.copy_(changed)
         if updates:
-            _write(state, indices, is_padding, states[:, -1].to(state.dtype))
+            state.copy_(reference.replaced(state, indices, states[:, -1].to(state.dtype)))
         out = out.reshape(inputs.x.shape)
         if inputs.out is None:
             return (out.to(inputs.x.dtype),)
@@ -298,16 +296,3 @@ def _plan(call: Call, tensors: Tensors) -> Plan | None:
         return (out if kind == result else out.to(result),)
 
     return plan
-
-
-def _write(state: Tensor, indices: Tensor | None, is_padding: Tensor | None, new: Tensor) -> None:
-    """Store the new states in their rows, without asking the device which rows those are."""
-    if indices is None or is_padding is None:
-        state.copy_(new)
-        return
-    slots = state.shape[0]
-    # Which sequence owns a row; all padding owns one more.
-    owners = torch.full((slots + 1,), -1, device=state.device)
-    order = torch.arange(indices.numel(), device=state.device)
-    owners = owners.scatter(0, indices.masked_fill(is_padding, slots), order)[:slots]
-    state.copy_(torch.where((owners >= 0)[:, None, None, None], new[owners.clamp(min=0)], state))
