@@ -126,6 +126,13 @@ def _uniform(generator: torch.Generator, low: float, high: float, *shape: int) -
 Draws = dict[str, Callable[[], Tensor]]
 
 
+def _steps(problem: Problem, g: torch.Generator, harsh: bool, *shape: int) -> Tensor:
+    """Log-uniform step sizes; with softplus undone, so that those that reach the recurrence are the ones drawn."""
+    low, high = (1e-6, 3.0) if harsh else (1e-3, 1e-1)
+    drawn = torch.exp(_uniform(g, math.log(low), math.log(high), *shape))
+    return torch.log(torch.expm1(drawn)) if problem.option("softplus") else drawn
+
+
 def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
     batch, dim, seqlen = problem["batch"], problem["dim"], problem["seqlen"]
     states = problem["d_state"]
@@ -134,16 +141,10 @@ def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> D
     rows = (outer, problem["groups"], seqlen, states)
     number = _complex if problem.option("complex") else _normal
     decay = torch.arange(1, states + 1, dtype=torch.float64).expand(dim, states)  # Mamba's initialisation
-    low, high = (1e-6, 3.0) if harsh else (1e-3, 1e-1)
     # Only forward sums steps over chunks; steps this large would drown the gradients of the other channels.
     turns = harsh and bool(problem.option("complex")) and problem.direction == "forward"
     # Of states that turn, long memories are left to channels whose steps are rounded less.
     slowest = 1.0 if turns else 1e-2
-
-    def step() -> Tensor:
-        delta = torch.exp(_uniform(g, math.log(low), math.log(high), *sequence))
-        # Softplus undone, so that the steps that reach the recurrence are the ones drawn.
-        return torch.log(torch.expm1(delta)) if problem.option("softplus") else delta
 
     def rates() -> Tensor:
         real = -_uniform(g, slowest, 40.0, dim, states) if harsh else -decay
@@ -161,7 +162,7 @@ def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> D
 
     draws: Draws = {
         "u": lambda: _normal(g, *sequence),
-        "delta": step,
+        "delta": lambda: _steps(problem, g, harsh, *sequence),
         "A": rates,
         "B": lambda: number(g, *(rows if problem.option("B") == "variable" else (dim, states))),
         "C": lambda: number(g, *(rows if problem.option("C") == "variable" else (dim, states))),
@@ -203,12 +204,6 @@ def _draw_selective_state_update(problem: Problem, g: torch.Generator, harsh: bo
     batch, tokens, heads, dim, d_state, groups, slots = (size for _, size in problem.dims)
     sequence, rows = (batch, tokens, heads, dim), (batch, tokens, groups, d_state)
     tied = bool(problem.option("tied"))
-    low, high = (1e-6, 3.0) if harsh else (1e-3, 1e-1)
-
-    def step() -> Tensor:
-        shape = sequence[:3] if tied else sequence
-        dt = torch.exp(_uniform(g, math.log(low), math.log(high), *shape))
-        return torch.log(torch.expm1(dt)) if problem.option("softplus") else dt
 
     def rates() -> Tensor:
         if tied:
@@ -228,7 +223,7 @@ def _draw_selective_state_update(problem: Problem, g: torch.Generator, harsh: bo
     return {
         "state": lambda: _normal(g, slots if problem.option("indices") else batch, heads, dim, d_state),
         "x": lambda: _normal(g, *sequence),
-        "dt": step,
+        "dt": lambda: _steps(problem, g, harsh, *(sequence[:3] if tied else sequence)),
         "A": rates,
         "B": lambda: _normal(g, *rows),
         "C": lambda: _normal(g, *rows),
