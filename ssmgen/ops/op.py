@@ -42,10 +42,12 @@ class Op(ABC):
         schema: Its arguments and results, in PyTorch's language of schemas; the last argument is `str? target=None`.
             Results are as many in every call: one that is not asked for is empty. An op that writes to a tensor says
             so there, `Tensor(a!)`: it is one node of a graph, with `fake` for tensors without memory; no gradients.
+        instead: What to do for gradients where the op has none.
     """
 
     name: ClassVar[str]
     schema: ClassVar[str]
+    instead: ClassVar[str] = ""
 
     def __init__(self) -> None:
         schema = f"{self.name}{self.schema}"
@@ -125,6 +127,7 @@ class Op(ABC):
 
     def _run_fake(self, *arguments: Any, **named: Any) -> Any:
         tensors, options, _ = self._signature.split(arguments, named)
+        self._check_written(tensors)
         return self._filled(self.fake(tensors, options), tensors)
 
     def _filled(self, outputs: tuple[Tensor, ...], tensors: Tensors) -> Any:
@@ -146,7 +149,7 @@ class Op(ABC):
     def _by_reference(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         first = next(x for x in tensors if x is not None)
         if self._writes and any(x is not None and is_tracked(x) for x in tensors):
-            raise InvalidInputError(f"{self.name} has no gradients; train with selective_scan.")
+            raise InvalidInputError(f"{self.name} has no gradients; {self.instead}.")
         with without_autocast(first.device):
             return self.reference(tensors, options)
 
@@ -164,12 +167,18 @@ class Op(ABC):
         return lambda tensors: self._by_reference(tensors, options)
 
     def _check_written(self, tensors: Tensors) -> None:
+        """Raise an `InvalidInputError` for what kernels cannot write to, or where autograd would have to follow."""
         for index in self._written:
-            x = tensors[index]
-            if x is not None and x.is_neg():
-                name = self._signature.tensors[index]
+            x, name = tensors[index], self._signature.tensors[index]
+            if x is None:
+                continue
+            if x.is_neg():
                 raise InvalidInputError(
                     f"{name} is written in place, but is a negative that PyTorch has not computed: resolve_neg() it."
+                )
+            if x.requires_grad and torch.is_grad_enabled():
+                raise InvalidInputError(
+                    f"what {self.name} writes to can have no gradients: detach {name}, or {self.instead}."
                 )
 
     def _kernel_plan(self, call: Call, tensors: Tensors, trains: bool) -> Plan | None:

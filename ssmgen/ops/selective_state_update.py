@@ -98,6 +98,7 @@ def selective_state_update(
 
 class _SelectiveStateUpdate(Op):
     name = "selective_state_update"
+    instead = "train with selective_scan, which takes an initial_state"
     schema = (
         "(Tensor(a!) state, Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D=None, Tensor? z=None, "
         "Tensor? dt_bias=None, bool dt_softplus=False, Tensor? state_batch_indices=None, *, bool update_state=True, "
@@ -107,7 +108,7 @@ class _SelectiveStateUpdate(Op):
     def prepare(self, tensors: Tensors, options: Options, target: str | None) -> Call:
         inputs = Inputs(*tensors)  # type: ignore[arg-type]
         sizes = check(inputs)
-        _check_written(inputs, bool(options[1]))
+        _check_memory(inputs, bool(options[1]))
         chosen = pick_target(target, tensors)
         state, axes = inputs.state, axes_of(inputs, sizes)
         name = _dtype(inputs)
@@ -161,7 +162,7 @@ class _SelectiveStateUpdate(Op):
     def fake(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         inputs = Inputs(*tensors)  # type: ignore[arg-type]
         check(inputs)
-        _check_written(inputs, bool(options[1]))
+        _check_memory(inputs, bool(options[1]))
         return () if inputs.out is not None else (inputs.x.new_empty(inputs.x.shape),)
 
     def _kernel_plan(self, call: Call, tensors: Tensors, trains: bool) -> Plan | None:
@@ -209,15 +210,10 @@ class _SelectiveStateUpdate(Op):
 _call = _SelectiveStateUpdate().call
 
 
-def _check_written(inputs: Inputs, updates: bool) -> None:
-    """Raise an `InvalidInputError` for what cannot be written in place, or where autograd would have to follow it."""
+def _check_memory(inputs: Inputs, updates: bool) -> None:
+    """Raise an `InvalidInputError` for memory that cannot be written to element by element."""
     written = {"state": inputs.state, "intermediate_states": inputs.states, "out": inputs.out}
     given = {name: x for name, x in written.items() if x is not None}
-    if torch.is_grad_enabled() and any(x.requires_grad for x in given.values()):
-        raise InvalidInputError(
-            "state, out and intermediate_states are written in place and have no gradients: detach them, or train "
-            "with selective_scan, which takes an initial_state."
-        )
     for name, x in given.items():
         repeats = any(step == 0 and size > 1 for step, size in zip(x.stride(), x.shape, strict=True))
         if repeats and (updates or name != "state"):

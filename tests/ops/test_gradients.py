@@ -172,3 +172,12 @@ def test_gradcheck_of_the_linear_scan(
 
     assert torch.autograd.gradcheck(scan, leaves, fast_mode=True)
     assert torch.autograd.gradgradcheck(scan, leaves, fast_mode=True)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64])
+def test_offsets_are_looked_at_in_every_call(kind: torch.dtype) -> None:
+    call = inputs(batch=1) | {"initial_state": torch.zeros(2, 6, 3)}
+    with torch.no_grad():
+        ssmgen.selective_scan(**call, cu_seqlens=torch.tensor([0, 5, 19], dtype=kind), target="cpu")
+        with pytest.raises(ssmgen.errors.InvalidInputError, match="must rise"):
+            ssmgen.selective_scan(**call, cu_seqlens=torch.tensor([0, 25, 19], dtype=kind), target="cpu")
