@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 
 from ssmgen.config import Config
 from ssmgen.kernels import interface
@@ -21,6 +22,7 @@ __all__ = [
     "make_problem",
     "parameters",
     "run_config",
+    "step",
 ]
 
 GPU = "hip" if torch.version.hip else "cuda"
@@ -95,3 +97,35 @@ def run_config(
     place.synchronize()
     wanted = expected(problem, inputs)
     return {name: relative_error(outputs[name], wanted[name]) for name in wanted}
+
+
+def step(
+    state: torch.Tensor,
+    x: torch.Tensor,
+    dt: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None = None,
+    z: torch.Tensor | None = None,
+    dt_bias: torch.Tensor | None = None,
+    dt_softplus: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One token of decoding in float64, by the formula: out and the new state."""
+    h, x, dt, A, B, C = (tensor.double() for tensor in (state, x, dt, A, B, C))
+    if dt_bias is not None:
+        dt = dt + dt_bias.double()
+    if dt_softplus:
+        dt = F.softplus(dt)
+    # The channels, or heads, that share a row of B lie side by side.
+    rows = [row[:, None] if row.ndim == 2 else row for row in (B, C)]
+    B, C = (row.repeat_interleave(x.shape[1] // row.shape[1], dim=1) for row in rows)
+    if state.ndim == 4:
+        B, C = B[:, :, None], C[:, :, None]
+    h = torch.exp(dt[..., None] * A) * h + (dt * x)[..., None] * B
+    y = (h * C).sum(-1)
+    if D is not None:
+        y = y + D.double() * x
+    if z is not None:
+        y = y * F.silu(z.double())
+    return y, h

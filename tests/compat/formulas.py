@@ -108,33 +108,3 @@ def block(
         C = rows(parts.shape[-1] - states, C_proj_bias, c_rms_weight)
     y, _ = scan(u, delta.mT, A, B, C, D, z, delta_bias, delta_softplus)
     return F.linear(y.mT, wide(out_proj_weight), None if out_proj_bias is None else wide(out_proj_bias))
-
-
-def step(
-    state: Tensor,
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None = None,
-    z: Tensor | None = None,
-    dt_bias: Tensor | None = None,
-    dt_softplus: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """One step with heads: its output and the state behind it."""
-    batch, heads, _, _ = state.shape
-    group = heads // B.shape[1]
-    after, out = wide(state).clone(), wide(x).clone()
-    for b in range(batch):
-        for head in range(heads):
-            size = wide(dt[b, head]) + (0.0 if dt_bias is None else wide(dt_bias[head]))
-            size = (F.softplus(size) if dt_softplus else size)[:, None]
-            h = torch.exp(size * wide(A[head])) * after[b, head]
-            h = h + size * wide(B[b, head // group]) * wide(x[b, head])[:, None]
-            y = h @ wide(C[b, head // group])
-            if D is not None:
-                y = y + wide(D[head]) * wide(x[b, head])
-            out[b, head] = y if z is None else y * F.silu(wide(z[b, head]))
-            after[b, head] = h
-    return out, after

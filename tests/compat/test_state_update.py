@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ssmgen.compat.mamba_ssm import selective_state_update, selective_state_update_ref
-from tests.compat import formulas
+from tests.helpers import step
 
 pytestmark = pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning")
 
@@ -25,7 +25,7 @@ def test_a_step_by_position(update: Callable[..., torch.Tensor], tied: bool) -> 
     A = (-torch.rand(heads, width, 1 if tied else d_state)).expand(-1, dim, d_state)
     B, C = torch.randn(2, batch, groups, d_state)
     rows = torch.tensor([5, 2], dtype=torch.int32)
-    wanted, after = formulas.step(state[rows], x, dt, A, B, C, D, z, dt_bias, dt_softplus=True)
+    wanted, after = step(state[rows], x, dt, A, B, C, D, z, dt_bias, dt_softplus=True)
     given = (state, x, dt, A, B, C, D, z, dt_bias, True)
     if update is selective_state_update:
         out = update(*given, rows)
@@ -42,11 +42,9 @@ def test_a_step_without_heads() -> None:
     A, (B, C) = -torch.rand(8, 4), torch.randn(2, 2, 4)
     before = state.clone()
     where = torch.tensor([-1, 2], dtype=torch.int32)
-    wanted, after = formulas.step(
-        before[2:, None], x[1:, None], dt[1:, None], A[None], B[1:, None], C[1:, None]
-    )
+    wanted, after = step(before[2:], x[1:], dt[1:], A, B[1:], C[1:])
     out = selective_state_update(state, x, dt, A, B, C, state_batch_indices=where)
     assert not out[0].any()
-    torch.testing.assert_close(out[1:], wanted[:, 0].float())
-    torch.testing.assert_close(state[2:], after[:, 0].float())
+    torch.testing.assert_close(out[1:], wanted.float())
+    torch.testing.assert_close(state[2:], after.float())
     assert torch.equal(state[:2], before[:2])

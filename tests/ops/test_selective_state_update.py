@@ -6,12 +6,11 @@ import itertools
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
 
 import ssmgen
 from ssmgen.errors import InvalidInputError
 from ssmgen.kernels.oracle import relative_error
-from tests.helpers import GPU, ON_GPU
+from tests.helpers import GPU, ON_GPU, step
 
 TARGETS = ["cpu", "interpret", "reference", ON_GPU]
 ITYPES = [torch.float32, torch.float16, torch.bfloat16]
@@ -20,38 +19,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ssmgen.errors.ReferenceWarning"),
 ]
 Call = dict[str, torch.Tensor | bool | None]
-
-
-def step(
-    state: torch.Tensor,
-    x: torch.Tensor,
-    dt: torch.Tensor,
-    A: torch.Tensor,
-    B: torch.Tensor,
-    C: torch.Tensor,
-    D: torch.Tensor | None = None,
-    z: torch.Tensor | None = None,
-    dt_bias: torch.Tensor | None = None,
-    dt_softplus: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One token in float64, by the formula: out and the new state."""
-    h, x, dt, A, B, C = (tensor.double() for tensor in (state, x, dt, A, B, C))
-    if dt_bias is not None:
-        dt = dt + dt_bias.double()
-    if dt_softplus:
-        dt = F.softplus(dt)
-    # The channels, or heads, that share a row of B lie side by side.
-    rows = [row[:, None] if row.ndim == 2 else row for row in (B, C)]
-    B, C = (row.repeat_interleave(x.shape[1] // row.shape[1], dim=1) for row in rows)
-    if state.ndim == 4:
-        B, C = B[:, :, None], C[:, :, None]
-    h = torch.exp(dt[..., None] * A) * h + (dt * x)[..., None] * B
-    y = (h * C).sum(-1)
-    if D is not None:
-        y = y + D.double() * x
-    if z is not None:
-        y = y * F.silu(z.double())
-    return y, h
 
 
 def inputs(
