@@ -37,22 +37,28 @@ def _size(flag: str, meaning: str, default: str) -> Any:
 
 DState = Annotated[int | None, _size("--d-state", "States per channel of a selective scan.", "16")]
 Batch = Annotated[int | None, _size("--batch", "Sequences.", "1")]
-Dim = Annotated[int | None, _size("--dim", "Channels.", "1536; cauchy_mult 512")]
+Dim = Annotated[int | None, _size("--dim", "Channels.", "1536; S4's ops 512")]
 SeqLen = Annotated[
     int | None,
-    _size("--seqlen", "Steps L; the nodes of cauchy_mult are L/2 + 1.", "2048; cauchy_mult 8192"),
+    _size(
+        "--seqlen",
+        "Steps L; the nodes of cauchy_mult are L/2 + 1.",
+        "2048; cauchy_mult 8192; dplr_kernel 4096",
+    ),
 ]
 Groups = Annotated[int | None, _size("--groups", "Groups of channels that share B and C.", "1")]
 Heads = Annotated[
     int | None, _size("--heads", "Heads of selective_state_update; --dim is then that of a head.", "1")
 ]
 Tokens = Annotated[int | None, _size("--tokens", "Tokens of one call of selective_state_update.", "1")]
-Poles = Annotated[int | None, _size("--poles", "Pole pairs of cauchy_mult, half of S4's N.", "32")]
+Poles = Annotated[int | None, _size("--poles", "Poles of S4's ops: pairs of them, half of S4's N.", "32")]
+Rank = Annotated[int | None, _size("--rank", "Rank of P and Q of dplr_kernel: 1 for LegS, 2 for LegT.", "1")]
+Channels = Annotated[int | None, _size("--channels", "Rows of C of dplr_kernel.", "1")]
 Dtype = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="fp32, bf16, fp16 or fp64, of linear_scan also c64 and c128; cauchy_mult takes the complex one.",
+        help="fp32, bf16, fp16 or fp64, of linear_scan also c64 and c128; S4's ops take the complex one.",
         show_default="fp32; bf16 on a GPU",
         rich_help_panel="Problem",
     ),
@@ -110,6 +116,8 @@ def tune(
     heads: Heads = None,
     tokens: Tokens = None,
     poles: Poles = None,
+    rank: Rank = None,
+    channels: Channels = None,
     dtype: Dtype = None,
     option: Options = None,
     target: TargetName = None,
@@ -147,7 +155,9 @@ def tune(
     from ssmgen.tuning import campaign, training_campaign, training_pairs
 
     with reported(as_json):
-        request = _request(d_state, batch, dim, seqlen, groups, heads, tokens, poles, dtype, option)
+        request = _request(
+            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
+        )
         by_default = _TRAINED_BY_DEFAULT if training else _TUNED_BY_DEFAULT
         names = list(INTERFACES) if all_ else ops or list(by_default)
         chosen = _target(target)
@@ -197,6 +207,8 @@ def show(
     heads: Heads = None,
     tokens: Tokens = None,
     poles: Poles = None,
+    rank: Rank = None,
+    channels: Channels = None,
     dtype: Dtype = None,
     option: Options = None,
     target: TargetName = None,
@@ -225,7 +237,9 @@ def show(
     from ssmgen.report.terminal import note, reported
 
     with reported():
-        request = _request(d_state, batch, dim, seqlen, groups, heads, tokens, poles, dtype, option)
+        request = _request(
+            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
+        )
         chosen = _target(target)
         problem = _problems(request, [op], chosen)[0]
         code = kernel_code(gradients_of(problem, chosen) if backward else problem, chosen, stage, config)
@@ -288,6 +302,8 @@ def _request(
     heads: int | None,
     tokens: int | None,
     poles: int | None,
+    rank: int | None,
+    channels: int | None,
     dtype: str | None,
     options: list[str] | None,
 ) -> Request:
@@ -302,6 +318,8 @@ def _request(
         "heads": heads,
         "tokens": tokens,
         "poles": poles,
+        "rank": rank,
+        "channels": channels,
     }
     return Request({name: size for name, size in sizes.items() if size is not None}, dtype, options or ())
 

@@ -20,7 +20,15 @@ from ssmgen.errors import (
 
 if TYPE_CHECKING:
     from ssmgen import compat
-    from ssmgen.ops import cauchy_mult, linear_scan, selective_scan, selective_state_update
+    from ssmgen.ops import (
+        cauchy_mult,
+        dplr_kernel,
+        linear_scan,
+        log_vandermonde,
+        log_vandermonde_transpose,
+        selective_scan,
+        selective_state_update,
+    )
 
 try:
     __version__ = version("ssmgen")
@@ -40,13 +48,24 @@ __all__ = [
     "__version__",
     "cauchy_mult",
     "compat",
+    "dplr_kernel",
     "linear_scan",
+    "log_vandermonde",
+    "log_vandermonde_transpose",
     "selective_scan",
     "selective_state_update",
 ]
 
 
-_OPS = ("cauchy_mult", "linear_scan", "selective_scan", "selective_state_update")
+_OPS = (
+    "cauchy_mult",
+    "dplr_kernel",
+    "linear_scan",
+    "log_vandermonde",
+    "log_vandermonde_transpose",
+    "selective_scan",
+    "selective_state_update",
+)
 
 
 def __getattr__(name: str) -> object:

@@ -50,6 +50,7 @@ _PERIPHERAL = {
     "last_state": 1,
     "initial_state": 1,
     "reverse": 1,
+    "dz": 1,
     "layout": 8,
 }
 
@@ -262,11 +263,11 @@ def tune_command(problem: Problem) -> str:
     face = interface(problem.op)
     # The rows of a state are as many as there are sequences where nothing else is said.
     sizes = {name: size for name, size in problem.dims if size != face.dims[name] and name != "slots"}
-    if problem.op == "cauchy_mult":
-        words = {"rows": "dim", "poles": "poles", "nodes": "seqlen"}
-        sizes = {
-            words[name]: max(2 * (size - 1), 1) if name == "nodes" else size for name, size in sizes.items()
-        }
+    words = {"rows": "dim", "nodes": "seqlen"}
+    sizes = {
+        words.get(name, name): max(2 * (size - 1), 1) if name == "nodes" else size
+        for name, size in sizes.items()
+    }
     flags = [f"--{name.replace('_', '-')} {size}" for name, size in sizes.items()]
     flags += [
         f"--option {name}" if value is True else f"--option {name}={str(value).lower()}"

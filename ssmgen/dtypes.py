@@ -8,7 +8,7 @@ import torch
 
 from ssmgen.errors import InvalidInputError, unknown
 
-__all__ = ["DTYPES", "FLOATING", "DType", "accumulate", "by_torch", "dtype", "with_complex"]
+__all__ = ["DTYPES", "FLOATING", "DType", "accumulate", "by_torch", "dtype", "with_complex", "with_real"]
 
 
 class DType(NamedTuple):
@@ -62,3 +62,8 @@ def accumulate(name: str) -> str:
 def with_complex(name: str) -> str:
     """The complex dtype of that precision."""
     return {"fp32": "c64", "fp64": "c128"}.get(name, name)
+
+
+def with_real(name: str) -> str:
+    """The real dtype of that precision."""
+    return {"c64": "fp32", "c128": "fp64"}.get(name, name)

@@ -14,12 +14,15 @@ from ssmgen.problem import Option, Problem
 __all__ = ["Request"]
 
 _SCAN_SIZES = ("batch", "dim", "seqlen")
-# The sizes that each op is asked for; the Cauchy product's rows and nodes follow from those of the S4 layer it serves.
+# The sizes that each op is asked for; rows and nodes follow from those of the S4 layer that they serve.
 _SIZES = {
     "selective_scan": (*_SCAN_SIZES, "d_state", "groups"),
     "selective_state_update": ("batch", "dim", "d_state", "groups", "heads", "tokens"),
     "linear_scan": _SCAN_SIZES,
     "cauchy_mult": (*_SCAN_SIZES, "poles"),
+    "log_vandermonde": (*_SCAN_SIZES, "poles"),
+    "log_vandermonde_transpose": (*_SCAN_SIZES, "poles"),
+    "dplr_kernel": ("dim", "seqlen", "poles", "rank", "channels"),
 }
 _COMPLEX = {"fp32": "c64", "fp64": "c128"}
 
@@ -29,7 +32,7 @@ class Request:
     """Sizes, dtype and options as they were asked for; what is missing takes each op's own default.
 
     Attributes:
-        sizes: Of batch, dim, seqlen, d_state, groups, heads, tokens and poles, those that were given.
+        sizes: Of batch, dim, seqlen, d_state, groups, heads, tokens, poles, rank and channels, those that were given.
         dtype: Short name; None for fp32 on a CPU and bf16 on a GPU. A complex op takes the complex dtype of the same
             accumulation precision.
         options: Texts `NAME` or `NAME=VALUE`.
@@ -61,17 +64,14 @@ class Request:
 
     def _dims(self, face: Interface, options: Mapping[str, Option]) -> dict[str, int]:
         dims = dict(face.dims)
-        if face.op != "cauchy_mult":
-            dims |= {name: self.sizes[name] for name in dims if name in self.sizes}
-            if options.get("indices"):
-                dims["slots"] = dims["batch"]
-            return dims
-        if {"batch", "dim"} & set(self.sizes):
+        dims |= {name: self.sizes[name] for name in dims if name in self.sizes}
+        if options.get("indices"):
+            dims["slots"] = dims["batch"]
+        if "rows" in dims and {"batch", "dim"} & set(self.sizes):
             dims["rows"] = self.sizes.get("batch", 1) * self.sizes.get("dim", face.dims["rows"])
-        if "seqlen" in self.sizes:
+        if "nodes" in dims and "seqlen" in self.sizes:
             # The nodes are the frequencies of a real transform of that length.
             dims["nodes"] = self.sizes["seqlen"] // 2 + 1
-        dims["poles"] = self.sizes.get("poles", dims["poles"])
         return dims
 
     def _options(self, faces: Sequence[Interface]) -> dict[str, dict[str, Option]]:
@@ -108,6 +108,8 @@ def _option(face: Interface, name: str, text: str) -> Option:
 
 def _note(size: str, ops: Sequence[str]) -> str:
     flag = f"--{size.replace('_', '-')}"
-    if size == "d_state" and "cauchy_mult" in ops:
-        return f"{flag} is not used: cauchy_mult takes --poles, the pole pairs (half of S4's N)."
+    taking = [op for op in ops if "poles" in _SIZES[op]]
+    if size == "d_state" and taking:
+        verb = "takes" if len(taking) == 1 else "take"
+        return f"{flag} is not used: {' and '.join(taking)} {verb} --poles, the pole pairs (half of S4's N)."
     return f"{flag} is not used: {' and '.join(ops)} takes no such size."

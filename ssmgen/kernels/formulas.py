@@ -233,8 +233,35 @@ def _inhomogeneity(problem: Problem, inputs: Operands, dtype: torch.dtype) -> Te
 
 
 def _cauchy_mult(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
+    z = inputs["z"]
+    if problem.option("nodes") == "imaginary":
+        y = z.to(dtype.to_real())
+        z = torch.complex(torch.zeros_like(y), y)
     symmetric = bool(problem.option("symmetric"))
-    out = reference.cauchy_mult(inputs["v"], inputs["z"], inputs["w"], symmetric=symmetric, dtype=dtype)
+    return {"out": reference.cauchy_mult(inputs["v"], z, inputs["w"], symmetric, dtype=dtype)}
+
+
+def _log_vandermonde(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {"out": reference.log_vandermonde(inputs["v"], inputs["x"], problem["seqlen"], dtype=dtype)}
+
+
+def _log_vandermonde_transpose(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
+    u, v, x = inputs["u"], inputs["v"], inputs["x"]
+    return {"out": reference.log_vandermonde_transpose(u, v, x, problem["seqlen"], dtype=dtype)}
+
+
+def _dplr_kernel(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
+    out = reference.dplr_spectrum(
+        inputs["Lambda"],
+        inputs["P"],
+        inputs["Q"],
+        inputs["B"],
+        inputs["C"],
+        inputs["step"],
+        problem["seqlen"],
+        pairs=bool(problem.option("pairs")),
+        dtype=dtype,
+    )
     return {"out": out}
 
 
@@ -243,4 +270,7 @@ _OUTPUTS: dict[str, Callable[[Problem, Operands, torch.dtype], dict[str, Tensor]
     "selective_state_update": _selective_state_update,
     "linear_scan": _linear_scan,
     "cauchy_mult": _cauchy_mult,
+    "log_vandermonde": _log_vandermonde,
+    "log_vandermonde_transpose": _log_vandermonde_transpose,
+    "dplr_kernel": _dplr_kernel,
 }

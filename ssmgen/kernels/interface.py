@@ -12,7 +12,7 @@ import torch
 from ssmgen.dtypes import dtype
 from ssmgen.problem import Option, Problem
 
-__all__ = ["Interface", "Operand"]
+__all__ = ["Interface", "Operand", "gradients_of"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Interface(ABC):
     outer: ClassVar[str] = "batch"
     # Lengths that no block divides: one step, less than a block, several blocks and a tail.
     lengths: ClassVar[tuple[int, ...]] = (1, 67, 389)
+    # Inputs whose gradients cost much and are seldom wanted: backward has an option for each, named like the gradient.
+    optional_gradients: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def operands(self, problem: Problem) -> tuple[Operand, ...]:
@@ -88,3 +90,18 @@ class Interface(ABC):
         addresses = {operand.name for operand, tensor in operands if tensor.data_ptr() % 16 == 0}
         scalars = self.bindings(problem, tensors)
         return frozenset(addresses | {name for name, value in scalars.items() if value % 16 == 0})
+
+
+def gradients_of(inputs: Sequence[Operand]) -> tuple[Operand, ...]:
+    """What backward writes: the gradient of each input that has one, in the input's form."""
+    return tuple(
+        Operand(
+            f"d{x.name}",
+            x.dtype,
+            x.shape,
+            tuple((f"d{scalar}", axis) for scalar, axis in x.strides),
+            output=True,
+        )
+        for x in inputs
+        if x.name != "cu_seqlens"
+    )

@@ -1,19 +1,18 @@
-"""The interfaces of the ops: which operands, in which layout, reach the kernels."""
+"""The interfaces of the scans and of the step: which operands, in which layout, reach kernels; and all, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from ssmgen.dtypes import accumulate, with_complex
 from ssmgen.errors import unknown
-from ssmgen.kernels.interface import Interface, Operand
+from ssmgen.kernels.interface import Interface, Operand, gradients_of
+from ssmgen.kernels.interfaces_s4 import CauchyMult, DplrKernel, LogVandermonde, LogVandermondeTranspose
 from ssmgen.problem import Problem
 
 __all__ = [
     "INTERFACES",
     "STATE_BLOCK",
-    "CauchyMult",
     "LinearScan",
     "SelectiveScan",
     "SelectiveStateUpdate",
@@ -32,21 +31,6 @@ def _sequence(name: str, problem: Problem, output: bool = False) -> Operand:
     shape = (sequence_batches(problem), problem["dim"], problem["seqlen"])
     free = (f"{name}_stride_dim", 1) if problem.option("layout") == "time" else (f"{name}_stride_seqlen", 2)
     return Operand(name, problem.dtype, shape, ((f"{name}_stride_batch", 0), free), output)
-
-
-def _gradients(inputs: Sequence[Operand]) -> tuple[Operand, ...]:
-    """What backward writes: the gradient of each input that has one, in the input's form."""
-    return tuple(
-        Operand(
-            f"d{x.name}",
-            x.dtype,
-            x.shape,
-            tuple((f"d{scalar}", axis) for scalar, axis in x.strides),
-            output=True,
-        )
-        for x in inputs
-        if x.name != "cu_seqlens"
-    )
 
 
 class SelectiveScan(Interface):
@@ -122,7 +106,7 @@ class SelectiveScan(Interface):
             if problem.option("last_state"):
                 inputs.append(Operand("dlast_state", kind, state))
             given = [x for x in inputs if x.name not in ("dout", "dlast_state")]
-            return (*inputs, *([states] if states else ()), *_gradients(given))
+            return (*inputs, *([states] if states else ()), *gradients_of(given))
         outputs = [_sequence("out", problem, output=True)]
         if problem.option("last_state"):
             outputs.append(Operand("last_state", kind, state, output=True))
@@ -177,36 +161,12 @@ class LinearScan(Interface):
         if problem.direction == "forward":
             return (a, b, *given, _sequence("out", problem, output=True))
         h, dout = _sequence("h", problem), _sequence("dout", problem)
-        return (a, h, *given, dout, *_gradients([a, b, *given]))
+        return (a, h, *given, dout, *gradients_of([a, b, *given]))
 
 
 def is_descending(problem: Problem) -> bool:
     """Whether a linear scan walks from the last step to the first: gradients walk against the scan."""
     return problem.option("reverse") is (problem.direction == "forward")
-
-
-class CauchyMult(Interface):
-    """Operands of the Cauchy product: v, w (rows, poles), z (rows, nodes), out (rows, nodes), complex.
-
-    The strides over rows may be 0, for an operand that all rows share; the last dim has unit stride.
-    """
-
-    op = "cauchy_mult"
-    formula = ("out_l = sum_n v_n / (z_l - w_n)", "symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole")
-    dims = {"rows": 512, "poles": 32, "nodes": 4097}
-    dtypes = ("c64", "c128")
-    options = {"symmetric": (True, False)}
-    along, across, outer = "nodes", "rows", "rows"
-
-    def operands(self, problem: Problem) -> tuple[Operand, ...]:
-        """See the class."""
-        rows, poles, nodes = problem["rows"], problem["poles"], problem["nodes"]
-        return (
-            Operand("v", problem.dtype, (rows, poles), (("v_stride_row", 0),)),
-            Operand("z", problem.dtype, (rows, nodes), (("z_stride_row", 0),)),
-            Operand("w", problem.dtype, (rows, poles), (("w_stride_row", 0),)),
-            Operand("out", problem.dtype, (rows, nodes), (("out_stride_row", 0),), output=True),
-        )
 
 
 class SelectiveStateUpdate(Interface):
@@ -281,7 +241,16 @@ def _strided(name: str, kind: str, shape: tuple[int, ...], *axes: str) -> Operan
 
 
 INTERFACES: dict[str, Interface] = {
-    item.op: item for item in (SelectiveScan(), SelectiveStateUpdate(), LinearScan(), CauchyMult())
+    item.op: item
+    for item in (
+        SelectiveScan(),
+        SelectiveStateUpdate(),
+        LinearScan(),
+        CauchyMult(),
+        LogVandermonde(),
+        LogVandermondeTranspose(),
+        DplrKernel(),
+    )
 }
 
 

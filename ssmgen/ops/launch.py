@@ -203,7 +203,6 @@ class KernelPasses(Passes):
     def __init__(self, forward: Problem, backward: Problem | None, target: Target) -> None:
         super().__init__(forward, backward)
         self._target = target
-        self._operands = () if backward is None else interface(backward.op).operands(backward)
         self._forward: Pass | None = None
         self._backward: dict[tuple[object, ...], Pass] = {}
 
@@ -223,16 +222,18 @@ class KernelPasses(Passes):
         """See `Passes.run_backward`."""
         if self.backward is None:
             return self.by_formula(inputs, gradients, needed, create_graph=False)
+        problem = self.backward_for(needed)
+        assert problem is not None
         given: dict[str, Tensor | None] = dict(zip((x.name for x in self.inputs), inputs, strict=True))
         given |= zip((f"d{x.name}" for x in self.outputs), gradients, strict=True)
         names = ("states",) if self.forward.has("saved") else ("h",)
         given |= zip(names, residuals, strict=False)
-        operands = self._operands
+        operands = interface(problem.op).operands(problem)
         ready = [fitted(x, given[x.name], inputs[0].device) for x in operands if not x.output]
         # Hooks on saved tensors may have moved them, and whoever wrote a gradient chose its strides.
-        form = tuple((x.stride(), x.data_ptr() & 15) for x in ready)
+        form = (problem.options, *((x.stride(), x.data_ptr() & 15) for x in ready))
         if form not in self._backward:
-            self._backward[form] = self._bind(self.backward, ready)
+            self._backward[form] = self._bind(problem, ready)
         results = self._backward[form](ready)
         found = dict(zip((x.name for x in operands if x.output), results, strict=True))
         return [found[f"d{x.name}"] if need else None for x, need in zip(self.inputs, needed, strict=True)]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from ssmgen.reference.checkpointed import wants_checkpoints
+from ssmgen.reference.checkpointed import over_blocks
 
-__all__ = ["cauchy_mult"]
+__all__ = ["BLOCK_ELEMENTS", "cauchy_mult"]
 
-_BLOCK_ELEMENTS = 1 << 22  # complex numbers in one broadcast: 64 MB in complex128
+BLOCK_ELEMENTS = 1 << 22  # complex numbers in one broadcast: 64 MB in complex128
 
 
 def cauchy_mult(
@@ -29,19 +28,12 @@ def cauchy_mult(
     """
     v, z, w = v.to(dtype), z.to(dtype), w.to(dtype)
     rows = torch.broadcast_shapes(v.shape[:-1], z.shape[:-1], w.shape[:-1])
-    block = max(1, _BLOCK_ELEMENTS // max(1, rows.numel() * w.shape[-1]))
+    block = max(1, BLOCK_ELEMENTS // max(1, rows.numel() * w.shape[-1]))
 
-    def product(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
+    def product(z: Tensor, v: Tensor, w: Tensor) -> Tensor:
         total = (v[..., None, :] / (z[..., :, None] - w[..., None, :])).sum(-1)
         if symmetric:
             total = total + (v.conj()[..., None, :] / (z[..., :, None] - w.conj()[..., None, :])).sum(-1)
         return total
 
-    wanted = wants_checkpoints(v, z, w)
-    pieces = []
-    for z_i in z.split(block, dim=-1):
-        if wanted:
-            pieces.append(checkpoint(product, v, z_i, w, use_reentrant=False, preserve_rng_state=False))
-        else:
-            pieces.append(product(v, z_i, w))
-    return torch.cat(pieces, dim=-1)
+    return torch.cat(over_blocks(product, z.split(block, dim=-1), v, w), dim=-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import isqrt
 
@@ -10,7 +10,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["in_transform", "scan_in_segments", "wants_checkpoints", "without_checkpoints"]
+__all__ = ["in_transform", "over_blocks", "scan_in_segments", "wants_checkpoints", "without_checkpoints"]
 
 _is_off = False
 
@@ -69,3 +69,18 @@ def scan_in_segments(
         state, output = checkpoint(segment, state, *pieces, use_reentrant=False, preserve_rng_state=False)
         outputs.append(output)
     return state, torch.cat(outputs)
+
+
+def over_blocks(
+    function: Callable[..., torch.Tensor], blocks: Iterable[torch.Tensor], *tensors: torch.Tensor
+) -> list[torch.Tensor]:
+    """The results of `function(block, *tensors)` for each block, recomputed for gradients rather than kept.
+
+    Broadcast sums (poles times nodes) take memory for one block at a time.
+    """
+    if not wants_checkpoints(*tensors):
+        return [function(block, *tensors) for block in blocks]
+    return [
+        checkpoint(function, block, *tensors, use_reentrant=False, preserve_rng_state=False)
+        for block in blocks
+    ]

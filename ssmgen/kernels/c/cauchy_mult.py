@@ -46,7 +46,8 @@ class _CauchyMult(Variant):
 
     def supports(self, problem: Problem) -> bool:
         """Forward, up to as many poles as a thread's stack holds."""
-        return problem.direction == "forward" and 1 <= problem["poles"] <= 1 << 14
+        is_complex = problem.option("nodes") == "complex"
+        return problem.direction == "forward" and is_complex and 1 <= problem["poles"] <= 1 << 14
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""

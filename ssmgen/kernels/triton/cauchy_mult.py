@@ -54,7 +54,9 @@ class _CauchyMult(TritonVariant):
 
     def supports(self, problem: Problem) -> bool:
         """Complex64, with nodes that a launch grid can cover."""
-        return super().supports(problem) and problem.dtype == "c64" and problem["nodes"] <= MOST_BLOCKS * 512
+        if problem.option("nodes") != "complex" or problem.dtype != "c64":
+            return False
+        return super().supports(problem) and problem["nodes"] <= MOST_BLOCKS * 512
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""

@@ -1,0 +1,72 @@
+"""What the ops on poles share: their complex dtype, and tensors of any leading dims as matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+
+import torch
+from torch import Tensor
+
+from ssmgen.dtypes import FLOATING
+from ssmgen.errors import InvalidInputError
+from ssmgen.ops.op import common_dtype
+
+__all__ = ["broadcast_leading", "complex_dtype", "matrix", "require_length"]
+
+
+def complex_dtype(tensors: Mapping[str, Tensor]) -> str:
+    """c64, or c128 if an input is of double precision."""
+    return "c128" if common_dtype(dict(tensors), FLOATING) in ("fp64", "c128") else "c64"
+
+
+def broadcast_leading(tensors: Mapping[str, Tensor]) -> torch.Size:
+    """The leading dims, all but the last, that these broadcast to.
+
+    Raises:
+        InvalidInputError: They do not broadcast, or a size is 0.
+    """
+    for name, x in tensors.items():
+        if x.ndim == 0 or x.numel() == 0:
+            raise InvalidInputError(f"{name} has shape {tuple(x.shape)}; every size must be at least 1.")
+    try:
+        return torch.Size(torch.broadcast_shapes(*(x.shape[:-1] for x in tensors.values())))
+    except RuntimeError:
+        *most, last = tensors
+        shapes = ", ".join(str(tuple(x.shape[:-1])) for x in tensors.values())
+        raise InvalidInputError(
+            f"the leading dims of {', '.join(most)} and {last} do not broadcast: {shapes}."
+        ) from None
+
+
+def matrix(x: Tensor, leading: torch.Size, kind: torch.dtype) -> Callable[[Tensor], Tensor] | None:
+    """What turns a tensor into (rows, last) with unit stride along the last dim; shared rows stay shared."""
+    if (
+        x.ndim == 2
+        and len(leading) == 1
+        and x.shape[0] == leading[0]
+        and x.dtype == kind
+        and x.stride(1) == 1
+    ):
+        return None
+
+    rows = prod(leading)
+
+    def convert(x: Tensor) -> Tensor:
+        x = x.to(kind)
+        if x.stride(-1) != 1:
+            x = x.contiguous()
+        return x.expand(*leading, -1).reshape(rows, -1)
+
+    return convert
+
+
+def require_length(L: object) -> int:
+    """The length, which may be symbolic.
+
+    Raises:
+        InvalidInputError: It is no integer of at least 1.
+    """
+    if isinstance(L, bool) or not isinstance(L, (int, torch.SymInt)) or L < 1:
+        raise InvalidInputError(f"L must be an integer of at least 1, not {L!r}.")
+    return L  # type: ignore[return-value]
