@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssmgen.kernels.c import (
     cauchy_mult,
+    cauchy_mult_backward,
     linear_scan,
     selective_scan,
     selective_scan_backward,
@@ -19,4 +20,5 @@ VARIANTS: tuple[Variant, ...] = (
     *selective_state_update.UPDATES,
     *linear_scan.SCANS,
     *cauchy_mult.PRODUCTS,
+    *cauchy_mult_backward.PRODUCTS,
 )

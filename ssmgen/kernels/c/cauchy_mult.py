@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
+from ssmgen.kernels.c.poles import MOST_POLES, SERIAL_WORK
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES
 from ssmgen.kernels.program import Program
@@ -15,8 +16,6 @@ from ssmgen.problem import Problem
 __all__ = ["PRODUCTS"]
 
 _SIZES = ("rows", "nodes")
-# (pole, node) pairs that one thread does in some ten microseconds.
-_SERIAL_WORK = 1 << 15
 # Nodes of one task: enough that preparing a row's poles does not count, few enough that one row feeds many threads.
 _TASK_NODES = 1024
 # Poles and nodes are scaled alike, exactly, so that products of four distances neither overflow for nodes up to the
@@ -27,7 +26,7 @@ _LIMIT = {"c64": "0x1p30f", "c128": "0x1p240"}
 
 def _fits_registers(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     # For each vector of nodes: z and the sum, real and imaginary, and six temporaries, which two of them can share.
-    return config.integer("nodes") * 5 + 6 <= facts.max_registers
+    return config.integer("vectors") * 5 + 6 <= facts.max_registers
 
 
 def _unrolls_evenly(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
@@ -46,16 +45,15 @@ class _CauchyMult(Variant):
 
     def supports(self, problem: Problem) -> bool:
         """Forward, up to as many poles as a thread's stack holds."""
-        is_complex = problem.option("nodes") == "complex"
-        return problem.direction == "forward" and is_complex and 1 <= problem["poles"] <= 1 << 14
+        return problem.direction == "forward" and 1 <= problem["poles"] <= MOST_POLES
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"lanes": lane_choices(problem, facts), "nodes": (1, 2, 3, 4), "unroll": (1, 2, 4)}
+        return {"lanes": lane_choices(problem, facts), "vectors": (1, 2, 3, 4), "unroll": (1, 2, 4)}
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """Two vectors of nodes, so that their divisions overlap."""
-        return Config.of(self.name, {"lanes": lane_choices(problem, facts)[0], "nodes": 2, "unroll": 1})
+        return Config.of(self.name, {"lanes": lane_choices(problem, facts)[0], "vectors": 2, "unroll": 1})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
@@ -67,7 +65,7 @@ class _CauchyMult(Variant):
             "poles": problem["poles"],
             "scale": _SCALE[problem.dtype],
             "limit": _LIMIT[problem.dtype],
-            "serial_work": _SERIAL_WORK,
+            "serial_work": SERIAL_WORK,
             "task_nodes": _TASK_NODES,
         }
 
