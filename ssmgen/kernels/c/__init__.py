@@ -5,6 +5,7 @@ from __future__ import annotations
 from ssmgen.kernels.c import (
     cauchy_mult,
     cauchy_mult_backward,
+    dplr_kernel,
     linear_scan,
     selective_scan,
     selective_scan_backward,
@@ -21,4 +22,5 @@ VARIANTS: tuple[Variant, ...] = (
     *linear_scan.SCANS,
     *cauchy_mult.PRODUCTS,
     *cauchy_mult_backward.PRODUCTS,
+    *dplr_kernel.KERNELS,
 )

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
-from ssmgen.kernels.c.poles import MOST_POLES, SERIAL_WORK
+from ssmgen.kernels.c.poles import (
+    MOST_POLES,
+    RECIPROCAL_RULE,
+    SERIAL_WORK,
+    reciprocal_choices,
+    usual_reciprocal,
+)
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES
 from ssmgen.kernels.program import Program
@@ -41,6 +47,7 @@ class _CauchyMult(Variant):
     rules = (
         Rule("registers", "more nodes than registers hold are spilled at every pole", _fits_registers),
         Rule("unroll", "there are fewer poles than the loop would be unrolled by", _unrolls_evenly),
+        RECIPROCAL_RULE,
     )
 
     def supports(self, problem: Problem) -> bool:
@@ -49,11 +56,17 @@ class _CauchyMult(Variant):
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"lanes": lane_choices(problem, facts), "vectors": (1, 2, 3, 4), "unroll": (1, 2, 4)}
+        return {
+            "lanes": lane_choices(problem, facts),
+            "vectors": (1, 2, 3, 4),
+            "unroll": (1, 2, 4),
+            "reciprocal": reciprocal_choices(problem),
+        }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
-        """Two vectors of nodes, so that their divisions overlap."""
-        return Config.of(self.name, {"lanes": lane_choices(problem, facts)[0], "vectors": 2, "unroll": 1})
+        """Two vectors of nodes, so that a pole's numbers are loaded for both."""
+        params = {"lanes": lane_choices(problem, facts)[0], "vectors": 2, "unroll": 1}
+        return Config.of(self.name, {**params, "reciprocal": usual_reciprocal(problem, facts)})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import with_real
-from ssmgen.kernels.c.poles import CHUNKS, MOST_POLES, SERIAL_WORK, chunk_count, chunk_rule
+from ssmgen.kernels.c.poles import (
+    CHUNKS,
+    MOST_POLES,
+    RECIPROCAL_RULE,
+    SERIAL_WORK,
+    chunk_count,
+    chunk_rule,
+    reciprocal_choices,
+    usual_reciprocal,
+)
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES
 from ssmgen.kernels.program import Program, Workspace
@@ -30,7 +39,7 @@ class Chunked(Variant):
     name = "chunked"
     template = "cauchy_mult_backward.c.j2"
     summary = "every pole by itself: sums over chunks of nodes, added in order"
-    rules = (chunk_rule(lambda problem: problem["nodes"]),)
+    rules = (chunk_rule(lambda problem: problem["nodes"]), RECIPROCAL_RULE)
 
     def supports(self, problem: Problem) -> bool:
         """As many poles as forward takes."""
@@ -38,11 +47,16 @@ class Chunked(Variant):
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"lanes": lane_choices(problem, facts), "chunk": CHUNKS}
+        return {
+            "lanes": lane_choices(problem, facts),
+            "chunk": CHUNKS,
+            "reciprocal": reciprocal_choices(problem),
+        }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """The shortest chunks: they cost little and feed many threads."""
-        return Config.of(self.name, {"lanes": lane_choices(problem, facts)[0], "chunk": CHUNKS[0]})
+        params = {"lanes": lane_choices(problem, facts)[0], "chunk": CHUNKS[0]}
+        return Config.of(self.name, {**params, "reciprocal": usual_reciprocal(problem, facts)})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""

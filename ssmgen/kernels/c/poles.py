@@ -9,7 +9,16 @@ from ssmgen.device import DeviceFacts
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem
 
-__all__ = ["CHUNKS", "MOST_POLES", "SERIAL_WORK", "chunk_count", "chunk_rule"]
+__all__ = [
+    "CHUNKS",
+    "MOST_POLES",
+    "RECIPROCAL_RULE",
+    "SERIAL_WORK",
+    "chunk_count",
+    "chunk_rule",
+    "reciprocal_choices",
+    "usual_reciprocal",
+]
 
 # What a thread's stack holds.
 MOST_POLES = 1 << 12
@@ -32,3 +41,24 @@ def chunk_rule(nodes: Callable[[Problem], int]) -> Rule:
         return chunk == CHUNKS[0] or chunk < 4 * nodes(problem)
 
     return Rule("chunk", "a chunk four times as long as a row does what a shorter one does", holds)
+
+
+def reciprocal_choices(problem: Problem) -> tuple[str, ...]:
+    """How the reciprocals of denominators are computed; estimates have half the digits of a float."""
+    return ("estimate", "divide") if problem.dtype == "c64" else ("divide",)
+
+
+def usual_reciprocal(problem: Problem, facts: DeviceFacts) -> str:
+    """The faster one, where the CPU has it."""
+    return "estimate" if problem.dtype == "c64" and _has_estimate(facts) else "divide"
+
+
+def _has_estimate(facts: DeviceFacts) -> bool:
+    return facts.arch.startswith("x86_64")
+
+
+RECIPROCAL_RULE = Rule(
+    "reciprocal",
+    "only x86 has the instruction that estimates reciprocals to twelve bits",
+    lambda problem, config, facts: config["reciprocal"] == "divide" or _has_estimate(facts),
+)
