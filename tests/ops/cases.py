@@ -82,6 +82,28 @@ def cauchy(dtype: torch.dtype, **options: Any) -> Case:
     return Case("cauchy_mult", {"v": v, "z": z, "w": w - 2 * w.real.abs() - 0.5}, options)
 
 
+def imaginary(dtype: torch.dtype) -> Case:
+    case = cauchy(dtype)
+    return case._replace(
+        tensors={**case.tensors, "z": case.tensors["z"].imag}, options={"nodes": "imaginary"}
+    )
+
+
+def dplr(dtype: torch.dtype, rank: int = 1, channels: int = 1, **options: Any) -> Case:
+    torch.manual_seed(0)
+    H, N = 3, 4
+    P = 0.5 * torch.randn(H, rank, N, dtype=dtype)
+    tensors = {
+        "Lambda": torch.randn(H, N, dtype=dtype) - 2.0,
+        "P": P,
+        "Q": P + 0.1 * torch.randn(H, rank, N, dtype=dtype),
+        "B": torch.randn(H, N, dtype=dtype),
+        "C": torch.randn(channels, H, N, dtype=dtype),
+        "step": torch.rand(H, dtype=dtype.to_real()) + 0.1,
+    }
+    return Case("dplr_kernel", tensors, {"L": 10, "pairs": True, **options})
+
+
 CASES = {
     "scan": scan(),
     "scan, all options": scan(delta_softplus=True, return_last_state=True),
@@ -96,6 +118,9 @@ CASES = {
     "linear, four dims": linear(torch.float64, (2, 3, 2, 5)),
     "cauchy": cauchy(torch.complex64),
     "cauchy, c128 without pairs": cauchy(torch.complex128, symmetric=False),
+    "cauchy, imaginary": imaginary(torch.complex64),
+    "dplr": dplr(torch.complex64),
+    "dplr, c128 of all poles": dplr(torch.complex128, rank=2, channels=2, pairs=False),
 }
 
 
