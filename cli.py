@@ -131,6 +131,14 @@ def tune(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the search.")] = 0,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ERROR",
+            help="Largest relative error of a config against float64, in Frobenius norms.",
+            show_default="that of the dtype: 2e-6 in fp32, gradients 2e-5",
+        ),
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Tune every op there is.")] = False,
     training: Annotated[
         bool, typer.Option("--training", help="Tune forward and backward together, for calls with gradients.")
@@ -176,6 +184,7 @@ def tune(
                         budget_seconds=budget,
                         max_trials=max_trials,
                         seed=seed,
+                        max_error=max_error,
                         observer=observer,
                     )
                 )

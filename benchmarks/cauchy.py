@@ -2,8 +2,8 @@
 
     python benchmarks/cauchy.py
 
-In one run, in turns, medians. `pip install numba` brings the comparison with numba, whose kernel is written in split real
-form, with fastmath and threads: what somebody who knows it would write in an hour.
+In one run, in turns, medians. `pip install numba` brings the comparison with numba, whose kernel is written in split
+real form, with fastmath and threads: what somebody who knows it would write in an hour.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def by_numba(threads: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 def dplr_by_products(
     Lambda: Tensor, P: Tensor, Q: Tensor, B: Tensor, C: Tensor, step: Tensor, L: int
 ) -> Tensor:
-    """The kernel by four general Cauchy products of our own and Woodbury's identity: what an S4 layer does with them."""
+    """The kernel by four general Cauchy products of our own and Woodbury's identity, as an S4 layer would have it."""
     # Nyquist's node, where tan is infinite, stands in for itself by the largest that float32 tells from it.
     phi = torch.pi * torch.arange(L // 2 + 1, dtype=torch.float64) / L
     tangent = torch.tan(phi)

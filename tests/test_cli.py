@@ -91,7 +91,7 @@ def test_sizes_that_an_op_does_not_take_are_mentioned() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("show", "cauchy_mult", "--target", "cpu", "--backward"), "no kernel for the gradients"),
+        (("show", "selective_state_update", "--target", "cpu", "--backward"), "no kernel for the gradients"),
         (("show", "selectve_scan"), "Did you mean 'selective_scan'?"),
         (("show", "linear_scan", "--target", "cpv"), "Did you mean 'cpu'?"),
         (("show", "linear_scan", "--target", "reference"), "choose another with --target"),

@@ -23,6 +23,7 @@ def campaign(
     budget_seconds: float,
     max_trials: int | None = None,
     seed: int = 0,
+    max_error: float | None = None,
     observer: Observer | None = None,
 ) -> Iterator[TuneResult]:
     """Tune problems one after another, and give each result as it comes; what one leaves of its time, others get.
@@ -33,6 +34,7 @@ def campaign(
         budget_seconds: Wall-clock seconds for all of them.
         max_trials: Most configs to try for each problem.
         seed: Seed of each search.
+        max_error: The largest relative error of a config; see `Tuner`.
         observer: Told of every step.
 
     Raises:
@@ -40,7 +42,7 @@ def campaign(
         ConfigFileError: Results could not be saved; found out before anything is tuned.
     """
     deadline = time.monotonic() + budget_seconds
-    with Tuner(target_name) as tuner:
+    with Tuner(target_name, max_error=max_error) as tuner:
         for problem in problems:
             store.require_writable(tuner.target.facts, problem.op)
         for index, problem in enumerate(problems):

@@ -35,9 +35,12 @@ class WorkerTimeoutError(SsmgenError, TimeoutError):
 class Worker:
     """A process for one target. It starts with the first request, and again after it died or was killed."""
 
-    def __init__(self, open_target: Callable[[str], Target], name: str) -> None:
+    def __init__(
+        self, open_target: Callable[[str], Target], name: str, max_error: float | None = None
+    ) -> None:
         self._open_target = open_target
         self._name = name
+        self._max_error = max_error
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._errors: IO[bytes] | None = None
@@ -100,7 +103,7 @@ class Worker:
         theirs.close()
         self._connection = ours
         gpu = driver.current_device() if self._name in ("cuda", "hip") else None
-        start = Start(self._open_target, self._name, torch.get_num_threads(), gpu)
+        start = Start(self._open_target, self._name, torch.get_num_threads(), gpu, self._max_error)
         self._exchange(start, _START_SECONDS, None)
 
     def _exchange(self, request: object, limit: float, partial: Callable[[object], None] | None) -> object:

@@ -56,6 +56,7 @@ class Run:
         max_trials: int | None,
         seed: int,
         observer: Observer,
+        max_error: float | None = None,
     ) -> None:
         self._start = time.monotonic()
         self._target = target
@@ -68,7 +69,7 @@ class Run:
         self._max_trials = max_trials
         self._observer = observer
         self._threads = torch.get_num_threads() if target.facts.kind == "cpu" else None
-        self._session = Session(self._problem, target.facts, self._threads, versions)
+        self._session = Session(self._problem, target.facts, self._threads, versions, max_error)
         known = self._session.load(self._source_hash)
         self._resumed = len(known)
         self._search = Search(space, seed=seed, known=known.values(), first=self._saved_configs())

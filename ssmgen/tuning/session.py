@@ -24,9 +24,16 @@ class Session:
     """The journal of one problem on one device: JSON lines, one for each trial."""
 
     def __init__(
-        self, problem: Problem, facts: DeviceFacts, threads: int | None, versions: Mapping[str, str]
+        self,
+        problem: Problem,
+        facts: DeviceFacts,
+        threads: int | None,
+        versions: Mapping[str, str],
+        max_error: float | None = None,
     ) -> None:
-        identity = hashlib.sha256(repr((problem, facts, threads)).encode()).hexdigest()[:12]
+        # What counts as a wrong result is part of what was tried.
+        allowed = () if max_error is None else (max_error,)
+        identity = hashlib.sha256(repr((problem, facts, threads, *allowed)).encode()).hexdigest()[:12]
         name = f"{problem.op}_{identity}.jsonl"
         self.path: Path = settings.cache_dir() / "sessions" / facts.slug / name
         self._versions = dict(versions)

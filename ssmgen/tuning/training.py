@@ -76,6 +76,7 @@ def training_campaign(
     budget_seconds: float,
     max_trials: int | None = None,
     seed: int = 0,
+    max_error: float | None = None,
     observer: Observer | None = None,
 ) -> Iterator[TuneResult]:
     """Tune what training runs of each op: the defaults of every pair, then all of the fastest pair.
@@ -88,6 +89,7 @@ def training_campaign(
         budget_seconds: Wall-clock seconds for all of them.
         max_trials: Most configs to try of each problem of the fastest pairs.
         seed: Seed of each search.
+        max_error: The largest relative error of a config; see `Tuner`.
         observer: Told of every step.
 
     Yields:
@@ -98,7 +100,7 @@ def training_campaign(
         ConfigFileError: Results could not be saved; found out before anything is tuned.
     """
     deadline = time.monotonic() + budget_seconds
-    with Tuner(target_name) as tuner:
+    with Tuner(target_name, max_error=max_error) as tuner:
         for pairs in choices:
             store.require_writable(tuner.target.facts, pairs[0].forward.op)
         for index, pairs in enumerate(choices):

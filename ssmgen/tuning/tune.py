@@ -20,20 +20,32 @@ __all__ = ["Tuner", "tune"]
 class Tuner:
     """Tunes problems for one target; a context manager, because its worker process serves all of them."""
 
-    def __init__(self, target_name: str, *, open_target: Callable[[str], Target] = targets.target) -> None:
+    def __init__(
+        self,
+        target_name: str,
+        *,
+        max_error: float | None = None,
+        open_target: Callable[[str], Target] = targets.target,
+    ) -> None:
         """Find the target; the worker starts with the first problem.
 
         Args:
             target_name: A target that is present here: `cpu`, `cuda` or `hip`.
+            max_error: The largest relative error, by Frobenius norms, that a config's outputs may have against
+                float64; by default the tolerance of the op's dtype. A larger one lets in configs that are faster.
             open_target: Turns the name into the target, here and, by its import path, in the worker.
 
         Raises:
+            InvalidInputError: The largest error is not positive.
             UnknownNameError: There is no such target.
             TargetUnavailableError: The target cannot be timed here, or has nothing to tune.
         """
         self.target = open_target(target_name)
         _require_timed(self.target)
-        self._worker = Worker(open_target, target_name)
+        if max_error is not None and not max_error > 0:
+            raise InvalidInputError(f"the largest error must be positive, not {max_error:g}.")
+        self.max_error = max_error
+        self._worker = Worker(open_target, target_name, max_error)
 
     def __enter__(self) -> Tuner:
         return self
@@ -78,7 +90,17 @@ class Tuner:
                 f"target {self.target.name} has no kernel for {problem}; choose another dtype, option or target."
             )
         observer = observer or Observer()
-        run = Run(self.target, space, self._worker, self.versions, budget_seconds, max_trials, seed, observer)
+        run = Run(
+            self.target,
+            space,
+            self._worker,
+            self.versions,
+            budget_seconds,
+            max_trials,
+            seed,
+            observer,
+            self.max_error,
+        )
         result = run.complete()
         # Calls of this process are to see what was saved, too.
         dispatch.forget()

@@ -52,9 +52,17 @@ class _Case(NamedTuple):
 class Verifier:
     """Verifies configs of one problem; the inputs and float64 results of every case are computed once."""
 
-    def __init__(self, target: Target, problem: Problem) -> None:
+    def __init__(self, target: Target, problem: Problem, max_error: float | None = None) -> None:
+        """Verify for a target.
+
+        Args:
+            target: Where configs run.
+            problem: The exact problem.
+            max_error: The largest relative error of an output; by default what the oracle tolerates.
+        """
         self.target = target
         self.problem = problem
+        self.max_error = max_error
         self._cases: dict[tuple[Problem, bool], _Case] = {}
         self._spaces: dict[Problem, Space] = {}
 
@@ -111,7 +119,7 @@ class Verifier:
                 return Verification(error, "out of bounds", f"it wrote outside {item.operand.name}")
             if item.is_changed and not item.operand.updated:
                 return Verification(error, "input changed", f"it wrote to {item.operand.name}")
-        limit = oracle.tolerance(case.problem)
+        limit = oracle.tolerance(case.problem) if self.max_error is None else self.max_error
         for name, value in error.items():
             if math.isinf(value):
                 return Verification(

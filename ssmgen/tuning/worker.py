@@ -31,12 +31,21 @@ __all__ = ["Compile", "Final", "Prepare", "Reference", "Start", "Try"]
 
 
 class Start(NamedTuple):
-    """The first request: which target, by a function that can be imported, how many CPU threads, and which GPU."""
+    """The first request: which target, by a function that can be imported, and under which conditions.
+
+    Attributes:
+        open_target: Turns the name into the target.
+        name: The target's name.
+        threads: CPU threads.
+        gpu: Which GPU; None where the target is none.
+        max_error: See `Verifier`.
+    """
 
     open_target: Callable[[str], Target]
     name: str
     threads: int
     gpu: int | None
+    max_error: float | None
 
 
 class Prepare(NamedTuple):
@@ -80,8 +89,9 @@ class _PoisonedError(Exception):
 
 
 class _Worker:
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, max_error: float | None) -> None:
         self._target = target
+        self._max_error = max_error
         self._verifier: Verifier | None = None
         self._bench: Bench | None = None
 
@@ -109,7 +119,8 @@ class _Worker:
         if self._verifier is None or self._bench is None or self._bench.problem != problem:
             # The old operands go before the new ones come.
             self._verifier = self._bench = None
-            self._verifier, self._bench = Verifier(self._target, problem), Bench(self._target, problem)
+            self._verifier = Verifier(self._target, problem, self._max_error)
+            self._bench = Bench(self._target, problem)
             self._verifier.prepare()
         return self._verifier, self._bench
 
@@ -200,7 +211,7 @@ def main(connection: Connection) -> None:
     torch.set_num_threads(start.threads)
     if start.gpu is not None:
         driver.set_device(start.gpu)
-    worker = _Worker(start.open_target(start.name))
+    worker = _Worker(start.open_target(start.name), start.max_error)
     connection.send((number, "done", None))
     while True:
         try:

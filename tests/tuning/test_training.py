@@ -40,8 +40,8 @@ def test_pairs_agree_on_what_is_saved_and_keep_to_the_memory_allowed() -> None:
 def test_what_no_kernel_differentiates_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(InvalidInputError, match="allow more"):
         training_pairs(SCAN, target("cpu"), most_states=1e-6)
-    with pytest.raises(InvalidInputError, match="gradients of cauchy_mult"):
-        training_pairs(make_problem("cauchy_mult"), target("cpu"), most_states=4.0)
+    with pytest.raises(InvalidInputError, match="gradients of selective_state_update"):
+        training_pairs(make_problem("selective_state_update"), target("cpu"), most_states=4.0)
 
 
 class Recorder(Observer):

@@ -59,9 +59,22 @@ class Recorder(Observer):
         self.events.append("finished")
 
 
-def fake(behaviours: str, **options: object) -> TuneResult:
-    with Tuner(behaviours, open_target=open_fake) as tuner:
+def fake(behaviours: str, max_error: float | None = None, **options: object) -> TuneResult:
+    with Tuner(behaviours, max_error=max_error, open_target=open_fake) as tuner:
         return tuner.tune(PROBLEM, **{"budget_seconds": 30.0, **options})  # type: ignore[arg-type]
+
+
+def test_a_larger_error_lets_in_what_is_wrong_otherwise() -> None:
+    strict, loose = fake("slow,wrong"), fake("slow,wrong", max_error=1.0)
+    assert strict.best is not None
+    assert loose.best is not None
+    assert strict.best.config["behaviour"] == "slow"
+    # Of what was tried under the other limit nothing is known.
+    assert loose.resumed == 0
+    assert loose.best.config["behaviour"] == "wrong"
+    assert max(loose.best.error.values()) > 1e-4
+    with pytest.raises(InvalidInputError, match="error must be positive"):
+        fake("slow", max_error=0.0)
 
 
 def test_a_run_finds_the_fast_config_and_saves_it() -> None:

@@ -31,6 +31,15 @@ def test_each_kind_of_wrong_kernel_is_recognised(behaviour: str, failure: str | 
     assert (found.detail == "") == (failure is None)
 
 
+def test_the_largest_error_may_be_asked_for() -> None:
+    def failure(behaviour: str, max_error: float) -> str | None:
+        return Verifier(FakeTarget(BEHAVIOURS), PROBLEM, max_error).verify(config(behaviour)).failure
+
+    assert failure("wrong", 1.0) is None
+    assert failure("good", 1e-12) == "wrong result"
+    assert failure("nan", 1.0) == "not finite"
+
+
 def test_every_length_and_the_real_problem_are_checked() -> None:
     problems = Verifier(FakeTarget(BEHAVIOURS), PROBLEM).problems(config("good"))
     assert problems[-1] == PROBLEM

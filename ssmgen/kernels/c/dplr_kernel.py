@@ -29,8 +29,8 @@ from ssmgen.problem import Problem
 __all__ = ["KERNELS"]
 
 _SIZES = ("dim", "seqlen")
-# Nodes whose numbers stay in L1 while the poles pass over them, and nodes of one task: enough that preparing a row's poles
-# does not count, few enough that one row feeds many threads.
+# Nodes whose numbers stay in L1 while the poles pass over them, and nodes of one task: enough that preparing a row's
+# poles does not count, few enough that one row feeds many threads.
 _TILE = 256
 _TASK = 1024
 
