@@ -19,7 +19,7 @@ from ssmgen.errors import (
 )
 
 if TYPE_CHECKING:
-    from ssmgen import compat
+    from ssmgen import compat, nn
     from ssmgen.ops import (
         cauchy_mult,
         dplr_kernel,
@@ -52,6 +52,7 @@ __all__ = [
     "linear_scan",
     "log_vandermonde",
     "log_vandermonde_transpose",
+    "nn",
     "selective_scan",
     "selective_state_update",
 ]
@@ -69,8 +70,8 @@ _OPS = (
 
 
 def __getattr__(name: str) -> object:
-    if name == "compat":
-        return import_module("ssmgen.compat")
+    if name in ("compat", "nn"):
+        return import_module(f"ssmgen.{name}")
     # The ops bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
     if name not in _OPS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

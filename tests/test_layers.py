@@ -19,7 +19,7 @@ ROWS = [
     ("store",),
     ("dispatch",),
     ("ops",),
-    ("compat",),
+    ("compat", "nn"),
     ("tuning",),
     ("selftest",),
     ("request",),
