@@ -91,7 +91,8 @@ def dplr(measure: str, N: int, *, pairs: bool = False) -> DPLR:
     """The diagonal plus low rank form of `hippo(measure, N)`.
 
     A + P P* is a multiple of the identity plus a skew matrix S. So V comes from the Hermitian -i S, and is unitary;
-    the real parts are not computed but known: all -1/2 (legs) or 0 (legt, fourier).
+    the real parts are not computed but known: all -1/2 (legs) or 0 (legt, fourier). What is diagonal, or is divided by
+    z - Lambda, wants those a little below 0.
 
     Args:
         measure: "legs", "legt" or "fourier".

@@ -13,6 +13,7 @@ from torch import Tensor
 from ssmgen.errors import InvalidInputError, UnknownNameError
 from ssmgen.nn import basis, dplr, hippo, reconstruct, remember
 from ssmgen.nn.hippo import MEASURES, low_rank
+from tests.nn.quadrature import gauss
 
 SIZES = [(m, N) for m in MEASURES for N in (1, 2, 3, 16, 64, 65, 128) if m != "fourier" or N % 2 == 0]
 
@@ -64,14 +65,6 @@ def smooth(measure: str, N: int, age: Tensor) -> Tensor:
     for n in range(1, N - 1):
         values.append(((2 * n + 1) * x * values[n] - n * values[n - 1]) / (n + 1))
     return torch.stack([math.sqrt(2 * n + 1) * values[n] for n in range(N)], dim=-1)
-
-
-def gauss(count: int) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights on [0, 1], from the eigenvalues of the Jacobi matrix (Golub and Welsch)."""
-    n = torch.arange(1, count, dtype=torch.float64)
-    off = n / torch.sqrt(4 * n * n - 1)
-    values, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    return (values + 1) / 2, vectors[0] ** 2
 
 
 @pytest.mark.parametrize(("measure", "N"), SIZES)
