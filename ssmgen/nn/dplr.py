@@ -18,7 +18,8 @@ __all__ = ["bilinear_dplr", "dense", "doubled", "truncated", "untruncated"]
 def dense(Lambda: Tensor, P: Tensor, Q: Tensor) -> Tensor:
     """A = diag(Lambda) - sum_r P_r Q_r*, (..., N, N)."""
     P, Q = _with_rank(Lambda, P), _with_rank(Lambda, Q)
-    return torch.diag_embed(Lambda) - P.mT @ Q.conj()
+    A: Tensor = torch.diag_embed(Lambda) - P.mT @ Q.conj()
+    return A
 
 
 def bilinear_dplr(Lambda: Tensor, P: Tensor, Q: Tensor, step: Tensor, *, pairs: bool = False) -> Tensor:
@@ -33,7 +34,8 @@ def bilinear_dplr(Lambda: Tensor, P: Tensor, Q: Tensor, step: Tensor, *, pairs: 
     D = 1 / (s - Lambda)
     left, right = D[..., None, :] * P, Q.conj() * D[..., None, :]
     inner = torch.eye(P.shape[-2], dtype=P.dtype, device=P.device) + right @ P.mT
-    return torch.diag_embed(2 * s * D - 1) - 2 * s[..., None] * (left.mT @ torch.linalg.solve(inner, right))
+    low_rank: Tensor = left.mT @ torch.linalg.solve(inner, right)
+    return torch.diag_embed(2 * s * D - 1) - 2 * s[..., None] * low_rank
 
 
 def truncated(

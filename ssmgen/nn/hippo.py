@@ -98,7 +98,7 @@ def dplr(measure: str, N: int, *, pairs: bool = False) -> DPLR:
         measure: "legs", "legt" or "fourier".
         N: The number of states.
         pairs: Whether to keep one of each conjugate pair, that with the imaginary part >= 0: Lambda (N / 2,),
-            P (rank, N / 2), B (N / 2,) and V (N, N / 2). Then A x is 2 Re of what is kept.
+            P (rank, N / 2), B (N / 2,) and V (N, N / 2). A state in the basis of `hippo` is then 2 Re V x'.
 
     Raises:
         InvalidInputError: N is not positive, or is odd with `pairs` or for "fourier".
