@@ -131,9 +131,14 @@ class Chunked(_DplrKernel):
 
     def workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """Beside the tangents the sums of each chunk."""
-        chunks = chunk_count(node_count(problem), config)
-        shape = (problem["dim"], chunks, problem["poles"], _products(problem), 6)
-        return (*super().workspaces(problem, config), Workspace("sums", with_real(problem.dtype), shape))
+        chunks = (problem["dim"], chunk_count(node_count(problem), config))
+        factors = problem["channels"] + 2 * problem["rank"] + 2
+        return (
+            *super().workspaces(problem, config),
+            Workspace("sums", with_real(problem.dtype), (*chunks, problem["poles"], _products(problem), 6)),
+            Workspace("factors", "fp64", (*chunks, problem["poles"], factors, 2)),
+            Workspace("ydy", "fp64", chunks),
+        )
 
 
 KERNELS: tuple[Variant, ...] = (Fused(), Chunked())
