@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ssmgen.ops import (
         cauchy_mult,
         dplr_kernel,
+        fft_conv,
         linear_scan,
         log_vandermonde,
         log_vandermonde_transpose,
@@ -49,6 +50,7 @@ __all__ = [
     "cauchy_mult",
     "compat",
     "dplr_kernel",
+    "fft_conv",
     "linear_scan",
     "log_vandermonde",
     "log_vandermonde_transpose",
@@ -61,6 +63,7 @@ __all__ = [
 _OPS = (
     "cauchy_mult",
     "dplr_kernel",
+    "fft_conv",
     "linear_scan",
     "log_vandermonde",
     "log_vandermonde_transpose",
