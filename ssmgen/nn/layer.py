@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ssmgen.errors import InvalidInputError
-from ssmgen.nn.stand_in import fft_conv
+from ssmgen.ops import fft_conv
 from ssmgen.ops.passes import without_autocast
 
 __all__ = ["StateSpaceLayer"]
@@ -94,9 +94,8 @@ class StateSpaceLayer(nn.Module, ABC):
         with without_autocast(u.device):
             x = u.mT.to(self.D.dtype)
             K = self.kernel(length)
-            y = fft_conv(x[:, None], K[: self.channels], self.D)
-            if self.bidirectional:
-                y = y + fft_conv(x[:, None].flip(-1), K[self.channels :]).flip(-1)
+            ahead = K[self.channels :] if self.bidirectional else None
+            y = fft_conv(x[:, None], K[: self.channels], self.D, reverse_kernel=ahead)
             if state is not None:
                 y, state = y + self._free_response(state, length), self._last_state(x, state)
         y = y.flatten(1, 2).mT.to(u.dtype)

@@ -31,7 +31,8 @@ class S4(StateSpaceLayer):
         channels: Outputs for each feature.
         measure: "legs", "legt" or "fourier"; see `ssmgen.nn.hippo`. The real parts 0 of the last two begin at -0.01.
         dt_min, dt_max: Between these, log-uniform, the step sizes begin. A model remembers about 1 / step steps.
-        bidirectional: Whether a second kernel reads the sequence from its end, and is added. Then it has no states.
+        bidirectional: Whether a second kernel, of as many channels, reads what comes after each step: the
+            `reverse_kernel` of `fft_conv`. Then there are no states.
         device, dtype: Of the parameters; float32, or float64: narrower is taken as float32.
 
     Raises:
