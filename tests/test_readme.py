@@ -47,6 +47,17 @@ def test_the_python_example_runs() -> None:
         assert bool(torch.isfinite(result.abs()).all())
 
 
+@pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning")
+def test_the_example_of_s4_runs() -> None:
+    example = next(block for block in blocks("python") if "nn.S4(" in block)
+    names: dict[str, object] = {}
+    exec(example, names)
+    layer, u, y_rest, y = (names[name] for name in ("layer", "u", "y_rest", "y"))
+    whole = layer(u).detach()  # type: ignore[operator]
+    assert float((whole[:, 1:] - y_rest.detach()).abs().max() / whole.abs().max()) < 1e-4
+    assert tuple(y.shape) == (2, 8, 4096)  # type: ignore[attr-defined]
+
+
 def test_the_drop_in_example_runs() -> None:
     """In a process of its own: it changes what imports find."""
     example = next(block for block in blocks("python") if "install(" in block)

@@ -103,8 +103,8 @@ class DplrKernel(Interface):
 
     op = "dplr_kernel"
     formula = (
-        "out = e^{i phi} (R_CB - cos(phi) R_CP (1 + cos(phi) R_QP)^-1 R_QB),  phi = pi k / seqlen",
-        "R_XY = sum_n conj(X_n) Y_n / (2 i sin(phi) / step - Lambda_n cos(phi)), and the conjugate pole's term",
+        "out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step",
+        "R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))",
     )
     dims = {"channels": 1, "dim": 512, "rank": 1, "poles": 32, "seqlen": 4096}
     dtypes = ("c64", "c128")

@@ -11,7 +11,6 @@ from ssmgen.kernels.c.poles import (
     RECIPROCAL_RULE,
     SERIAL_WORK,
     reciprocal_choices,
-    usual_reciprocal,
 )
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES
@@ -66,7 +65,7 @@ class _CauchyMult(Variant):
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """Two vectors of nodes, so that a pole's numbers are loaded for both."""
         params = {"lanes": lane_choices(problem, facts)[0], "vectors": 2, "unroll": 1}
-        return Config.of(self.name, {**params, "reciprocal": usual_reciprocal(problem, facts)})
+        return Config.of(self.name, {**params, "reciprocal": "divide"})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""

@@ -15,7 +15,6 @@ from ssmgen.kernels.c.poles import (
     chunk_count,
     chunk_rule,
     reciprocal_choices,
-    usual_reciprocal,
 )
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES
@@ -56,7 +55,7 @@ class Chunked(Variant):
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """The shortest chunks: they cost little and feed many threads."""
         params = {"lanes": lane_choices(problem, facts)[0], "chunk": CHUNKS[0]}
-        return Config.of(self.name, {**params, "reciprocal": usual_reciprocal(problem, facts)})
+        return Config.of(self.name, {**params, "reciprocal": "divide"})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""

@@ -16,7 +16,6 @@ from ssmgen.kernels.c.poles import (
     chunk_count,
     chunk_rule,
     reciprocal_choices,
-    usual_reciprocal,
 )
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES
@@ -70,7 +69,6 @@ class _DplrKernel(Variant):
         """As many sums as registers hold."""
         choices = self.choices(problem, facts)
         params = {name: values[0] for name, values in choices.items()}
-        params["reciprocal"] = usual_reciprocal(problem, facts)
         groups = [Config.of(self.name, {**params, "group": group}) for group in choices["group"]]
         return [config for config in groups if self.broken_rule(problem, config, facts) is None][-1]
 

@@ -17,7 +17,6 @@ __all__ = [
     "chunk_count",
     "chunk_rule",
     "reciprocal_choices",
-    "usual_reciprocal",
 ]
 
 # What a thread's stack holds.
@@ -45,12 +44,7 @@ def chunk_rule(nodes: Callable[[Problem], int]) -> Rule:
 
 def reciprocal_choices(problem: Problem) -> tuple[str, ...]:
     """How the reciprocals of denominators are computed; estimates have half the digits of a float."""
-    return ("estimate", "divide") if problem.dtype == "c64" else ("divide",)
-
-
-def usual_reciprocal(problem: Problem, facts: DeviceFacts) -> str:
-    """The faster one, where the CPU has it."""
-    return "estimate" if problem.dtype == "c64" and _has_estimate(facts) else "divide"
+    return ("divide", "estimate") if problem.dtype == "c64" else ("divide",)
 
 
 def _has_estimate(facts: DeviceFacts) -> bool:

@@ -1,7 +1,7 @@
-// cauchy_mult forward, c64: factored(lanes=16,nodes=2,unroll=1)
+// cauchy_mult forward, c64: factored(lanes=16,reciprocal=divide,unroll=1,vectors=2)
 // out_l = sum_n v_n / (z_l - w_n)
 // symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-// Rendered by ssmgen from templates/c/cauchy_mult_factored.c.j2; source df71af9719f18461.
+// Rendered by ssmgen from templates/c/cauchy_mult_factored.c.j2; source 95a4ca56a3ca60ea.
 #include <stdint.h>
 #include <string.h>
 
@@ -75,6 +75,11 @@ static inline floats choose(ints mask, floats x, floats y)
     return (floats)((mask & (ints)x) | (~mask & (ints)y));
 }
 
+static inline floats inverse(floats x)
+{
+    return 1 / x;
+}
+
 static inline floats magnitude(floats x, floats y)
 {
     return choose(x < 0, -x, x) + choose(y < 0, -y, y);
@@ -95,9 +100,9 @@ static floats shrinkage(floats size)
     return LIMIT / choose(size > LIMIT, size, (floats){0} + LIMIT);
 }
 
-// A conjugate pair: v / (z - w) + conj(v) / (z - conj(w)) = 2 ((z - Re w) Re v - Im v Im w) / ((z - w) (z - conj(w))). With
-// z = x + i y and a = x - Re w the denominator is a^2 - (y - Im w) (y + Im w) + 2 i a y: factored, since expanded to
-// z^2 - 2 z Re w + |w|^2 it cancels. One reciprocal serves the pair.
+// A conjugate pair: v / (z - w) + conj(v) / (z - conj(w)) = 2 (s + i y Re v) / (p + i q), where a = x - Re w,
+// s = a Re v - Im v Im w and p + i q = (z - w) (z - conj(w)) = a^2 - (y - Im w) (y + Im w) + 2 i a y: factored, since expanded
+// to z^2 - 2 z Re w + |w|^2 it cancels. One reciprocal serves the pair.
 static void multiply(const float *v, const float *w, const float *z, float *out, int64_t count)
 {
     float w_real[POLES], w_imag[POLES], v_real[POLES], vw_imag[POLES];
@@ -132,13 +137,13 @@ static void multiply(const float *v, const float *w, const float *z, float *out,
         for (int n = 0; n < POLES; n++) {
             const floats a0 = x0 - w_real[n];
             const floats p0 = a0 * a0 - (y0 - w_imag[n]) * (y0 + w_imag[n]), q0 = a0 * (2 * y0);
-            const floats r0 = 1 / (p0 * p0 + q0 * q0);
+            const floats r0 = inverse(p0 * p0 + q0 * q0);
             const floats s0 = a0 * v_real[n] - vw_imag[n], t0 = y0 * v_real[n];
             real0 += (s0 * p0 + t0 * q0) * r0;
             imag0 += (t0 * p0 - s0 * q0) * r0;
             const floats a1 = x1 - w_real[n];
             const floats p1 = a1 * a1 - (y1 - w_imag[n]) * (y1 + w_imag[n]), q1 = a1 * (2 * y1);
-            const floats r1 = 1 / (p1 * p1 + q1 * q1);
+            const floats r1 = inverse(p1 * p1 + q1 * q1);
             const floats s1 = a1 * v_real[n] - vw_imag[n], t1 = y1 * v_real[n];
             real1 += (s1 * p1 + t1 * q1) * r1;
             imag1 += (t1 * p1 - s1 * q1) * r1;

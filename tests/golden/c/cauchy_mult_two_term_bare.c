@@ -1,7 +1,7 @@
-// cauchy_mult forward, c64: two_term(lanes=16,nodes=2,unroll=1)
+// cauchy_mult forward, c64: two_term(lanes=16,reciprocal=divide,unroll=1,vectors=2)
 // out_l = sum_n v_n / (z_l - w_n)
 // symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-// Rendered by ssmgen from templates/c/cauchy_mult_two_term.c.j2; source 5a3ea433ae5df359.
+// Rendered by ssmgen from templates/c/cauchy_mult_two_term.c.j2; source 2b717ab2754f64b2.
 #include <stdint.h>
 #include <string.h>
 
@@ -75,6 +75,11 @@ static inline floats choose(ints mask, floats x, floats y)
     return (floats)((mask & (ints)x) | (~mask & (ints)y));
 }
 
+static inline floats inverse(floats x)
+{
+    return 1 / x;
+}
+
 static inline floats magnitude(floats x, floats y)
 {
     return choose(x < 0, -x, x) + choose(y < 0, -y, y);
@@ -129,19 +134,19 @@ static void multiply(const float *v, const float *w, const float *z, float *out,
         }
         for (int n = 0; n < POLES; n++) {
             const floats a0 = x0 - w_real[n], b0 = y0 - w_imag[n];
-            const floats r0 = 1 / (a0 * a0 + b0 * b0);
+            const floats r0 = inverse(a0 * a0 + b0 * b0);
             real0 += (v_real[n] * a0 + v_imag[n] * b0) * r0;
             imag0 += (v_imag[n] * a0 - v_real[n] * b0) * r0;
             const floats c0 = y0 + w_imag[n];
-            const floats s0 = 1 / (a0 * a0 + c0 * c0);
+            const floats s0 = inverse(a0 * a0 + c0 * c0);
             real0 += (v_real[n] * a0 - v_imag[n] * c0) * s0;
             imag0 -= (v_imag[n] * a0 + v_real[n] * c0) * s0;
             const floats a1 = x1 - w_real[n], b1 = y1 - w_imag[n];
-            const floats r1 = 1 / (a1 * a1 + b1 * b1);
+            const floats r1 = inverse(a1 * a1 + b1 * b1);
             real1 += (v_real[n] * a1 + v_imag[n] * b1) * r1;
             imag1 += (v_imag[n] * a1 - v_real[n] * b1) * r1;
             const floats c1 = y1 + w_imag[n];
-            const floats s1 = 1 / (a1 * a1 + c1 * c1);
+            const floats s1 = inverse(a1 * a1 + c1 * c1);
             real1 += (v_real[n] * a1 - v_imag[n] * c1) * s1;
             imag1 -= (v_imag[n] * a1 + v_real[n] * c1) * s1;
         }

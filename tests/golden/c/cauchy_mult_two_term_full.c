@@ -1,7 +1,7 @@
-// cauchy_mult forward, c64: two_term(lanes=16,nodes=2,unroll=1)
+// cauchy_mult forward, c64: two_term(lanes=16,reciprocal=divide,unroll=1,vectors=2)
 // out_l = sum_n v_n / (z_l - w_n)
 // symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-// Rendered by ssmgen from templates/c/cauchy_mult_two_term.c.j2; source 7e195c7ba5826cbd.
+// Rendered by ssmgen from templates/c/cauchy_mult_two_term.c.j2; source 55ab65831d5888c9.
 #include <stdint.h>
 #include <string.h>
 
@@ -75,9 +75,14 @@ static inline floats choose(ints mask, floats x, floats y)
     return (floats)((mask & (ints)x) | (~mask & (ints)y));
 }
 
-static inline floats magnitude(floats x, floats y)
+static inline floats inverse(floats x)
 {
-    return choose(x < 0, -x, x) + choose(y < 0, -y, y);
+    return 1 / x;
+}
+
+static inline floats magnitude(floats x)
+{
+    return choose(x < 0, -x, x);
 }
 
 static inline int any(ints mask)
@@ -98,44 +103,36 @@ static floats shrinkage(floats size)
 // One reciprocal for each pole and node: v / d = v conj(d) / |d|^2.
 static void multiply(const float *v, const float *w, const float *z, float *out, int64_t count)
 {
-    float w_real[POLES], w_imag[POLES], v_real[POLES], v_imag[POLES];
+    float a[POLES], w_imag[POLES], v_real[POLES], v_imag[POLES];
     for (int n = 0; n < POLES; n++) {
-        w_real[n] = 0x1p-10f * w[2 * n];
+        a[n] = -0x1p-10f * w[2 * n];
         w_imag[n] = 0x1p-10f * w[2 * n + 1];
         v_real[n] = 0x1p-10f * v[2 * n];
         v_imag[n] = 0x1p-10f * v[2 * n + 1];
     }
-    for (; count > 0; count -= 2 * LANES, z += 4 * LANES, out += 4 * LANES) {
-        const floats low0 = load_some(z, 2 * count);
-        const floats high0 = load_some(z + LANES, 2 * count - LANES);
-        floats x0 = 0x1p-10f * SHUFFLE(low0, high0, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-        floats y0 = 0x1p-10f * SHUFFLE(low0, high0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    for (; count > 0; count -= 2 * LANES, z += 2 * LANES, out += 4 * LANES) {
+        floats y0 = 0x1p-10f * load_some(z, count);
         floats real0 = {0}, imag0 = {0};
-        const floats low1 = load_some(z + 2 * LANES, 2 * count - 2 * LANES);
-        const floats high1 = load_some(z + 3 * LANES, 2 * count - 3 * LANES);
-        floats x1 = 0x1p-10f * SHUFFLE(low1, high1, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-        floats y1 = 0x1p-10f * SHUFFLE(low1, high1, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        floats y1 = 0x1p-10f * load_some(z + LANES, count - LANES);
         floats real1 = {0}, imag1 = {0};
-        const floats size0 = magnitude(x0, y0), size1 = magnitude(x1, y1);
+        const floats size0 = magnitude(y0), size1 = magnitude(y1);
         floats shrink0 = (floats){0} + 1, shrink1 = (floats){0} + 1;
         // Rare: a branch keeps it off the way from z to the sums.
         if (any((size0 > LIMIT) | (size1 > LIMIT))) {
             shrink0 = shrinkage(size0);
-            x0 *= shrink0;
             y0 *= shrink0;
             shrink1 = shrinkage(size1);
-            x1 *= shrink1;
             y1 *= shrink1;
         }
         for (int n = 0; n < POLES; n++) {
-            const floats a0 = x0 - w_real[n], b0 = y0 - w_imag[n];
-            const floats r0 = 1 / (a0 * a0 + b0 * b0);
-            real0 += (v_real[n] * a0 + v_imag[n] * b0) * r0;
-            imag0 += (v_imag[n] * a0 - v_real[n] * b0) * r0;
-            const floats a1 = x1 - w_real[n], b1 = y1 - w_imag[n];
-            const floats r1 = 1 / (a1 * a1 + b1 * b1);
-            real1 += (v_real[n] * a1 + v_imag[n] * b1) * r1;
-            imag1 += (v_imag[n] * a1 - v_real[n] * b1) * r1;
+            const floats b0 = y0 - w_imag[n];
+            const floats r0 = inverse(a[n] * a[n] + b0 * b0);
+            real0 += (v_real[n] * a[n] + v_imag[n] * b0) * r0;
+            imag0 += (v_imag[n] * a[n] - v_real[n] * b0) * r0;
+            const floats b1 = y1 - w_imag[n];
+            const floats r1 = inverse(a[n] * a[n] + b1 * b1);
+            real1 += (v_real[n] * a[n] + v_imag[n] * b1) * r1;
+            imag1 += (v_imag[n] * a[n] - v_real[n] * b1) * r1;
         }
         real0 *= shrink0;
         imag0 *= shrink0;
@@ -162,7 +159,7 @@ void cauchy_mult(const struct cauchy_mult_args *args)
         const int64_t row = task / blocks, first = task % blocks * TASK;
         const int64_t count = args->nodes - first < TASK ? args->nodes - first : TASK;
         multiply(args->v + 2 * row * args->v_stride_row, args->w + 2 * row * args->w_stride_row,
-                 args->z + 2 * (row * args->z_stride_row + first),
+                 args->z + row * args->z_stride_row + first,
                  args->out + 2 * (row * args->out_stride_row + first), count);
     }
 }
