@@ -32,7 +32,7 @@ def _draw_cauchy_mult(problem: Problem, g: torch.Generator, harsh: bool) -> Draw
     def frequencies() -> Tensor:
         phase = math.pi * torch.arange(nodes, dtype=torch.float64) / (2 * max(nodes, 2))
         y = 2.0 / _steps(g, rows, 1) * torch.tan(phase)
-        return y if problem.option("nodes") == "imaginary" else torch.complex(torch.zeros_like(y), y)
+        return y if problem.option("imaginary") else torch.complex(torch.zeros_like(y), y)
 
     return {
         "v": lambda: complex_numbers(g, rows, poles),

@@ -234,7 +234,7 @@ def _inhomogeneity(problem: Problem, inputs: Operands, dtype: torch.dtype) -> Te
 
 def _cauchy_mult(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
     z = inputs["z"]
-    if problem.option("nodes") == "imaginary":
+    if problem.option("imaginary"):
         y = z.to(dtype.to_real())
         z = torch.complex(torch.zeros_like(y), y)
     symmetric = bool(problem.option("symmetric"))

@@ -12,7 +12,7 @@ __all__ = ["CauchyMult", "DplrKernel", "LogVandermonde", "LogVandermondeTranspos
 class CauchyMult(Interface):
     """Operands of the Cauchy product: v, w (rows, poles), z (rows, nodes), out (rows, nodes), complex.
 
-    With `nodes="imaginary"` z is real and holds y, for nodes i y. The strides over rows may be 0, for an operand that
+    With `imaginary` z is real and holds y, for nodes i y. The strides over rows may be 0, for an operand that
     all rows share; the last dim has unit stride.
 
     Backward takes what forward takes and dout, and writes dv, dw and, where it is asked for, dz.
@@ -22,14 +22,14 @@ class CauchyMult(Interface):
     formula = ("out_l = sum_n v_n / (z_l - w_n)", "symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole")
     dims = {"rows": 512, "poles": 32, "nodes": 4097}
     dtypes = ("c64", "c128")
-    options = {"symmetric": (True, False), "nodes": ("complex", "imaginary"), "dz": (False, True)}
+    options = {"symmetric": (True, False), "imaginary": (False, True), "dz": (False, True)}
     along, across, outer = "nodes", "rows", "rows"
     optional_gradients = ("z",)
 
     def operands(self, problem: Problem) -> tuple[Operand, ...]:
         """See the class."""
         rows, poles, nodes = problem["rows"], problem["poles"], problem["nodes"]
-        kind = problem.dtype if problem.option("nodes") == "complex" else with_real(problem.dtype)
+        kind = with_real(problem.dtype) if problem.option("imaginary") else problem.dtype
         inputs = (
             _rows("v", problem.dtype, rows, poles),
             _rows("z", kind, rows, nodes),

@@ -67,7 +67,10 @@ class _CauchyMult(Op):
         name = complex_dtype({"v": v, "z": z, "w": w})
         sizes = {"rows": prod(leading), "poles": w.shape[-1], "nodes": z.shape[-1]}
         problem = Problem.of(
-            self.name, sizes, name, {"symmetric": bool(symmetric), "nodes": str(nodes), "dz": False}
+            self.name,
+            sizes,
+            name,
+            {"symmetric": bool(symmetric), "imaginary": nodes == "imaginary", "dz": False},
         )
         kinds = (name, name if nodes == "complex" else with_real(name), name)
         adapters = tuple(

@@ -15,9 +15,7 @@ from tests.helpers import defaults, guarded_outputs, make_problem, outputs_of, p
 
 def cauchy(dtype: str = "c64", /, **given: int) -> Problem:
     # Tasks of 1024 nodes, vectors of 16 or 8 of them: a multiple of neither.
-    symmetric = bool(given.pop("symmetric", True))
-    sizes = {"rows": 3, "poles": 7, "nodes": 1061, **given}
-    return Problem.of("cauchy_mult", sizes, dtype, {"symmetric": symmetric, "nodes": "complex", "dz": False})
+    return make_problem("cauchy_mult", dtype, **{"rows": 3, "poles": 7, "nodes": 1061, **given})
 
 
 def dplr(dtype: str = "c64", /, **given: int) -> Problem:
@@ -47,7 +45,7 @@ PROBLEMS = {
 
 
 for _name in ("pairs", "poles", "one pole", "poles c128"):
-    PROBLEMS |= both(f"{_name}, imaginary", PROBLEMS[_name].with_options(nodes="imaginary"))
+    PROBLEMS |= both(f"{_name}, imaginary", PROBLEMS[_name].with_options(imaginary=True))
 for _name in [name for name in PROBLEMS if PROBLEMS[name].op == "cauchy_mult" and "backward" in name]:
     PROBLEMS[f"{_name}, dz"] = PROBLEMS[_name].with_options(dz=True)
 

@@ -54,7 +54,7 @@ class _CauchyMult(TritonVariant):
 
     def supports(self, problem: Problem) -> bool:
         """Complex64, with nodes that a launch grid can cover."""
-        if problem.option("nodes") != "complex" or problem.dtype != "c64":
+        if problem.option("imaginary") or problem.dtype != "c64":
             return False
         return super().supports(problem) and problem["nodes"] <= MOST_BLOCKS * 512
 
