@@ -26,7 +26,7 @@ from ssmgen.targets import target
 
 _INSTRUCTION = re.compile(r"^[-0-9A-Fa-fY:]+\t(?:@!?U?P\w+\s+)?(\S+?)[\s;](.*)")
 # Launches whose loops are over batches, blocks or states: small beside those that walk along time.
-_TIDYING = ("transpose_weights", "add_batches", "add_blocks")
+_TIDYING = ("transpose_weights", "add_batches", "add_blocks", "add_chunks")
 _LABEL = re.compile(r"^(\w+):\s*$")
 
 
@@ -95,6 +95,10 @@ def elements(problem: Problem, config: Config) -> tuple[int, int]:
     if config.variant in ("sequential", "looped") and "interval" in params:
         steps = config.integer("interval") * config.integer("block_d") // config.integer("lanes")
         return steps * problem["d_state"], problem["d_state"] // config.integer("states")
+    if config.variant == "product":
+        # Of Vandermonde products: (pole, step) pairs.
+        tile = config.integer("group") * config.integer("blocks") * config.integer("block")
+        return tile // (32 * config.integer("num_warps")), 1
     raise typer.BadParameter(f"what a lane does in a round of {config.variant} is not known here")
 
 

@@ -322,6 +322,8 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
         ("linear_scan", "fp16"),
         ("linear_scan", "c64"),
         ("cauchy_mult", "c64"),
+        ("log_vandermonde", "c64"),
+        ("log_vandermonde_transpose", "c64"),
     ]:
         for _ in range(8):
             options = {name: chance.choice(values) for name, values in interface(op).options.items()}

@@ -1,4 +1,4 @@
-"""The DPLR kernel in complex64 against the recurrence in complex128, for HiPPO's models, and where nodes meet poles."""
+"""The DPLR kernel in complex64 against the recurrence in complex128, for HiPPO, and where nodes meet poles."""
 
 from __future__ import annotations
 

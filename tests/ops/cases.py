@@ -104,6 +104,13 @@ def dplr(dtype: torch.dtype, rank: int = 1, channels: int = 1, **options: Any) -
     return Case("dplr_kernel", tensors, {"L": 10, "pairs": True, **options})
 
 
+def vandermonde(dtype: torch.dtype, **given: Tensor) -> Case:
+    torch.manual_seed(0)
+    v, x = torch.randn(2, 2, 5, dtype=dtype)
+    op = "log_vandermonde_transpose" if given else "log_vandermonde"
+    return Case(op, {**given, "v": v, "x": x - 2 * x.real.abs()}, {"L": 9})
+
+
 CASES = {
     "scan": scan(),
     "scan, all options": scan(delta_softplus=True, return_last_state=True),
@@ -121,6 +128,9 @@ CASES = {
     "cauchy, imaginary": imaginary(torch.complex64),
     "dplr": dplr(torch.complex64),
     "dplr, c128 of all poles": dplr(torch.complex128, rank=2, channels=2, pairs=False),
+    "vandermonde": vandermonde(torch.complex64),
+    "vandermonde, c128": vandermonde(torch.complex128),
+    "vandermonde, transpose": vandermonde(torch.complex64, u=torch.linspace(-1.0, 2.0, 18).view(2, 9)),
 }
 
 

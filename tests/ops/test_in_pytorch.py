@@ -82,7 +82,10 @@ class Layer(torch.nn.Module):
         x, delta, gate, B, C = (t.transpose(1, 2) for t in self.inputs(hidden).split(self.sizes, dim=-1))
         y = ssmgen.selective_scan(x, delta, -torch.exp(self.A), B, C, self.D, z=gate, delta_softplus=True)
         y = y + ssmgen.linear_scan(torch.sigmoid(gate), x)
-        kernel = ssmgen.cauchy_mult(self.v, nodes, torch.complex(-self.A - 1, self.A)).real
+        poles = torch.complex(-self.A - 1, self.A)
+        kernel = ssmgen.cauchy_mult(self.v, nodes, poles).real
+        kernel = kernel + ssmgen.log_vandermonde(self.v, poles, x.shape[-1])
+        y = y + ssmgen.log_vandermonde_transpose(x, self.v, poles, x.shape[-1]).real.sum(-1, keepdim=True)
         return hidden + self.outputs((y * kernel).transpose(1, 2))
 
 

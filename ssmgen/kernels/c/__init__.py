@@ -10,6 +10,7 @@ from ssmgen.kernels.c import (
     selective_scan,
     selective_scan_backward,
     selective_state_update,
+    vandermonde,
 )
 from ssmgen.kernels.variant import Variant
 
@@ -23,4 +24,5 @@ VARIANTS: tuple[Variant, ...] = (
     *cauchy_mult.PRODUCTS,
     *cauchy_mult_backward.PRODUCTS,
     *dplr_kernel.KERNELS,
+    *vandermonde.PRODUCTS,
 )

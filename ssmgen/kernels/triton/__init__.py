@@ -9,6 +9,7 @@ from ssmgen.kernels.triton import (
     selective_scan_backward,
     selective_scan_tiles,
     selective_state_update,
+    vandermonde,
 )
 from ssmgen.kernels.variant import Variant
 
@@ -21,4 +22,5 @@ VARIANTS: tuple[Variant, ...] = (
     *selective_state_update.UPDATES,
     *linear_scan.SCANS,
     *cauchy_mult.PRODUCTS,
+    *vandermonde.PRODUCTS,
 )

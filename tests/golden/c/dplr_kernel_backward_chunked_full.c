@@ -1,6 +1,6 @@
 // dplr_kernel backward, c64: chunked(chunk=1024,group=4,lanes=16,nodes=split,reciprocal=divide)
-// out = e^{i phi} (R_CB - cos(phi) R_CP (1 + cos(phi) R_QP)^-1 R_QB),  phi = pi k / seqlen
-// R_XY = sum_n conj(X_n) Y_n / (2 i sin(phi) / step - Lambda_n cos(phi)), and the conjugate pole's term
+// out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
+// R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
 // Rendered by ssmgen from templates/c/dplr_kernel_backward.c.j2; source e91680f2ff4fdf81.
 #include <stdint.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 // dplr_kernel forward, c64: fused(group=4,lanes=16,nodes=split,reciprocal=divide)
-// out = e^{i phi} (R_CB - cos(phi) R_CP (1 + cos(phi) R_QP)^-1 R_QB),  phi = pi k / seqlen
-// R_XY = sum_n conj(X_n) Y_n / (2 i sin(phi) / step - Lambda_n cos(phi)), and the conjugate pole's term
+// out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
+// R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
 // Rendered by ssmgen from templates/c/dplr_kernel_fused.c.j2; source 06963e4c7d2f6d2d.
 #include <stdint.h>
 #include <string.h>
