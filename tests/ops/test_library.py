@@ -32,7 +32,8 @@ WITH_GRADIENTS = (*WITHOUT_GRADIENTS, "test_autograd_registration")
 def test_every_op_is_registered_and_has_a_case() -> None:
     public = {name for name in library.registered() if not name.startswith("_")}
     differentiable, writing = ({case.op for case in cases.values()} for cases in (CASES, WRITING))
-    assert public == set(ssmgen.ops.__all__) == differentiable | writing
+    # fft_conv has no kernel of its own: it is what PyTorch's ops make of it.
+    assert public == set(ssmgen.ops.__all__) - {"fft_conv"} == differentiable | writing
     for name in differentiable:
         assert {f"_{name}_forward", f"_{name}_backward"} <= library.registered().keys()
     for name in writing:
