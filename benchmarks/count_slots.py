@@ -1,10 +1,12 @@
 """Count what kernels issue for each state element, in machine code of an NVIDIA GPU that need not be here.
 
     python benchmarks/count_slots.py --direction backward --option saved=4 --option layout=channel --d-state 16
+    python benchmarks/count_slots.py --op dplr_kernel
 
-An issue slot is one instruction of one warp. Of each launch along time the longest loop counts, with the loops
-inside it as often as they run, over the (channel, step, state) elements that a lane handles in one round. Spills (LDL,
-STL) and atomics (ATOM, RED) are those of the whole function.
+An issue slot is one instruction of one warp. Of each launch along time, nodes or poles the longest loop counts, with
+the loops inside it as often as they run, over the elements that a lane handles in one round: (channel, step, state) of
+a scan, (pole, node) of a Cauchy product, where a conjugate pair is one pole. Spills (LDL, STL), atomics (ATOM, RED)
+and registers are those of the whole function.
 """
 
 from __future__ import annotations
@@ -20,13 +22,23 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from ssmgen.config import Config
+from ssmgen.kernels import Launch
 from ssmgen.problem import Problem
 from ssmgen.request import Request
 from ssmgen.targets import target
 
 _INSTRUCTION = re.compile(r"^[-0-9A-Fa-fY:]+\t(?:@!?U?P\w+\s+)?(\S+?)[\s;](.*)")
-# Launches whose loops are over batches, blocks or states: small beside those that walk along time.
-_TIDYING = ("transpose_weights", "add_batches", "add_blocks", "add_chunks")
+# Launches whose loops are over batches, blocks, chunks or states: small beside the others.
+_TIDYING = ("transpose_weights", "add_batches", "add_blocks", "add_chunks", "finish_rows")
+_TIDYING += ("place_nodes", "prepare_poles")
+# Poles, or nodes, in a round of a launch that has no choice of its own of how many.
+_TOGETHER = {
+    "cauchy_mult_backward": 4,
+    "multiply_nodes": 4,
+    "differentiate_nodes": 2,
+    "dplr_kernel_backward": 1,
+}
+_REGISTER = re.compile(r"\bR(\d+)\b")
 _LABEL = re.compile(r"^(\w+):\s*$")
 
 
@@ -76,6 +88,7 @@ class Slots:
         mix: Instructions for each state element, by name.
         spills: Accesses to local memory in the whole function.
         atomics: Atomic operations in the whole function.
+        registers: Registers of a thread.
     """
 
     function: str
@@ -84,11 +97,16 @@ class Slots:
     mix: dict[str, float]
     spills: int
     atomics: int
+    registers: int
 
 
-def elements(problem: Problem, config: Config) -> tuple[int, int]:
-    """State elements that a lane handles in one round of the main loop, and rounds of the loop inside it."""
+def elements(problem: Problem, config: Config, launch: Launch) -> tuple[int, int]:
+    """Elements that a lane handles in one round of the main loop, and rounds of the loop inside it."""
     params = dict(config.params)
+    if "poles" in dict(problem.dims):
+        lanes = 32 * dict(launch.options)["num_warps"]
+        together = _TOGETHER.get(launch.function) or config.integer("unroll")
+        return min(together, problem["poles"]) * dict(launch.constants)["BLOCK"] // lanes, 1
     if config.variant == "sequential" and problem.direction == "forward":
         lanes = 32 * config.integer("num_warps")
         return config.integer("unroll") * config.integer("block_d") // lanes * problem["d_state"], 1
@@ -120,23 +138,26 @@ def count(function: str, sass: str, per_round: int, rounds: int) -> Slots:
         {name: times / per_round for name, times in mix.most_common()},
         whole["LDL"] + whole["STL"],
         sum(whole[name] for name in ("ATOM", "ATOMG", "ATOMS", "RED")),
+        1 + max((int(name) for name in _REGISTER.findall(sass)), default=0),
     )
 
 
 def slots(problem: Problem, config: Config, gpu: str = "sm_90") -> dict[str, Slots]:
-    """The slots of the launches that walk along time, by function."""
+    """The slots of the launches that walk along time, nodes or poles, by function."""
     machine = target(gpu)
     kernel = machine.compile(machine.space(problem).check(config), problem, config)
     parts = re.split(r"^(?://|Function:)\s*(\w+)\n", kernel.stage("sass"), flags=re.MULTILINE)
     bodies = {name: text for name, text in zip(parts[1::2], parts[2::2], strict=True) if text.strip()}
+    launches = {launch.function: launch for launch in kernel.program.launches}
     return {
-        name: count(name, text, *elements(problem, config))
+        name: count(name, text, *elements(problem, config, launches[name]))
         for name, text in bodies.items()
         if name not in _TIDYING
     }
 
 
 def main(
+    op: Annotated[str, typer.Option(help="op whose kernels are counted")] = "selective_scan",
     dtype: Annotated[str, typer.Option(help="dtype of u, delta, z and out")] = "bf16",
     d_state: Annotated[int, typer.Option(help="states")] = 16,
     direction: Annotated[str, typer.Option(help="forward or backward")] = "forward",
@@ -147,11 +168,9 @@ def main(
     gpu: Annotated[str, typer.Option("--target", help="named NVIDIA GPU")] = "sm_90",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Count issue slots for each state element of the selective scan."""
+    """Count issue slots for each state element, or for each pole and node."""
     machine = target(gpu)
-    (problem,) = Request({"d_state": d_state, "batch": 8}, dtype, options or ()).problems(
-        ["selective_scan"], machine.facts
-    )
+    (problem,) = Request({"d_state": d_state, "batch": 8}, dtype, options or ()).problems([op], machine.facts)
     problem = replace(problem, direction=direction)
     chosen = Config.parse(config) if config else machine.space(problem).default()
     found = slots(problem, chosen, gpu)
@@ -159,13 +178,12 @@ def main(
         launches = [asdict(item) for item in found.values()]
         print(json.dumps({"config": str(chosen), "launches": launches}, indent=2))
         return
-    names = ("slots", "MUFU", "spills", "atomics", "most of")
+    names = ("slots", "MUFU", "spills", "atomics", "registers", "most of")
     table = Table(Column("launch", no_wrap=True), *names, title=f"{problem}\n{chosen}")
     for item in found.values():
         most = ", ".join(f"{name} {value:.2f}" for name, value in list(item.mix.items())[:6])
-        table.add_row(
-            item.function, f"{item.slots:.2f}", f"{item.mufu:.2f}", str(item.spills), str(item.atomics), most
-        )
+        counts = (str(item.spills), str(item.atomics), str(item.registers))
+        table.add_row(item.function, f"{item.slots:.2f}", f"{item.mufu:.2f}", *counts, most)
     Console().print(table)
 
 

@@ -57,6 +57,9 @@ def is_left_to_the_reference(problem: Problem, language: str) -> bool:
     backward = problem.direction == "backward"
     if problem.op == "selective_state_update" and backward:
         return True
+    if problem.op == "dplr_kernel":
+        products = (problem["channels"] + problem["rank"]) * (1 + problem["rank"])
+        return products > 64 if language == "c" else problem.dtype == "c128" or products > 36
     if problem.op == "selective_state_update":
         double = {problem.dtype == "fp64", problem.option("state_dtype") == "fp64"}
         return True in double if language == "triton" else len(double) == 2 or problem["tokens"] > 16

@@ -45,3 +45,36 @@ def test_forward_takes_few_slots_without_spills() -> None:
     found = slots(problem, target("sm_90").space(problem).default())["selective_scan"]
     assert 1 <= found.mufu <= found.slots <= 7
     assert (found.spills, found.atomics) == (0, 0)
+
+
+@pytest.mark.parametrize(("nodes", "most"), [("complex", 20), ("imaginary", 14)])
+def test_cauchy_products_take_few_slots_for_each_pair_and_node(nodes: str, most: float) -> None:
+    problem = make_problem("cauchy_mult").with_options(nodes=nodes)
+    found = slots(problem, target("sm_90").space(problem).default())["cauchy_mult"]
+    assert 1 <= found.mufu <= found.slots <= most
+    assert (found.spills, found.atomics) == (0, 0)
+
+
+def test_four_products_of_a_pair_and_node_share_one_reciprocal() -> None:
+    problem = make_problem("dplr_kernel")
+    found = slots(problem, target("sm_90").space(problem).default())["dplr_kernel"]
+    assert found.mufu == 1
+    assert found.slots <= 28
+    assert (found.spills, found.atomics) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("op", "most"),
+    [
+        ("cauchy_mult", {"cauchy_mult_backward": 42, "multiply_nodes": 31}),
+        ("dplr_kernel", {"differentiate_nodes": 24, "dplr_kernel_backward": 86}),
+    ],
+)
+def test_gradients_of_poles_take_no_spills_or_atomics(op: str, most: dict[str, float]) -> None:
+    problem = make_problem(op, direction="backward")
+    problem = problem.with_options(dz=True) if op == "cauchy_mult" else problem
+    found = slots(problem, target("sm_90").space(problem).default())
+    assert set(found) == set(most)
+    for name, launch in found.items():
+        assert launch.slots <= most[name], launch
+        assert (launch.spills, launch.atomics) == (0, 0), launch

@@ -32,7 +32,7 @@ def problems(draw: st.DrawFn, op: str) -> Problem:
     """Any problem of an op that its interface allows."""
     face = INTERFACES[op]
     options = {name: draw(st.sampled_from(values)) for name, values in face.options.items()}
-    sizes = {"d_state": 256, "poles": 300, "batch": 70, "groups": 1}
+    sizes = {"d_state": 256, "poles": 300, "batch": 70, "groups": 1, "channels": 5, "rank": 5}
     dims = {name: draw(st.integers(1, sizes.get(name, 5000))) for name in face.dims}
     if "groups" in dims and "variable" in options.values():
         dims["groups"] = draw(st.sampled_from([1, 1, 2, 3, 8]))

@@ -282,9 +282,12 @@ def problems(draw: st.DrawFn) -> Problem:
     if op == "selective_state_update":
         groups = draw(st.sampled_from((1, 1, 2, 3)))
         dims |= {"d_state": draw(st.integers(1, 256)), "groups": groups, "heads": groups * draw(sizes)}
+    if op == "dplr_kernel":
+        dims |= {"channels": draw(st.integers(1, 9)), "rank": draw(st.integers(1, 5))}
     options = {name: draw(st.sampled_from(values)) for name, values in face.options.items()}
     direction = draw(st.sampled_from(("forward", "backward")))
-    return make_problem(op, draw(st.sampled_from(face.dtypes)), direction=direction, **dims, **options)
+    dtype = draw(st.sampled_from(face.dtypes))
+    return make_problem(op, dtype, direction=direction, **dims).with_options(**options)
 
 
 @settings(max_examples=60)
@@ -305,7 +308,7 @@ def test_defaults_are_valid_and_wide_types_are_left_to_others(problem: Problem, 
 
 @pytest.mark.parametrize("facts", DEVICES[1:])
 def test_inline_assembly_is_for_nvidia_alone(facts: DeviceFacts) -> None:
-    for op in ("selective_scan", "cauchy_mult"):
+    for op in ("selective_scan", "cauchy_mult", "dplr_kernel"):
         space = Space.of(make_problem(op), facts, variants(op, "triton"))
         assert not any("asm" in str(config) for configs in space.configs.values() for config in configs)
 
@@ -324,6 +327,7 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
         ("cauchy_mult", "c64"),
         ("log_vandermonde", "c64"),
         ("log_vandermonde_transpose", "c64"),
+        ("dplr_kernel", "c64"),
     ]:
         for _ in range(8):
             options = {name: chance.choice(values) for name, values in interface(op).options.items()}
@@ -332,6 +336,10 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
             sizes = dims if "d_state" in interface(op).dims else {}
             if op == "selective_state_update":
                 sizes |= {"heads": 4, "tokens": chance.choice((1, 3))}
+            if op == "dplr_kernel":
+                sizes = {"channels": chance.choice((1, 2)), "rank": chance.choice((1, 2, 3))}
+            if "poles" in interface(op).dims:
+                sizes["poles"] = chance.choice((1, 3, 32))
             problem = make_problem(op, dtype, direction=direction, **options, **sizes)
             space = Space.of(problem, DEVICES[0], variants(op, "triton"))
             for variant in space.variants:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ssmgen.kernels.triton import (
     cauchy_mult,
+    cauchy_mult_backward,
+    dplr_kernel,
+    dplr_kernel_backward,
     linear_scan,
     selective_scan,
     selective_scan_backward,
@@ -22,5 +25,8 @@ VARIANTS: tuple[Variant, ...] = (
     *selective_state_update.UPDATES,
     *linear_scan.SCANS,
     *cauchy_mult.PRODUCTS,
+    *cauchy_mult_backward.GRADIENTS,
+    *dplr_kernel.KERNELS,
+    *dplr_kernel_backward.GRADIENTS,
     *vandermonde.PRODUCTS,
 )

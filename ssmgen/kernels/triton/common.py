@@ -9,13 +9,15 @@ from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels.program import Launch
 from ssmgen.kernels.variant import Rule, Variant
-from ssmgen.problem import Problem
+from ssmgen.problem import Problem, next_power_of_two
 
 __all__ = [
     "CHUNKS",
     "CHUNK_RULE",
     "EXP_RULE",
     "MOST_BLOCKS",
+    "RECIPROCAL_RULE",
+    "UNROLL_RULE",
     "TritonVariant",
     "chunk_count",
     "exp_choices",
@@ -23,6 +25,7 @@ __all__ = [
     "masks",
     "parameters",
     "per_lane",
+    "width_rule",
 ]
 
 FLOATS = ("fp32", "bf16", "fp16")
@@ -121,6 +124,27 @@ def grid_rule(blocks: Callable[[Problem, Config], int]) -> Rule:
 
 
 EXP_RULE = Rule("exp", "PTX runs on NVIDIA GPUs only: neither on AMD's nor in the interpreter", _exp_exists)
+
+RECIPROCAL_RULE = Rule(
+    "reciprocal",
+    "PTX runs on NVIDIA GPUs only: neither on AMD's nor in the interpreter",
+    lambda problem, config, facts: config["reciprocal"] != "asm" or facts.kind == "cuda",
+)
+
+UNROLL_RULE = Rule(
+    "unroll",
+    "there are fewer poles than the loop would be unrolled by",
+    lambda problem, config, facts: config.integer("unroll") <= problem["poles"],
+)
+
+
+def width_rule(nodes: Callable[[Problem], int]) -> Rule:
+    """The rule on how much wider than the nodes of a row a block may be."""
+    return Rule(
+        "width",
+        "a block at least twice as long as there are nodes only adds idle work",
+        lambda problem, config, facts: config.integer("block") <= max(64, next_power_of_two(nodes(problem))),
+    )
 
 
 def per_lane(block: int, config: Config, facts: DeviceFacts) -> int:

@@ -1,7 +1,7 @@
 # cauchy_mult forward, c64: two_term(block=256,num_warps=1,reciprocal=asm,unroll=4)
 # out_l = sum_n v_n / (z_l - w_n)
 # symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-# Rendered by ssmgen from templates/triton/cauchy_mult_two_term.py.j2; source 45af98a3d66eb9c7.
+# Rendered by ssmgen from templates/triton/cauchy_mult_two_term.py.j2; source 72f6e4862bdda4a9.
 import triton
 import triton.language as tl
 
@@ -35,11 +35,8 @@ def cauchy_mult(
     limit: tl.constexpr = 1073741824.0
     row = tl.program_id(0).to(tl.int64)
     node = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    pair = 2 * node[:, None] + tl.arange(0, 2)[None, :]
-    inside = node[:, None] < nodes
-    x, y = tl.split(tl.load(z + 2 * row * z_stride_row + pair, mask=inside, other=0.0) * scale)
-    shrink = limit / tl.maximum(tl.maximum(tl.abs(x), tl.abs(y)), limit)
-    x *= shrink
+    y = tl.load(z + row * z_stride_row + node, mask=node < nodes, other=0.0) * scale
+    shrink = limit / tl.maximum(tl.abs(y), limit)
     y *= shrink
     v += 2 * row * v_stride_row
     w += 2 * row * w_stride_row
@@ -50,7 +47,7 @@ def cauchy_mult(
             v_real = tl.load(v)
             v_imag = tl.load(v + 1)
             w_imag = tl.load(w + 1) * scale
-            a = x - tl.load(w) * scale
+            a = -tl.load(w) * scale
             b = y - w_imag
             r = reciprocal(tl.fma(a, a, b * b))
             real = tl.fma(tl.fma(v_real, a, v_imag * b), r, real)
@@ -59,4 +56,6 @@ def cauchy_mult(
             w += 2
     real *= shrink * scale
     imag *= shrink * scale
+    pair = 2 * node[:, None] + tl.arange(0, 2)[None, :]
+    inside = node[:, None] < nodes
     tl.store(out + 2 * row * out_stride_row + pair, tl.join(real, imag), mask=inside)

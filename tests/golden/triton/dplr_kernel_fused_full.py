@@ -1,0 +1,193 @@
+# dplr_kernel forward, c64: fused(block=128,num_warps=1,reciprocal=asm,unroll=2)
+# out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
+# R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
+# Rendered by ssmgen from templates/triton/dplr_kernel_fused.py.j2; source 6c1aeecd37e82305.
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def reciprocal(x):
+    # One MUFU instruction, off by one unit in the last place at most; a division adds the handling of denormals.
+    asm: tl.constexpr = "rcp.approx.ftz.f32 $0, $1;"
+    return tl.inline_asm_elementwise(asm, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
+def four(place, BLOCK: tl.constexpr):
+    # Four neighbours in memory, each as a vector that is the same in every lane: broadcast in registers, no shuffle.
+    values = tl.load(place + tl.arange(0, 4))
+    tile = tl.permute(tl.broadcast_to(values[:, None], (4, BLOCK)), (1, 0))
+    even, odd = tl.split(tl.reshape(tile, (BLOCK, 2, 2)))
+    first, third = tl.split(even)
+    second, fourth = tl.split(odd)
+    return first, second, third, fourth
+
+
+@triton.jit
+def multiply(x_re, x_im, y_re, y_im):
+    return x_re * y_re - x_im * y_im, x_re * y_im + x_im * y_re
+
+
+@triton.jit
+def plus(z_re, z_im, x_re, x_im, y_re, y_im):
+    # z + x y.
+    return tl.fma(x_re, y_re, tl.fma(-x_im, y_im, z_re)), tl.fma(x_re, y_im, tl.fma(x_im, y_re, z_im))
+
+
+@triton.jit
+def invert(x_re, x_im):
+    size = 1.0 / tl.fma(x_re, x_re, x_im * x_im)
+    return x_re * size, -x_im * size
+
+
+@triton.jit
+def sine(turns):
+    # sin(pi turns) for at most half a turn: a minimax polynomial, exact to rounding also where the sine is small.
+    q = turns * turns
+    s = q * 7.682698405194318e-07 + -2.190188807218315e-05
+    s = s * q + 0.0004662991115733069
+    s = s * q + -0.007370430342218564
+    s = s * q + 0.08214588655145476
+    s = s * q + -0.5992645293173229
+    s = s * q + 2.5501640398772363
+    s = s * q + -5.1677127800499685
+    s = s * q + 1.1630256959862853e-16
+    return turns * 3.141592653589793 + turns * s
+
+
+@triton.jit
+def place_nodes(
+    tangents,
+    seqlen,
+    BLOCK: tl.constexpr,
+):
+    # tan(phi) of phi = pi k / seqlen; cos(phi) = sin(pi / 2 - phi) keeps its digits near Nyquist, where the tangent,
+    # in truth infinite, is huge.
+    k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    length = seqlen.to(tl.float64)
+    cosine = sine((seqlen - 2 * k).to(tl.float64) / (2.0 * length))
+    tangent = sine(k.to(tl.float64) / length) / tl.maximum(cosine, 1e-30)
+    tl.store(tangents + k, tangent, mask=k <= seqlen // 2)
+
+
+@triton.jit
+def prepare_poles(
+    Lambda,
+    P,
+    Q,
+    B,
+    C,
+    terms,
+    dim,
+    BLOCK: tl.constexpr,
+):
+    # What the loop over nodes needs of a pole w = -a + i b, scaled as nodes are, and of each v = conj(X) Y.
+    scale: tl.constexpr = 0.0009765625
+    cell = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = cell < dim.to(tl.int64) * 32
+    a = tl.load(Lambda + 2 * cell, mask=inside) * -scale
+    b = tl.load(Lambda + 2 * cell + 1, mask=inside) * scale
+    C_re = tl.load(C + 2 * cell, mask=inside)
+    C_im = tl.load(C + 2 * cell + 1, mask=inside)
+    Q_re = tl.load(Q + 2 * cell, mask=inside)
+    Q_im = tl.load(Q + 2 * cell + 1, mask=inside)
+    B_re = tl.load(B + 2 * cell, mask=inside)
+    B_im = tl.load(B + 2 * cell + 1, mask=inside)
+    P_re = tl.load(P + 2 * cell, mask=inside)
+    P_im = tl.load(P + 2 * cell + 1, mask=inside)
+    terms += cell * 20
+    tl.store(terms, a * a, mask=inside)
+    tl.store(terms + 1, b, mask=inside)
+    re, im = multiply(C_re, -C_im, B_re, B_im)
+    tl.store(terms + 4, re, mask=inside)
+    tl.store(terms + 5, re * a, mask=inside)
+    tl.store(terms + 6, im, mask=inside)
+    tl.store(terms + 7, im * a, mask=inside)
+    re, im = multiply(C_re, -C_im, P_re, P_im)
+    tl.store(terms + 8, re, mask=inside)
+    tl.store(terms + 9, re * a, mask=inside)
+    tl.store(terms + 10, im, mask=inside)
+    tl.store(terms + 11, im * a, mask=inside)
+    re, im = multiply(Q_re, -Q_im, B_re, B_im)
+    tl.store(terms + 12, re, mask=inside)
+    tl.store(terms + 13, re * a, mask=inside)
+    tl.store(terms + 14, im, mask=inside)
+    tl.store(terms + 15, im * a, mask=inside)
+    re, im = multiply(Q_re, -Q_im, P_re, P_im)
+    tl.store(terms + 16, re, mask=inside)
+    tl.store(terms + 17, re * a, mask=inside)
+    tl.store(terms + 18, im, mask=inside)
+    tl.store(terms + 19, im * a, mask=inside)
+
+
+@triton.jit
+def dplr_kernel(
+    step,
+    tangents,
+    terms,
+    out,
+    seqlen,
+    BLOCK: tl.constexpr,
+):
+    # A pole w = -a + i b at a node i y: v / (i y - w) = v (a - i d) r, d = y - b, r = 1 / (a^2 + d^2): one reciprocal
+    # serves every v.
+    #
+    # y = (2 / step) tan(phi) is a sum of two floats: close to a pole y - b cancels, and would be the rounding of one.
+    # Poles and nodes are scaled alike, exactly, so that squares stay in range. A node beyond 2^40, as Nyquist's is, is
+    # moved there: for poles below 2^17 the same to rounding, as tan(phi) is moved with it.
+    scale: tl.constexpr = 0.0009765625
+    limit: tl.constexpr = 1073741824.0
+    row = tl.program_id(0).to(tl.int64)
+    k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = k <= seqlen // 2
+    half_step = tl.load(step + row).to(tl.float64) * (0.5 / scale)
+    rate = 1.0 / half_step
+    wide = tl.minimum(tl.load(tangents + k, mask=inside, other=0.0) * rate, limit)
+    y = wide.to(tl.float32)
+    y_low = (wide - y).to(tl.float32)
+    t = (wide * half_step).to(tl.float32)
+    terms += row * 640
+    CB_re = tl.full((BLOCK,), 0.0, tl.float32)
+    CB_im = tl.full((BLOCK,), 0.0, tl.float32)
+    CP_re = tl.full((BLOCK,), 0.0, tl.float32)
+    CP_im = tl.full((BLOCK,), 0.0, tl.float32)
+    QB_re = tl.full((BLOCK,), 0.0, tl.float32)
+    QB_im = tl.full((BLOCK,), 0.0, tl.float32)
+    QP_re = tl.full((BLOCK,), 0.0, tl.float32)
+    QP_im = tl.full((BLOCK,), 0.0, tl.float32)
+    for _ in range(16):
+        for _ in tl.static_range(2):
+            a_squared, b, _, _ = four(terms, BLOCK)
+            d = (y - b) + y_low
+            r = reciprocal(tl.fma(d, d, a_squared))
+            d *= r
+            v, va, u, ua = four(terms + 4, BLOCK)
+            CB_re = tl.fma(va, r, tl.fma(u, d, CB_re))
+            CB_im = tl.fma(ua, r, tl.fma(-v, d, CB_im))
+            v, va, u, ua = four(terms + 8, BLOCK)
+            CP_re = tl.fma(va, r, tl.fma(u, d, CP_re))
+            CP_im = tl.fma(ua, r, tl.fma(-v, d, CP_im))
+            v, va, u, ua = four(terms + 12, BLOCK)
+            QB_re = tl.fma(va, r, tl.fma(u, d, QB_re))
+            QB_im = tl.fma(ua, r, tl.fma(-v, d, QB_im))
+            v, va, u, ua = four(terms + 16, BLOCK)
+            QP_re = tl.fma(va, r, tl.fma(u, d, QP_re))
+            QP_im = tl.fma(ua, r, tl.fma(-v, d, QP_im))
+            terms += 20
+    CB_re *= scale
+    CB_im *= scale
+    CP_re *= scale
+    CP_im *= scale
+    QB_re *= scale
+    QB_im *= scale
+    QP_re *= scale
+    QP_im *= scale
+    # Woodbury's identity: (1 + i t) (CB - CP x) with x = (1 + QP)^-1 QB, and 1 + i t = e^{i phi} / cos(phi).
+    QP_re, QP_im = invert(QP_re + 1.0, QP_im)
+    QB_re, QB_im = multiply(QB_re, QB_im, QP_re, QP_im)
+    nodes = seqlen // 2 + 1
+    out += 2 * (row * nodes + k)[:, None] + tl.arange(0, 2)[None, :]
+    CB_re, CB_im = plus(CB_re, CB_im, -CP_re, -CP_im, QB_re, QB_im)
+    real, imag = multiply(CB_re, CB_im, 1.0, t)
+    tl.store(out, tl.join(real, imag), mask=inside[:, None])
