@@ -3,8 +3,8 @@
     python benchmarks/count_slots.py --direction backward --option saved=4 --option layout=channel --d-state 16
     python benchmarks/count_slots.py --op dplr_kernel
 
-An issue slot is one instruction of one warp. Of each launch along time, nodes or poles the longest loop counts, with
-the loops inside it as often as they run, over the elements that a lane handles in one round: (channel, step, state) of
+An issue slot is one instruction of one warp. Of each launch along time, nodes or poles the main loop counts, with the
+loops inside it as often as they run, over the elements that a lane handles in one round: (channel, step, state) of
 a scan, (pole, node) of a Cauchy product, where a conjugate pair is one pole. Spills (LDL, STL), atomics (ATOM, RED)
 and registers are those of the whole function.
 """
@@ -125,7 +125,9 @@ def count(function: str, sass: str, per_round: int, rounds: int) -> Slots:
     listing = Listing.of(sass)
     mix: Counter[str] = Counter()
     if listing.loops:
-        main = listing.loops[0]
+        # The first of those with the most exponentials or reciprocals: what is left over is walked in a loop behind,
+        # which the assembler may have unrolled to be longer.
+        main = max(listing.loops, key=lambda loop: (listing.count(*loop)["MUFU"], -loop[0]))
         mix = listing.count(*main)
         for inner in listing.inside(main)[:1]:
             for name, times in listing.count(*inner).items():
