@@ -42,8 +42,8 @@ def cauchy_mult(
         z: (..., L), the nodes, complex; with `nodes="imaginary"` real: y, for nodes i y.
         w: (..., N), the poles, complex; their number is free. The leading dims of v, z and w broadcast.
         symmetric: Whether v and w hold one of each conjugate pair: then `conj(v_n) / (z_l - conj(w_n))` is added.
-        nodes: `imaginary` says that the real parts of all nodes are 0, as S4's are: it takes two thirds of the
-            arithmetic, and z half of the memory.
+        nodes: `imaginary` says that the real parts of all nodes are 0, as S4's are: it takes three quarters of
+            the arithmetic, and z half of the memory.
         target: What runs it; see `selective_scan`.
 
     Returns:

@@ -10,9 +10,6 @@ from ssmgen.reference.checkpointed import over_blocks
 
 __all__ = ["log_vandermonde", "log_vandermonde_transpose"]
 
-# Half of the bits: times a step below 2^16 exact, or, of float64, below 2^29.
-_SHORT = {torch.float32: torch.bfloat16, torch.float64: torch.float32}
-
 
 def log_vandermonde(v: Tensor, x: Tensor, seqlen: int, *, dtype: torch.dtype = torch.complex64) -> Tensor:
     """out_l = 2 Re sum_n v_n exp(x_n l), for l = 0 ... seqlen - 1.
@@ -58,15 +55,21 @@ def log_vandermonde_transpose(
 
 
 def _steps(like: Tensor, x: Tensor, seqlen: int) -> tuple[Tensor, ...]:
+    """The steps in blocks, in float64."""
     rows = torch.broadcast_shapes(like.shape[:-1], x.shape[:-1]).numel()
     block = max(1, BLOCK_ELEMENTS // max(1, rows * x.shape[-1]))
-    steps: Tensor = torch.arange(seqlen, dtype=x.real.dtype, device=x.device)
+    steps: Tensor = torch.arange(seqlen, dtype=torch.float64, device=x.device)
     return tuple(steps.split(block))
 
 
 def _powers(x: Tensor, steps: Tensor) -> Tensor:
-    """exp(x l), (..., N, L). A product of x and l would round the phase, which may be many turns, before cos does."""
-    turns = x.imag.detach().to(_SHORT[x.imag.dtype]).to(x.imag.dtype)
-    rest = torch.complex(x.real, x.imag - turns)
+    """exp(x l), (..., N, L), whose phases may be many turns, which a product in x's precision would round.
+
+    In float64 the half of Im(x) that holds its first 24 bits times l is exact, which leaves cos and sin their digits.
+    """
+    wide = x.to(torch.complex128)
+    turns = wide.imag.detach().float().double()
+    rest = torch.complex(wide.real, wide.imag - turns)
     phase = turns[..., None] * steps
-    return torch.complex(phase.cos(), phase.sin()) * torch.exp(rest[..., None] * steps)
+    powers = torch.complex(phase.cos(), phase.sin()) * torch.exp(rest[..., None] * steps)
+    return powers.to(x.dtype)

@@ -99,3 +99,16 @@ def test_a_full_size_backward_needs_no_gigabytes() -> None:
     )  # what one tensor of (batch, seqlen, dim, d_state) would take
     assert grown < 4 * every_state
     assert grown < 1e9
+
+
+@pytest.mark.parametrize("seqlen", [1 << 16, (1 << 16) + 1000])
+def test_phases_of_many_turns_are_exact_in_complex64(seqlen: int) -> None:
+    x = torch.complex(torch.tensor([-1e-7, -1e-6]), torch.tensor([19.7, -3.3]))
+    v = torch.tensor([1.0 + 0.5j, 0.3j])
+    wanted = reference.log_vandermonde(v, x, seqlen, dtype=torch.complex128)
+    found = reference.log_vandermonde(v, x, seqlen, dtype=torch.complex64)
+    assert float((found - wanted).abs().max()) < 1e-6
+    u = torch.linspace(-1.0, 1.0, seqlen)
+    wide = reference.log_vandermonde_transpose(u, v, x, seqlen, dtype=torch.complex128)
+    narrow = reference.log_vandermonde_transpose(u, v, x, seqlen, dtype=torch.complex64)
+    assert float((narrow - wide).abs().max() / u.abs().sum()) < 1e-6
