@@ -77,6 +77,7 @@ class Layer(torch.nn.Module):
         self.A = torch.nn.Parameter(torch.rand(d, n))
         self.D = torch.nn.Parameter(torch.ones(d))
         self.v = torch.nn.Parameter(torch.randn(d, n, dtype=torch.complex64))
+        self.step = torch.nn.Parameter(torch.full((d,), 0.1))
 
     def forward(self, hidden: Tensor, nodes: Tensor) -> Tensor:
         x, delta, gate, B, C = (t.transpose(1, 2) for t in self.inputs(hidden).split(self.sizes, dim=-1))
@@ -85,6 +86,8 @@ class Layer(torch.nn.Module):
         poles = torch.complex(-self.A - 1, self.A)
         kernel = ssmgen.cauchy_mult(self.v, nodes, poles).real
         kernel = kernel + ssmgen.log_vandermonde(self.v, poles, x.shape[-1])
+        P = self.v / 4
+        kernel = kernel + ssmgen.dplr_kernel(poles, P, P, self.v, self.v, self.step, x.shape[-1], pairs=True)
         y = y + ssmgen.log_vandermonde_transpose(x, self.v, poles, x.shape[-1]).real.sum(-1, keepdim=True)
         return hidden + self.outputs((y * kernel).transpose(1, 2))
 
