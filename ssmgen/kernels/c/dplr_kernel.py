@@ -10,7 +10,7 @@ from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import with_real
 from ssmgen.kernels.c.poles import (
     CHUNKS,
-    MOST_POLES,
+    MOST_BYTES,
     RECIPROCAL_RULE,
     SERIAL_WORK,
     chunk_count,
@@ -51,8 +51,9 @@ class _DplrKernel(Variant):
     language = "c"
 
     def supports(self, problem: Problem) -> bool:
-        """As many poles as a thread's stack holds, and products that a reader can still follow."""
-        fits = problem["poles"] * _products(problem) <= 16 * MOST_POLES and problem["poles"] <= MOST_POLES
+        """What a thread's stack holds of a row's poles, and products that a reader can still follow."""
+        numbers = problem["poles"] * (6 + 4 * _products(problem))
+        fits = numbers * (4 if problem.dtype == "c64" else 8) <= MOST_BYTES
         return problem.direction == self.direction and fits and _products(problem) <= 64
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
@@ -80,7 +81,6 @@ class _DplrKernel(Variant):
             **dict(problem.options),
             **dict(config.params),
             **{name: problem[name] for name in ("channels", "rank", "poles")},
-            "scale": "0x1p-10",
             "limit": "0x1p30" if problem.dtype == "c64" else "0x1p240",
             "tile": _TILE,
             "task": _TASK,

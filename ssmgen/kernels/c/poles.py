@@ -11,6 +11,7 @@ from ssmgen.problem import Problem
 
 __all__ = [
     "CHUNKS",
+    "MOST_BYTES",
     "MOST_POLES",
     "RECIPROCAL_RULE",
     "SERIAL_WORK",
@@ -19,7 +20,8 @@ __all__ = [
     "reciprocal_choices",
 ]
 
-# What a thread's stack holds.
+# What kernels keep of a row's poles on a thread's stack, which some systems make no larger than 2 MB.
+MOST_BYTES = 1 << 19
 MOST_POLES = 1 << 12
 # (pole, node) pairs that one thread does in some ten microseconds.
 SERIAL_WORK = 1 << 15
