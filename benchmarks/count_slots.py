@@ -30,7 +30,7 @@ from ssmgen.targets import target
 _INSTRUCTION = re.compile(r"^[-0-9A-Fa-fY:]+\t(?:@!?U?P\w+\s+)?(\S+?)[\s;](.*)")
 # Launches whose loops are over batches, blocks, chunks or states: small beside the others.
 _TIDYING = ("transpose_weights", "add_batches", "add_blocks", "add_chunks", "finish_rows")
-_TIDYING += ("place_nodes", "prepare_poles")
+_TIDYING += ("place_nodes", "prepare_poles", "add_nearest")
 # Poles, or nodes, in a round of a launch that has no choice of its own of how many.
 _TOGETHER = {
     "cauchy_mult_backward": 4,

@@ -59,15 +59,15 @@ def test_four_products_of_a_pair_and_node_share_one_reciprocal() -> None:
     problem = make_problem("dplr_kernel")
     found = slots(problem, target("sm_90").space(problem).default())["dplr_kernel"]
     assert found.mufu == 1
-    assert found.slots <= 28
+    assert found.slots <= 29
     assert (found.spills, found.atomics) == (0, 0)
 
 
 @pytest.mark.parametrize(
     ("op", "most"),
     [
-        ("cauchy_mult", {"cauchy_mult_backward": 38, "multiply_nodes": 31}),
-        ("dplr_kernel", {"differentiate_nodes": 24, "dplr_kernel_backward": 86}),
+        ("cauchy_mult", {"cauchy_mult_backward": 42, "multiply_nodes": 31}),
+        ("dplr_kernel", {"differentiate_nodes": 25, "dplr_kernel_backward": 86}),
     ],
 )
 def test_gradients_of_poles_take_no_spills_or_atomics(op: str, most: dict[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -13,7 +14,7 @@ from ssmgen.kernels import interface
 from ssmgen.kernels.oracle import expected, relative_error, sample, tolerance
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import Target, target
-from tests.helpers import ON_GPU, make_problem, run_config
+from tests.helpers import ON_GPU, defaults, make_problem, outputs_of, run_config
 
 pytest.importorskip("triton")
 
@@ -25,6 +26,7 @@ CASES: tuple[dict[str, Option], ...] = (
     {"seqlen": 66, "poles": 33, "pairs": False},
     {"seqlen": 9, "channels": 3, "rank": 3, "dim": 2, "poles": 2, "pairs": True},
     {"seqlen": 8, "channels": 2, "rank": 2, "poles": 3, "pairs": False},
+    {"seqlen": 300, "poles": 2, "pairs": True},  # more nodes of one pole than a program adds at a time
 )
 
 
@@ -99,6 +101,66 @@ def test_nodes_close_to_a_pole_keep_their_digits(pairs: bool, direction: str) ->
     wanted = expected(problem, inputs)
     for name, found in compute(problem, inputs).items():
         assert relative_error(found, wanted[name]) <= tolerance(problem), name
+
+
+def in_double(problem: Problem, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The outputs in complex128 of the C kernel, which resolves the nearest pole apart: else float64 cancels."""
+    double = Problem.of(problem.op, dict(problem.dims), "c128", dict(problem.options), problem.direction)
+    wide = {name: x.to(torch.complex128 if x.is_complex() else torch.float64) for name, x in inputs.items()}
+    return outputs_of(double, defaults(double)[0], wide)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("pairs", [True, False])
+def test_nodes_on_undamped_poles(pairs: bool, rank: int, direction: str) -> None:
+    L = 17
+    problem = dplr(direction, dim=4, poles=4, rank=rank, seqlen=L, pairs=pairs)
+    inputs = sample(problem, seed=1)
+    # Not at 0, where a pole and its conjugate are one resonance.
+    b = inputs["Lambda"].imag + 1.0
+    inputs["Lambda"] = torch.complex(torch.full_like(b, -1e-7), b)
+    # In each row one node is a pole, to rounding, or lies so far beside it.
+    nudge = torch.tensor([0.0, 1e-7, -1e-7, 1e-5], dtype=torch.float64)
+    inputs["step"] = (2 * math.tan(math.pi * 5 / L) / b[:, 2].double() * (1 + nudge)).float()
+    wanted = expected(problem, inputs) if direction == "forward" else in_double(problem, inputs)
+    for name, found in compute(problem, inputs).items():
+        for row in range(4) if name == "dstep" else ():
+            assert relative_error(found[row], wanted[name][row]) <= tolerance(problem), row
+        assert relative_error(found, wanted[name]) <= tolerance(problem), name
+
+
+@pytest.mark.parametrize("pairs", [True, False])
+def test_poles_in_another_order_give_the_same_bits(pairs: bool) -> None:
+    order = torch.tensor([3, 0, 4, 1, 2])
+    for direction in ("forward", "backward"):
+        problem = dplr(direction, dim=2, seqlen=40, pairs=pairs)
+        inputs = sample(problem, seed=4)
+        shuffled = {name: x[..., order] if name in ("Lambda", *"PQBC") else x for name, x in inputs.items()}
+        found = compute(problem, shuffled)
+        for name, wanted in compute(problem, inputs).items():
+            if name != "dstep":  # a sum over poles
+                assert torch.equal(found[name], wanted if name == "out" else wanted[..., order]), name
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_poles_at_the_same_height_are_told_apart(direction: str) -> None:
+    problem = dplr(direction, dim=2, seqlen=40)
+    inputs = sample(problem, seed=5)
+    inputs["Lambda"].imag[:, 1:4] = 20.0
+    inputs["Lambda"].real[:, 1:4] *= torch.tensor([1.0, 2.0, 3.0])
+    wanted = expected(problem, inputs)
+    for name, found in compute(problem, inputs).items():
+        assert relative_error(found, wanted[name]) <= tolerance(problem), name
+
+
+def test_a_pole_that_is_not_a_number_spoils_its_row_alone() -> None:
+    problem = dplr(dim=2, seqlen=20)
+    inputs = sample(problem, seed=6)
+    inputs["Lambda"][0, 2] = complex(-0.5, math.nan)
+    out = compute(problem, inputs)["out"]
+    assert bool(out[0, 0].isnan().all())
+    assert bool(out[0, 1].isfinite().all())
 
 
 @pytest.mark.parametrize("step", [1e-6, 1e-4, 10.0])

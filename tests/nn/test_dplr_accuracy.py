@@ -46,12 +46,12 @@ def by_recurrence(model: dict[str, Tensor], L: int) -> Tensor:
     return torch.stack(kernel, dim=-1)
 
 
-def error(model: dict[str, Tensor], L: int, complex_dtype: torch.dtype) -> float:
+def error(model: dict[str, Tensor], L: int, complex_dtype: torch.dtype, target: str = "cpu") -> float:
     """The largest error of the op over the largest value, the worst of all steps."""
     Lambda, P, B, C, step = (model[name] for name in ("Lambda", "P", "B", "C", "step"))
     C = nn.truncated(Lambda, P, P, C, step, L, pairs=True)
     given = [x.to(complex_dtype) for x in (Lambda, P, P, B, C)]
-    found = ssmgen.dplr_kernel(*given, step.to(complex_dtype.to_real()), L, pairs=True, target="cpu")
+    found = ssmgen.dplr_kernel(*given, step.to(complex_dtype.to_real()), L, pairs=True, target=target)
     wanted = by_recurrence(model, L)
     return float(((found - wanted).abs().amax(-1) / wanted.abs().amax(-1)).max())
 
@@ -80,3 +80,12 @@ def test_nodes_on_poles(measure: str) -> None:
         model = models(measure, step * (1 + nudge))
         assert error(model, L, torch.complex64) <= 5e-6, nudge
         assert error(model, L, torch.complex128) <= 1e-11, nudge
+
+
+@pytest.mark.parametrize("measure", ["legs", "legt"])
+@pytest.mark.parametrize("L", [16, 17])
+def test_kernels_of_hippo_in_triton(measure: str, L: int) -> None:
+    pytest.importorskip("triton")
+    on_a_pole = 2 * math.tan(math.pi * 5 / L) / nn.dplr(measure, N, pairs=True).Lambda.imag[6]
+    model = models(measure, torch.stack([torch.tensor(1e-2, dtype=torch.float64), on_a_pole]))
+    assert error(model, L, torch.complex64, "interpret") <= 5e-6

@@ -28,6 +28,7 @@ from ssmgen.problem import Problem
 __all__ = [
     "KERNELS",
     "PRODUCT_RULES",
+    "factor_count",
     "node_blocks",
     "product_count",
     "products_context",
@@ -84,6 +85,11 @@ def product_count(problem: Problem) -> int:
     return (problem["channels"] + problem["rank"]) * (1 + problem["rank"])
 
 
+def factor_count(problem: Problem) -> int:
+    """Left and right factors of a pole's products: C, Q, B and P."""
+    return problem["channels"] + 1 + 2 * problem["rank"]
+
+
 def node_blocks(problem: Problem, config: Config) -> int:
     """Blocks of nodes of a row."""
     return -(-node_count(problem) // config.integer("block"))
@@ -95,9 +101,9 @@ def sums_fit(problem: Problem) -> bool:
 
 
 def _registers(problem: Problem, config: Config, facts: DeviceFacts) -> int:
-    """Estimated registers of a lane: the sums and the place of each of its nodes, and a pole's constants."""
+    """Estimated registers of a lane: the sums, the nearest pole's factors, the place of each node; and constants."""
     nodes = max(1, per_lane(config.integer("block"), config, facts))
-    return nodes * (2 * product_count(problem) + 6) + 40
+    return nodes * (2 * product_count(problem) + 2 * factor_count(problem) + 4) + 40
 
 
 PRODUCT_RULES = (
@@ -130,10 +136,12 @@ def products_context(problem: Problem) -> dict[str, object]:
     spared = () if problem.direction == "forward" else [row[0] for row in table[:channels]]
     return {
         "channels": channels,
+        "halvings": (problem["poles"] - 1).bit_length(),
         "inner": [row[1:] for row in table[channels:]],
         "left": left,
-        # The products that the loop over nodes computes, and where their constants lie; gradients do without CB.
+        # The products that the loop over poles computes, and where their constants lie; gradients do without CB.
         "needed": [(name, 4 * index) for index, name in enumerate(products, 1) if name not in spared],
+        "numbered": problem.direction == "backward",
         "outers": table[:channels],
         "pairings": [(x.name, y.name) for x in left for y in right],
         "pairs": problem.has("pairs"),
@@ -151,17 +159,22 @@ def set_up(problem: Problem) -> tuple[Launch, ...]:
     """The launches that place nodes and compute what the loop over nodes needs of each pole."""
     size = (("BLOCK", _BLOCK),)
     poles = problem["dim"] * problem["poles"]
-    factors = ("Lambda", "P", "Q", "B", "C")
+    inputs = ("Lambda", "P", "Q", "B", "C", "step")
     return (
         Launch("place_nodes", ("tangents", "seqlen"), (-(-node_count(problem) // _BLOCK), 1, 1), size),
-        Launch("prepare_poles", (*factors, "terms", "dim"), (-(-poles // _BLOCK), 1, 1), size),
+        Launch("prepare_poles", (*inputs, "terms", "factors", "dim"), (-(-poles // _BLOCK), 1, 1), size),
     )
 
 
 def set_up_workspaces(problem: Problem) -> tuple[Workspace, ...]:
     """What the set-up writes."""
-    terms = (problem["dim"], problem["poles"], product_count(problem) + 1, 4)
-    return Workspace("tangents", "fp64", (node_count(problem),)), Workspace("terms", "fp32", terms)
+    poles = (problem["dim"], problem["poles"])
+    return (
+        Workspace("tangents", "fp64", (node_count(problem),)),
+        Workspace("terms", "fp32", (*poles, product_count(problem) + 1, 4)),
+        # Complex factors, and how near a node may come.
+        Workspace("factors", "fp32", (*poles, 2 * factor_count(problem) + 1)),
+    )
 
 
 class Fused(TritonVariant):
@@ -217,6 +230,7 @@ class Fused(TritonVariant):
                     "step",
                     "tangents",
                     "terms",
+                    "factors",
                     "out",
                     *(("dim",) if problem["channels"] > 1 else ()),
                     "seqlen",

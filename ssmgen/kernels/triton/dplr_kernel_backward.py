@@ -11,6 +11,7 @@ from ssmgen.kernels.interfaces_s4 import node_count
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import MOST_BLOCKS, TritonVariant, parameters
 from ssmgen.kernels.triton.dplr_kernel import (
+    factor_count,
     product_count,
     products_context,
     set_up,
@@ -30,7 +31,7 @@ from ssmgen.problem import Problem
 
 __all__ = ["GRADIENTS"]
 
-_LANES = 32  # poles that the pass which finishes a row takes at a time
+_LANES = 32  # nodes of their nearest pole, then poles of a row, that the last passes take at a time
 
 
 def _nodes_per_program(problem: Problem) -> int:
@@ -39,8 +40,13 @@ def _nodes_per_program(problem: Problem) -> int:
 
 
 def _record(problem: Problem) -> int:
-    """Reals that each node leaves for the sums over nodes, in fours: y in two parts, and each product's gradient."""
-    return -(-(2 + 2 * product_count(problem)) // 4) * 4
+    """Reals that each node leaves for the sums over nodes, in fours: y, each product's gradient, the nearest pole."""
+    return -(-(3 + 2 * product_count(problem)) // 4) * 4
+
+
+def _shares(problem: Problem) -> int:
+    """Reals that each node gives its nearest pole: gradients of its factors and of its distance, and y dy."""
+    return 2 * factor_count(problem) + 3
 
 
 class Chunked(TritonVariant):
@@ -82,9 +88,13 @@ class Chunked(TritonVariant):
         sums = 2 * product_count(problem) + 3
         parts = (problem["dim"], chunks(problem, config, node_count), sums, problem["poles"])
         records = (problem["dim"], node_count(problem), _record(problem))
+        shares = _shares(problem)
         workspaces = (
             *set_up_workspaces(problem),
             Workspace("records", "fp32", records),
+            Workspace("places", "i32", (problem["dim"], node_count(problem))),
+            Workspace("shares", "fp32", (problem["dim"], shares, node_count(problem))),
+            Workspace("nearest", "fp32", (problem["dim"], problem["poles"], shares)),
             Workspace("parts", "fp32", parts),
         )
         return Program(self._launches(problem, config), workspaces)
@@ -99,7 +109,18 @@ class Chunked(TritonVariant):
             *set_up(problem),
             Launch(
                 "differentiate_nodes",
-                ("step", "tangents", "terms", "dout", "records", *outer, "seqlen"),
+                (
+                    "step",
+                    "tangents",
+                    "terms",
+                    "factors",
+                    "dout",
+                    "records",
+                    "places",
+                    "shares",
+                    *outer,
+                    "seqlen",
+                ),
                 (dim, -(-node_count(problem) // nodes), 1),
                 (("BLOCK", nodes),),
                 one_warp,
@@ -112,8 +133,22 @@ class Chunked(TritonVariant):
                 one_warp,
             ),
             Launch(
+                "add_nearest",
+                (
+                    *(("Lambda",) if problem.has("pairs") else ()),
+                    "terms",
+                    "places",
+                    "shares",
+                    "nearest",
+                    "seqlen",
+                ),
+                (dim * problem["poles"], 1, 1),
+                (("BLOCK", _LANES),),
+                one_warp,
+            ),
+            Launch(
                 "finish_rows",
-                (*factors[1:], "step", "parts", *gradients, *outer, "seqlen"),
+                (*factors[1:], "step", "parts", "nearest", *gradients, *outer, "seqlen"),
                 (dim, 1, 1),
                 (("BLOCK", _LANES), ("CHUNK", config.integer("chunk"))),
                 one_warp,

@@ -1,7 +1,7 @@
 # dplr_kernel backward, c64: chunked(block=32,chunk=128,reciprocal=asm)
 # out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 # R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source a3b1323beaa0c09f.
+# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source e2525320fa0875b5.
 import triton
 import triton.language as tl
 
@@ -42,9 +42,8 @@ def invert(x_re, x_im):
 
 
 @triton.jit
-def inverse(a, d):
-    # u = 1 / conj(z - w) where z - w = a + i d, and u^2.
-    r = reciprocal(tl.fma(a, a, d * d))
+def inverse(a, d, r):
+    # u = 1 / conj(z - w) where z - w = a + i d and r = 1 / |z - w|^2, and u^2.
     u_re = a * r
     u_im = d * r
     return u_re, u_im, tl.fma(u_re, u_re, -(u_im * u_im)), 2.0 * u_re * u_im
@@ -88,10 +87,12 @@ def prepare_poles(
     B,
     C,
     terms,
+    factors,
     dim,
     BLOCK: tl.constexpr,
 ):
-    # What the loop over nodes needs of a pole w = -a + i b, scaled as nodes are, and of each v = conj(X) Y.
+    # What the loop over nodes needs of a pole w = -a + i b, scaled as nodes are, and of each v = conj(X) Y; then conj(X)
+    # and Y themselves, for the nodes that this pole is nearest to.
     scale: tl.constexpr = 0.0009765625
     cell = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = cell < dim.to(tl.int64) * 32
@@ -105,10 +106,26 @@ def prepare_poles(
     B_im = tl.load(B + 2 * cell + 1, mask=inside)
     P_re = tl.load(P + 2 * cell, mask=inside)
     P_im = tl.load(P + 2 * cell + 1, mask=inside)
-    terms += cell * 20
-    tl.store(terms, a * a, mask=inside)
     # Conjugating a whole pair changes nothing but the sign of b: with b >= 0, y - b is what may cancel.
-    tl.store(terms + 1, tl.abs(b), mask=inside)
+    sign = tl.where(b < 0.0, -1.0, 1.0)
+    b *= sign
+    C_im *= sign
+    Q_im *= sign
+    B_im *= sign
+    P_im *= sign
+    # A row's poles are written in the order of b; one that is not a number comes last.
+    first = cell // 32 * 32
+    height = tl.where(b == b, b, float("inf"))
+    place = first
+    for n in range(32):
+        other = tl.load(Lambda + 2 * (first + n) + 1, mask=inside) * scale
+        other = tl.where(other == other, tl.abs(other), float("inf"))
+        place += tl.where((other < height) | ((other == height) & (first + n < cell)), 1, 0)
+    terms += place * 20
+    tl.store(terms, a * a, mask=inside)
+    tl.store(terms + 1, b, mask=inside)
+    tl.store(terms + 2, a, mask=inside)
+    tl.store(terms + 3, (cell - first).to(tl.float32), mask=inside)
     re, im = multiply(C_re, -C_im, B_re, B_im)
     s = tl.fma(a, re, -(b * im))
     tl.store(terms + 4, s, mask=inside)
@@ -133,6 +150,15 @@ def prepare_poles(
     tl.store(terms + 17, s * a * -2.0, mask=inside)
     tl.store(terms + 18, re, mask=inside)
     tl.store(terms + 19, re * a * 0.5, mask=inside)
+    factors += place * 8
+    tl.store(factors, scale * C_re, mask=inside)
+    tl.store(factors + 1, scale * -C_im, mask=inside)
+    tl.store(factors + 2, scale * Q_re, mask=inside)
+    tl.store(factors + 3, scale * -Q_im, mask=inside)
+    tl.store(factors + 4, B_re, mask=inside)
+    tl.store(factors + 5, B_im, mask=inside)
+    tl.store(factors + 6, P_re, mask=inside)
+    tl.store(factors + 7, P_im, mask=inside)
 
 
 @triton.jit
@@ -140,8 +166,11 @@ def differentiate_nodes(
     step,
     tangents,
     terms,
+    factors,
     dout,
     records,
+    places,
+    shares,
     seqlen,
     BLOCK: tl.constexpr,
 ):
@@ -165,47 +194,105 @@ def differentiate_nodes(
     t = (wide * half_step).to(tl.float32)
     y4 = 4.0 * y * y
     terms += row * 640
+    # The place of the pole nearest to each node, which the sums leave out: by bisection, as poles rise.
+    place = tl.full((BLOCK,), 0, tl.int32)
+    for bit in tl.static_range(5):
+        higher = tl.minimum(place + (16 >> bit), 31)
+        heights = terms + higher * 20 + 1
+        place = tl.where(y > 0.5 * (tl.load(heights - 20) + tl.load(heights)), higher, place)
     CP_re = tl.full((BLOCK,), 0.0, tl.float32)
     CP_im = tl.full((BLOCK,), 0.0, tl.float32)
     QB_re = tl.full((BLOCK,), 0.0, tl.float32)
     QB_im = tl.full((BLOCK,), 0.0, tl.float32)
     QP_re = tl.full((BLOCK,), 0.0, tl.float32)
     QP_im = tl.full((BLOCK,), 0.0, tl.float32)
+    term = terms
+    n = 0
     for _ in range(16):
         for _ in tl.static_range(2):
-            a_squared, b, _, _ = four(terms, BLOCK)
+            a_squared, b, _, _ = four(term, BLOCK)
             d = (y - b) + y_low
             p = tl.fma(-d, y + b, a_squared)
-            r = reciprocal(tl.fma(p, p, a_squared * y4))
+            r = tl.where(place == n, 0.0, reciprocal(tl.fma(p, p, a_squared * y4)))
             p *= r
             q = y4 * r
-            s, sa, v, va = four(terms + 8, BLOCK)
+            s, sa, v, va = four(term + 8, BLOCK)
             CP_re = tl.fma(s, p, tl.fma(va, q, CP_re))
             CP_im = tl.fma(v, p, tl.fma(sa, r, CP_im))
-            s, sa, v, va = four(terms + 12, BLOCK)
+            s, sa, v, va = four(term + 12, BLOCK)
             QB_re = tl.fma(s, p, tl.fma(va, q, QB_re))
             QB_im = tl.fma(v, p, tl.fma(sa, r, QB_im))
-            s, sa, v, va = four(terms + 16, BLOCK)
+            s, sa, v, va = four(term + 16, BLOCK)
             QP_re = tl.fma(s, p, tl.fma(va, q, QP_re))
             QP_im = tl.fma(v, p, tl.fma(sa, r, QP_im))
-            terms += 20
+            term += 20
+            n += 1
     CP_re *= 2.0 * scale
     CP_im *= 2.0 * scale * y
     QB_re *= 2.0 * scale
     QB_im *= 2.0 * scale * y
     QP_re *= 2.0 * scale
     QP_im *= 2.0 * scale * y
-    # Woodbury's identity, (1 + i t) (CB - CP x) with x = (1 + QP)^-1 QB, differentiated: the gradient of each product.
+    # The pole nearest to each node, and its factors, C and Q conjugated and scaled.
+    nearest = terms + place * 20
+    b = tl.load(nearest + 1)
+    a = tl.load(nearest + 2)
+    d = (y - b) + y_low
+    factors += row * 256 + place * 8
+    C_re = tl.load(factors)
+    C_im = tl.load(factors + 1)
+    Q_re = tl.load(factors + 2)
+    Q_im = tl.load(factors + 3)
+    B_re = tl.load(factors + 4)
+    B_im = tl.load(factors + 5)
+    P_re = tl.load(factors + 6)
+    P_im = tl.load(factors + 7)
+    # Its conjugate is one of the other poles.
+    r_re, r_im = invert(a, y + b)
+    m_re, m_im = multiply(B_re, -B_im, r_re, r_im)
+    QB_re, QB_im = plus(QB_re, QB_im, Q_re, -Q_im, m_re, m_im)
+    m_re, m_im = multiply(P_re, -P_im, r_re, r_im)
+    CP_re, CP_im = plus(CP_re, CP_im, C_re, -C_im, m_re, m_im)
+    QP_re, QP_im = plus(QP_re, QP_im, Q_re, -Q_im, m_re, m_im)
+    # Woodbury's identity as forward has it, (1 + i t) (CB - CP x + (C - CP w) gamma) where gamma = (B - P x) / e and
+    # e = a + i d + P w, differentiated: the gradients of each product, of the nearest pole's factors, and of e. Again
+    # x and w take the places of QB and Q, and 1 / e that of e.
     QP_re, QP_im = invert(QP_re + 1.0, QP_im)
     QB_re, QB_im = multiply(QB_re, QB_im, QP_re, QP_im)
+    Q_re, Q_im = multiply(Q_re, Q_im, QP_re, QP_im)
+    e_re, e_im = a, d
+    B_re, B_im = plus(B_re, B_im, -P_re, -P_im, QB_re, QB_im)
+    e_re, e_im = plus(e_re, e_im, P_re, P_im, Q_re, Q_im)
+    e_re, e_im = invert(e_re, e_im)
+    gamma_re, gamma_im = multiply(B_re, B_im, e_re, e_im)
     nodes = seqlen // 2 + 1
     dout += 2 * (row * nodes + tl.minimum(k, nodes - 1))
     dCB_re, dCB_im = multiply(tl.load(dout), tl.load(dout + 1), 1.0, -t)
+    dC_re, dC_im = multiply(dCB_re, dCB_im, gamma_re, -gamma_im)
+    C_re, C_im = plus(C_re, C_im, -CP_re, -CP_im, Q_re, Q_im)
     dCP_re, dCP_im = multiply(-dCB_re, -dCB_im, QB_re, -QB_im)
-    dQB_re, dQB_im = multiply(-dCB_re, -dCB_im, CP_re, -CP_im)
+    dCP_re, dCP_im = plus(dCP_re, dCP_im, -dC_re, -dC_im, Q_re, -Q_im)
+    re, im = multiply(C_re, C_im, e_re, e_im)
+    dB_re, dB_im = multiply(dCB_re, dCB_im, re, -im)
+    de_re, de_im = multiply(-dB_re, -dB_im, gamma_re, -gamma_im)
+    dP_re, dP_im = multiply(de_re, de_im, Q_re, -Q_im)
+    dP_re, dP_im = plus(dP_re, dP_im, -dB_re, -dB_im, QB_re, -QB_im)
+    dQB_re, dQB_im = multiply(-dB_re, -dB_im, P_re, -P_im)
+    dQ_re, dQ_im = multiply(de_re, de_im, P_re, -P_im)
+    dQB_re, dQB_im = plus(dQB_re, dQB_im, -dCB_re, -dCB_im, CP_re, -CP_im)
+    dQ_re, dQ_im = plus(dQ_re, dQ_im, -dC_re, -dC_im, CP_re, -CP_im)
     dQB_re, dQB_im = multiply(dQB_re, dQB_im, QP_re, -QP_im)
+    dQ_re, dQ_im = multiply(dQ_re, dQ_im, QP_re, -QP_im)
     dQP_re, dQP_im = multiply(-dQB_re, -dQB_im, QB_re, -QB_im)
-    # Nodes are scaled no more.
+    dQP_re, dQP_im = plus(dQP_re, dQP_im, -dQ_re, -dQ_im, Q_re, -Q_im)
+    # Nodes and poles are scaled no more.
+    moved = y * de_im
+    de_re *= scale
+    de_im *= scale
+    dC_re *= scale
+    dC_im *= scale
+    dQ_re *= scale
+    dQ_im *= scale
     records += (row * nodes + k) * 12
     tl.store(records, y * (1.0 / scale), mask=inside)
     tl.store(records + 1, y_low * (1.0 / scale), mask=inside)
@@ -217,6 +304,20 @@ def differentiate_nodes(
     tl.store(records + 7, dQB_im, mask=inside)
     tl.store(records + 8, dQP_re, mask=inside)
     tl.store(records + 9, dQP_im, mask=inside)
+    tl.store(records + 10, tl.load(nearest + 3), mask=inside)
+    tl.store(places + row * nodes + k, place, mask=inside)
+    shares += row * nodes * 11 + k
+    tl.store(shares, dC_re, mask=inside)
+    tl.store(shares + nodes, dC_im, mask=inside)
+    tl.store(shares + 2 * nodes, dQ_re, mask=inside)
+    tl.store(shares + 3 * nodes, dQ_im, mask=inside)
+    tl.store(shares + 4 * nodes, dB_re, mask=inside)
+    tl.store(shares + 5 * nodes, dB_im, mask=inside)
+    tl.store(shares + 6 * nodes, dP_re, mask=inside)
+    tl.store(shares + 7 * nodes, dP_im, mask=inside)
+    tl.store(shares + 8 * nodes, de_re, mask=inside)
+    tl.store(shares + 9 * nodes, de_im, mask=inside)
+    tl.store(shares + 10 * nodes, moved, mask=inside)
 
 
 @triton.jit
@@ -236,6 +337,7 @@ def dplr_kernel_backward(
     # h sums conj(v) g over the products; `moved` sums y dy.
     # The second term of a conjugate pair is the first one's at -y, with the gradient conj(g): Re g meets the sum of the
     # two, Im g their difference times i.
+    # Nodes that this pole is nearest to leave it out, not its conjugate.
     #
     # A lane has one pole and walks one chunk of nodes.
     nodes = seqlen // 2 + 1
@@ -255,6 +357,14 @@ def dplr_kernel_backward(
     B_im = tl.load(B + 2 * cell + 1)
     P_re = tl.load(P + 2 * cell)
     P_im = tl.load(P + 2 * cell + 1)
+    # Conjugating a whole pair changes nothing but the sign of b: with b >= 0, y - b is what may cancel.
+    sign = tl.where(b < 0.0, -1.0, 1.0)
+    b *= sign
+    C_im *= sign
+    Q_im *= sign
+    B_im *= sign
+    P_im *= sign
+    number = pole.to(tl.float32)
     vCB_re, vCB_im = multiply(C_re, -C_im, B_re, B_im)
     vCP_re, vCP_im = multiply(C_re, -C_im, P_re, P_im)
     vQB_re, vQB_im = multiply(Q_re, -Q_im, B_re, B_im)
@@ -275,9 +385,11 @@ def dplr_kernel_backward(
         at = records + node.to(tl.int64) * 12
         y, y_low, dCB_re, dCB_im = four(at, BLOCK)
         dCP_re, dCP_im, dQB_re, dQB_im = four(at + 4, BLOCK)
-        dQP_re, dQP_im, _, _ = four(at + 8, BLOCK)
-        u_re, u_im, s_re, s_im = inverse(a, (y - b) + y_low)
-        m_re, m_im, t_re, t_im = inverse(a, (-y - b) - y_low)
+        dQP_re, dQP_im, nearest, _ = four(at + 8, BLOCK)
+        d = (y - b) + y_low
+        u_re, u_im, s_re, s_im = inverse(a, d, tl.where(nearest == number, 0.0, reciprocal(tl.fma(a, a, d * d))))
+        d = (-y - b) - y_low
+        m_re, m_im, t_re, t_im = inverse(a, d, reciprocal(tl.fma(a, a, d * d)))
         e_re, e_im, o_re, o_im = u_re + m_re, u_im + m_im, m_im - u_im, u_re - m_re
         CB_re = tl.fma(dCB_re, e_re, tl.fma(dCB_im, o_re, CB_re))
         CB_im = tl.fma(dCB_re, e_im, tl.fma(dCB_im, o_im, CB_im))
@@ -309,6 +421,11 @@ def dplr_kernel_backward(
         dw_im += w_im + n_im
         moved = tl.fma(y, n_im - w_im, moved)
         node += 1
+    CB_im *= sign
+    CP_im *= sign
+    QB_im *= sign
+    QP_im *= sign
+    dw_im *= sign
     inside = pole < 32
     chunks = (nodes + CHUNK - 1) // CHUNK
     parts += (row * chunks + chunk) * 352 + pole
@@ -331,6 +448,79 @@ def add(x, y):
 
 
 @triton.jit
+def count_before(places, place, nodes):
+    # How many nodes, which rise with their places, have one before this place.
+    low = 0
+    high = nodes
+    while low < high:
+        middle = (low + high) // 2
+        before = tl.load(places + middle) < place
+        low = tl.where(before, middle + 1, low)
+        high = tl.where(before, high, middle)
+    return low
+
+
+@triton.jit
+def add_nearest(
+    Lambda,
+    terms,
+    places,
+    shares,
+    nearest,
+    seqlen,
+    BLOCK: tl.constexpr,
+):
+    # What one pole gets from the nodes that it is nearest to, which follow one another: gradients of l = conj(X), Y and
+    # d = z - w become those of X, Y and w, of the pair as it was given.
+    row = tl.program_id(0).to(tl.int64) // 32
+    place = tl.program_id(0) % 32
+    nodes = seqlen // 2 + 1
+    places += row * nodes
+    shares += row * nodes * 11
+    dC_re = tl.full((BLOCK,), 0.0, tl.float32)
+    dC_im = tl.full((BLOCK,), 0.0, tl.float32)
+    dQ_re = tl.full((BLOCK,), 0.0, tl.float32)
+    dQ_im = tl.full((BLOCK,), 0.0, tl.float32)
+    dB_re = tl.full((BLOCK,), 0.0, tl.float32)
+    dB_im = tl.full((BLOCK,), 0.0, tl.float32)
+    dP_re = tl.full((BLOCK,), 0.0, tl.float32)
+    dP_im = tl.full((BLOCK,), 0.0, tl.float32)
+    de_re = tl.full((BLOCK,), 0.0, tl.float32)
+    de_im = tl.full((BLOCK,), 0.0, tl.float32)
+    moved = tl.full((BLOCK,), 0.0, tl.float32)
+    last = count_before(places, place + 1, nodes)
+    for first in range(count_before(places, place, nodes), last, BLOCK):
+        node = first + tl.arange(0, BLOCK)
+        inside = node < last
+        dC_re += tl.load(shares + node, mask=inside, other=0.0)
+        dC_im += tl.load(shares + nodes + node, mask=inside, other=0.0)
+        dQ_re += tl.load(shares + 2 * nodes + node, mask=inside, other=0.0)
+        dQ_im += tl.load(shares + 3 * nodes + node, mask=inside, other=0.0)
+        dB_re += tl.load(shares + 4 * nodes + node, mask=inside, other=0.0)
+        dB_im += tl.load(shares + 5 * nodes + node, mask=inside, other=0.0)
+        dP_re += tl.load(shares + 6 * nodes + node, mask=inside, other=0.0)
+        dP_im += tl.load(shares + 7 * nodes + node, mask=inside, other=0.0)
+        de_re += tl.load(shares + 8 * nodes + node, mask=inside, other=0.0)
+        de_im += tl.load(shares + 9 * nodes + node, mask=inside, other=0.0)
+        moved += tl.load(shares + 10 * nodes + node, mask=inside, other=0.0)
+    pole = tl.load(terms + tl.program_id(0).to(tl.int64) * 20 + 3).to(tl.int32)
+    cell = row * 32 + pole
+    sign = tl.where(tl.load(Lambda + 2 * cell + 1) < 0.0, -1.0, 1.0)
+    nearest += cell * 11
+    tl.store(nearest, tl.reduce(dC_re, 0, add))
+    tl.store(nearest + 1, -tl.reduce(dC_im, 0, add) * sign)
+    tl.store(nearest + 2, tl.reduce(dQ_re, 0, add))
+    tl.store(nearest + 3, -tl.reduce(dQ_im, 0, add) * sign)
+    tl.store(nearest + 4, tl.reduce(dB_re, 0, add))
+    tl.store(nearest + 5, tl.reduce(dB_im, 0, add) * sign)
+    tl.store(nearest + 6, tl.reduce(dP_re, 0, add))
+    tl.store(nearest + 7, tl.reduce(dP_im, 0, add) * sign)
+    tl.store(nearest + 8, -tl.reduce(de_re, 0, add))
+    tl.store(nearest + 9, -tl.reduce(de_im, 0, add) * sign)
+    tl.store(nearest + 10, tl.reduce(moved, 0, add))
+
+
+@triton.jit
 def finish_rows(
     P,
     Q,
@@ -338,6 +528,7 @@ def finish_rows(
     C,
     step,
     parts,
+    nearest,
     dLambda,
     dP,
     dQ,
@@ -349,7 +540,8 @@ def finish_rows(
     CHUNK: tl.constexpr,
 ):
     # Chunks are added always in the same order. CB is then the gradient of v = conj(C) B; of v = conj(X) Y it is that
-    # dY = X dv and dX = conj(dv) Y. Nodes move with the step, y = (2 / step) tan(phi).
+    # dY = X dv and dX = conj(dv) Y. Nodes that a pole is nearest to have given it more. Nodes move with the step,
+    # y = (2 / step) tan(phi).
     row = tl.program_id(0).to(tl.int64)
     nodes = seqlen // 2 + 1
     all_moved = tl.full((BLOCK,), 0.0, tl.float32)
@@ -382,8 +574,11 @@ def finish_rows(
             dw_im += tl.load(part + 288, mask=inside, other=0.0)
             moved += tl.load(part + 320, mask=inside, other=0.0)
             part += 352
-        all_moved += moved
         cell = row * 32 + pole
+        more = nearest + cell * 11
+        all_moved += moved + tl.load(more + 10, mask=inside, other=0.0)
+        dw_re += tl.load(more + 8, mask=inside)
+        dw_im += tl.load(more + 9, mask=inside)
         tl.store(dLambda + 2 * cell, dw_re, mask=inside)
         tl.store(dLambda + 2 * cell + 1, dw_im, mask=inside)
         C_re = tl.load(C + 2 * cell, mask=inside)
@@ -402,6 +597,14 @@ def finish_rows(
         dC_re, dC_im = plus(dC_re, dC_im, CP_re, -CP_im, P_re, P_im)
         dQ_re, dQ_im = multiply(QB_re, -QB_im, B_re, B_im)
         dQ_re, dQ_im = plus(dQ_re, dQ_im, QP_re, -QP_im, P_re, P_im)
+        dC_re += tl.load(more, mask=inside)
+        dC_im += tl.load(more + 1, mask=inside)
+        dQ_re += tl.load(more + 2, mask=inside)
+        dQ_im += tl.load(more + 3, mask=inside)
+        dB_re += tl.load(more + 4, mask=inside)
+        dB_im += tl.load(more + 5, mask=inside)
+        dP_re += tl.load(more + 6, mask=inside)
+        dP_im += tl.load(more + 7, mask=inside)
         tl.store(dB + 2 * cell, dB_re, mask=inside)
         tl.store(dB + 2 * cell + 1, dB_im, mask=inside)
         tl.store(dP + 2 * cell, dP_re, mask=inside)

@@ -1,7 +1,7 @@
 # dplr_kernel forward, c64: fused(block=128,num_warps=1,reciprocal=asm,unroll=2)
 # out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 # R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-# Rendered by ssmgen from templates/triton/dplr_kernel_fused.py.j2; source f6574b69278615de.
+# Rendered by ssmgen from templates/triton/dplr_kernel_fused.py.j2; source efc69119ba2de1ad.
 import triton
 import triton.language as tl
 
@@ -79,10 +79,12 @@ def prepare_poles(
     B,
     C,
     terms,
+    factors,
     dim,
     BLOCK: tl.constexpr,
 ):
-    # What the loop over nodes needs of a pole w = -a + i b, scaled as nodes are, and of each v = conj(X) Y.
+    # What the loop over nodes needs of a pole w = -a + i b, scaled as nodes are, and of each v = conj(X) Y; then conj(X)
+    # and Y themselves, for the nodes that this pole is nearest to.
     scale: tl.constexpr = 0.0009765625
     cell = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = cell < dim.to(tl.int64) * 32
@@ -96,10 +98,25 @@ def prepare_poles(
     B_im = tl.load(B + 2 * cell + 1, mask=inside)
     P_re = tl.load(P + 2 * cell, mask=inside)
     P_im = tl.load(P + 2 * cell + 1, mask=inside)
-    terms += cell * 20
-    tl.store(terms, a * a, mask=inside)
     # Conjugating a whole pair changes nothing but the sign of b: with b >= 0, y - b is what may cancel.
-    tl.store(terms + 1, tl.abs(b), mask=inside)
+    sign = tl.where(b < 0.0, -1.0, 1.0)
+    b *= sign
+    C_im *= sign
+    Q_im *= sign
+    B_im *= sign
+    P_im *= sign
+    # A row's poles are written in the order of b; one that is not a number comes last.
+    first = cell // 32 * 32
+    height = tl.where(b == b, b, float("inf"))
+    place = first
+    for n in range(32):
+        other = tl.load(Lambda + 2 * (first + n) + 1, mask=inside) * scale
+        other = tl.where(other == other, tl.abs(other), float("inf"))
+        place += tl.where((other < height) | ((other == height) & (first + n < cell)), 1, 0)
+    terms += place * 20
+    tl.store(terms, a * a, mask=inside)
+    tl.store(terms + 1, b, mask=inside)
+    tl.store(terms + 2, a, mask=inside)
     re, im = multiply(C_re, -C_im, B_re, B_im)
     s = tl.fma(a, re, -(b * im))
     tl.store(terms + 4, s, mask=inside)
@@ -124,6 +141,15 @@ def prepare_poles(
     tl.store(terms + 17, s * a * -2.0, mask=inside)
     tl.store(terms + 18, re, mask=inside)
     tl.store(terms + 19, re * a * 0.5, mask=inside)
+    factors += place * 8
+    tl.store(factors, scale * C_re, mask=inside)
+    tl.store(factors + 1, scale * -C_im, mask=inside)
+    tl.store(factors + 2, scale * Q_re, mask=inside)
+    tl.store(factors + 3, scale * -Q_im, mask=inside)
+    tl.store(factors + 4, B_re, mask=inside)
+    tl.store(factors + 5, B_im, mask=inside)
+    tl.store(factors + 6, P_re, mask=inside)
+    tl.store(factors + 7, P_im, mask=inside)
 
 
 @triton.jit
@@ -131,6 +157,7 @@ def dplr_kernel(
     step,
     tangents,
     terms,
+    factors,
     out,
     seqlen,
     BLOCK: tl.constexpr,
@@ -155,6 +182,12 @@ def dplr_kernel(
     t = (wide * half_step).to(tl.float32)
     y4 = 4.0 * y * y
     terms += row * 640
+    # The place of the pole nearest to each node, which the sums leave out: by bisection, as poles rise.
+    place = tl.full((BLOCK,), 0, tl.int32)
+    for bit in tl.static_range(5):
+        higher = tl.minimum(place + (16 >> bit), 31)
+        heights = terms + higher * 20 + 1
+        place = tl.where(y > 0.5 * (tl.load(heights - 20) + tl.load(heights)), higher, place)
     CB_re = tl.full((BLOCK,), 0.0, tl.float32)
     CB_im = tl.full((BLOCK,), 0.0, tl.float32)
     CP_re = tl.full((BLOCK,), 0.0, tl.float32)
@@ -163,27 +196,30 @@ def dplr_kernel(
     QB_im = tl.full((BLOCK,), 0.0, tl.float32)
     QP_re = tl.full((BLOCK,), 0.0, tl.float32)
     QP_im = tl.full((BLOCK,), 0.0, tl.float32)
+    term = terms
+    n = 0
     for _ in range(16):
         for _ in tl.static_range(2):
-            a_squared, b, _, _ = four(terms, BLOCK)
+            a_squared, b, _, _ = four(term, BLOCK)
             d = (y - b) + y_low
             p = tl.fma(-d, y + b, a_squared)
-            r = reciprocal(tl.fma(p, p, a_squared * y4))
+            r = tl.where(place == n, 0.0, reciprocal(tl.fma(p, p, a_squared * y4)))
             p *= r
             q = y4 * r
-            s, sa, v, va = four(terms + 4, BLOCK)
+            s, sa, v, va = four(term + 4, BLOCK)
             CB_re = tl.fma(s, p, tl.fma(va, q, CB_re))
             CB_im = tl.fma(v, p, tl.fma(sa, r, CB_im))
-            s, sa, v, va = four(terms + 8, BLOCK)
+            s, sa, v, va = four(term + 8, BLOCK)
             CP_re = tl.fma(s, p, tl.fma(va, q, CP_re))
             CP_im = tl.fma(v, p, tl.fma(sa, r, CP_im))
-            s, sa, v, va = four(terms + 12, BLOCK)
+            s, sa, v, va = four(term + 12, BLOCK)
             QB_re = tl.fma(s, p, tl.fma(va, q, QB_re))
             QB_im = tl.fma(v, p, tl.fma(sa, r, QB_im))
-            s, sa, v, va = four(terms + 16, BLOCK)
+            s, sa, v, va = four(term + 16, BLOCK)
             QP_re = tl.fma(s, p, tl.fma(va, q, QP_re))
             QP_im = tl.fma(v, p, tl.fma(sa, r, QP_im))
-            terms += 20
+            term += 20
+            n += 1
     CB_re *= 2.0 * scale
     CB_im *= 2.0 * scale * y
     CP_re *= 2.0 * scale
@@ -192,11 +228,44 @@ def dplr_kernel(
     QB_im *= 2.0 * scale * y
     QP_re *= 2.0 * scale
     QP_im *= 2.0 * scale * y
-    # Woodbury's identity: (1 + i t) (CB - CP x) with x = (1 + QP)^-1 QB, and 1 + i t = e^{i phi} / cos(phi).
+    # The pole nearest to each node, and its factors, C and Q conjugated and scaled.
+    nearest = terms + place * 20
+    b = tl.load(nearest + 1)
+    a = tl.load(nearest + 2)
+    d = (y - b) + y_low
+    factors += row * 256 + place * 8
+    C_re = tl.load(factors)
+    C_im = tl.load(factors + 1)
+    Q_re = tl.load(factors + 2)
+    Q_im = tl.load(factors + 3)
+    B_re = tl.load(factors + 4)
+    B_im = tl.load(factors + 5)
+    P_re = tl.load(factors + 6)
+    P_im = tl.load(factors + 7)
+    # Its conjugate is one of the other poles.
+    r_re, r_im = invert(a, y + b)
+    m_re, m_im = multiply(B_re, -B_im, r_re, r_im)
+    CB_re, CB_im = plus(CB_re, CB_im, C_re, -C_im, m_re, m_im)
+    QB_re, QB_im = plus(QB_re, QB_im, Q_re, -Q_im, m_re, m_im)
+    m_re, m_im = multiply(P_re, -P_im, r_re, r_im)
+    CP_re, CP_im = plus(CP_re, CP_im, C_re, -C_im, m_re, m_im)
+    QP_re, QP_im = plus(QP_re, QP_im, Q_re, -Q_im, m_re, m_im)
+    # Woodbury's identity of the other poles, then of the nearest: where that is all but undamped, and a node all but on
+    # it, its terms would be most of every sum, and cancel between them. With x = (1 + QP)^-1 QB and w = (1 + QP)^-1 Q,
+    # which take the places of QB and Q, and with e = a + i d + P w, in whose place is 1 / e, it is
+    # (1 + i t) (CB - CP x + (C - CP w) (B - P x) / e), and 1 + i t = e^{i phi} / cos(phi).
     QP_re, QP_im = invert(QP_re + 1.0, QP_im)
     QB_re, QB_im = multiply(QB_re, QB_im, QP_re, QP_im)
+    Q_re, Q_im = multiply(Q_re, Q_im, QP_re, QP_im)
+    e_re, e_im = a, d
+    B_re, B_im = plus(B_re, B_im, -P_re, -P_im, QB_re, QB_im)
+    e_re, e_im = plus(e_re, e_im, P_re, P_im, Q_re, Q_im)
+    e_re, e_im = invert(e_re, e_im)
+    B_re, B_im = multiply(B_re, B_im, e_re, e_im)
     nodes = seqlen // 2 + 1
     out += 2 * (row * nodes + k)[:, None] + tl.arange(0, 2)[None, :]
     CB_re, CB_im = plus(CB_re, CB_im, -CP_re, -CP_im, QB_re, QB_im)
+    C_re, C_im = plus(C_re, C_im, -CP_re, -CP_im, Q_re, Q_im)
+    CB_re, CB_im = plus(CB_re, CB_im, C_re, C_im, B_re, B_im)
     real, imag = multiply(CB_re, CB_im, 1.0, t)
     tl.store(out, tl.join(real, imag), mask=inside[:, None])

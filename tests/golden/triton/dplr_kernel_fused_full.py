@@ -1,7 +1,7 @@
 # dplr_kernel forward, c64: fused(block=128,num_warps=1,reciprocal=asm,unroll=2)
 # out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 # R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-# Rendered by ssmgen from templates/triton/dplr_kernel_fused.py.j2; source 6c1aeecd37e82305.
+# Rendered by ssmgen from templates/triton/dplr_kernel_fused.py.j2; source 66b219d623b676bf.
 import triton
 import triton.language as tl
 
@@ -79,10 +79,12 @@ def prepare_poles(
     B,
     C,
     terms,
+    factors,
     dim,
     BLOCK: tl.constexpr,
 ):
-    # What the loop over nodes needs of a pole w = -a + i b, scaled as nodes are, and of each v = conj(X) Y.
+    # What the loop over nodes needs of a pole w = -a + i b, scaled as nodes are, and of each v = conj(X) Y; then conj(X)
+    # and Y themselves, for the nodes that this pole is nearest to.
     scale: tl.constexpr = 0.0009765625
     cell = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = cell < dim.to(tl.int64) * 32
@@ -96,9 +98,18 @@ def prepare_poles(
     B_im = tl.load(B + 2 * cell + 1, mask=inside)
     P_re = tl.load(P + 2 * cell, mask=inside)
     P_im = tl.load(P + 2 * cell + 1, mask=inside)
-    terms += cell * 20
+    # A row's poles are written in the order of b; one that is not a number comes last.
+    first = cell // 32 * 32
+    height = tl.where(b == b, b, float("inf"))
+    place = first
+    for n in range(32):
+        other = tl.load(Lambda + 2 * (first + n) + 1, mask=inside) * scale
+        other = tl.where(other == other, other, float("inf"))
+        place += tl.where((other < height) | ((other == height) & (first + n < cell)), 1, 0)
+    terms += place * 20
     tl.store(terms, a * a, mask=inside)
     tl.store(terms + 1, b, mask=inside)
+    tl.store(terms + 2, a, mask=inside)
     re, im = multiply(C_re, -C_im, B_re, B_im)
     tl.store(terms + 4, re, mask=inside)
     tl.store(terms + 5, re * a, mask=inside)
@@ -119,6 +130,15 @@ def prepare_poles(
     tl.store(terms + 17, re * a, mask=inside)
     tl.store(terms + 18, im, mask=inside)
     tl.store(terms + 19, im * a, mask=inside)
+    factors += place * 8
+    tl.store(factors, scale * C_re, mask=inside)
+    tl.store(factors + 1, scale * -C_im, mask=inside)
+    tl.store(factors + 2, scale * Q_re, mask=inside)
+    tl.store(factors + 3, scale * -Q_im, mask=inside)
+    tl.store(factors + 4, B_re, mask=inside)
+    tl.store(factors + 5, B_im, mask=inside)
+    tl.store(factors + 6, P_re, mask=inside)
+    tl.store(factors + 7, P_im, mask=inside)
 
 
 @triton.jit
@@ -126,6 +146,7 @@ def dplr_kernel(
     step,
     tangents,
     terms,
+    factors,
     out,
     seqlen,
     BLOCK: tl.constexpr,
@@ -148,6 +169,12 @@ def dplr_kernel(
     y_low = (wide - y).to(tl.float32)
     t = (wide * half_step).to(tl.float32)
     terms += row * 640
+    # The place of the pole nearest to each node, which the sums leave out: by bisection, as poles rise.
+    place = tl.full((BLOCK,), 0, tl.int32)
+    for bit in tl.static_range(5):
+        higher = tl.minimum(place + (16 >> bit), 31)
+        heights = terms + higher * 20 + 1
+        place = tl.where(y > 0.5 * (tl.load(heights - 20) + tl.load(heights)), higher, place)
     CB_re = tl.full((BLOCK,), 0.0, tl.float32)
     CB_im = tl.full((BLOCK,), 0.0, tl.float32)
     CP_re = tl.full((BLOCK,), 0.0, tl.float32)
@@ -156,25 +183,28 @@ def dplr_kernel(
     QB_im = tl.full((BLOCK,), 0.0, tl.float32)
     QP_re = tl.full((BLOCK,), 0.0, tl.float32)
     QP_im = tl.full((BLOCK,), 0.0, tl.float32)
+    term = terms
+    n = 0
     for _ in range(16):
         for _ in tl.static_range(2):
-            a_squared, b, _, _ = four(terms, BLOCK)
+            a_squared, b, _, _ = four(term, BLOCK)
             d = (y - b) + y_low
-            r = reciprocal(tl.fma(d, d, a_squared))
+            r = tl.where(place == n, 0.0, reciprocal(tl.fma(d, d, a_squared)))
             d *= r
-            v, va, u, ua = four(terms + 4, BLOCK)
+            v, va, u, ua = four(term + 4, BLOCK)
             CB_re = tl.fma(va, r, tl.fma(u, d, CB_re))
             CB_im = tl.fma(ua, r, tl.fma(-v, d, CB_im))
-            v, va, u, ua = four(terms + 8, BLOCK)
+            v, va, u, ua = four(term + 8, BLOCK)
             CP_re = tl.fma(va, r, tl.fma(u, d, CP_re))
             CP_im = tl.fma(ua, r, tl.fma(-v, d, CP_im))
-            v, va, u, ua = four(terms + 12, BLOCK)
+            v, va, u, ua = four(term + 12, BLOCK)
             QB_re = tl.fma(va, r, tl.fma(u, d, QB_re))
             QB_im = tl.fma(ua, r, tl.fma(-v, d, QB_im))
-            v, va, u, ua = four(terms + 16, BLOCK)
+            v, va, u, ua = four(term + 16, BLOCK)
             QP_re = tl.fma(va, r, tl.fma(u, d, QP_re))
             QP_im = tl.fma(ua, r, tl.fma(-v, d, QP_im))
-            terms += 20
+            term += 20
+            n += 1
     CB_re *= scale
     CB_im *= scale
     CP_re *= scale
@@ -183,11 +213,36 @@ def dplr_kernel(
     QB_im *= scale
     QP_re *= scale
     QP_im *= scale
-    # Woodbury's identity: (1 + i t) (CB - CP x) with x = (1 + QP)^-1 QB, and 1 + i t = e^{i phi} / cos(phi).
+    # The pole nearest to each node, and its factors, C and Q conjugated and scaled.
+    nearest = terms + place * 20
+    b = tl.load(nearest + 1)
+    a = tl.load(nearest + 2)
+    d = (y - b) + y_low
+    factors += row * 256 + place * 8
+    C_re = tl.load(factors)
+    C_im = tl.load(factors + 1)
+    Q_re = tl.load(factors + 2)
+    Q_im = tl.load(factors + 3)
+    B_re = tl.load(factors + 4)
+    B_im = tl.load(factors + 5)
+    P_re = tl.load(factors + 6)
+    P_im = tl.load(factors + 7)
+    # Woodbury's identity of the other poles, then of the nearest: where that is all but undamped, and a node all but on
+    # it, its terms would be most of every sum, and cancel between them. With x = (1 + QP)^-1 QB and w = (1 + QP)^-1 Q,
+    # which take the places of QB and Q, and with e = a + i d + P w, in whose place is 1 / e, it is
+    # (1 + i t) (CB - CP x + (C - CP w) (B - P x) / e), and 1 + i t = e^{i phi} / cos(phi).
     QP_re, QP_im = invert(QP_re + 1.0, QP_im)
     QB_re, QB_im = multiply(QB_re, QB_im, QP_re, QP_im)
+    Q_re, Q_im = multiply(Q_re, Q_im, QP_re, QP_im)
+    e_re, e_im = a, d
+    B_re, B_im = plus(B_re, B_im, -P_re, -P_im, QB_re, QB_im)
+    e_re, e_im = plus(e_re, e_im, P_re, P_im, Q_re, Q_im)
+    e_re, e_im = invert(e_re, e_im)
+    B_re, B_im = multiply(B_re, B_im, e_re, e_im)
     nodes = seqlen // 2 + 1
     out += 2 * (row * nodes + k)[:, None] + tl.arange(0, 2)[None, :]
     CB_re, CB_im = plus(CB_re, CB_im, -CP_re, -CP_im, QB_re, QB_im)
+    C_re, C_im = plus(C_re, C_im, -CP_re, -CP_im, Q_re, Q_im)
+    CB_re, CB_im = plus(CB_re, CB_im, C_re, C_im, B_re, B_im)
     real, imag = multiply(CB_re, CB_im, 1.0, t)
     tl.store(out, tl.join(real, imag), mask=inside[:, None])
