@@ -125,9 +125,10 @@ def test_nodes_on_undamped_poles(pairs: bool, rank: int, direction: str) -> None
     inputs["step"] = (2 * math.tan(math.pi * 5 / L) / b[:, 2].double() * (1 + nudge)).float()
     wanted = expected(problem, inputs) if direction == "forward" else in_double(problem, inputs)
     for name, found in compute(problem, inputs).items():
-        for row in range(4) if name == "dstep" else ():
-            assert relative_error(found[row], wanted[name][row]) <= tolerance(problem), row
-        assert relative_error(found, wanted[name]) <= tolerance(problem), name
+        # Each row by itself: the sharper a resonance, the larger its gradients.
+        rows = 1 if name in ("out", "dC") else 0
+        for row, (x, y) in enumerate(zip(found.unbind(rows), wanted[name].unbind(rows), strict=True)):
+            assert relative_error(x, y) <= tolerance(problem), (name, row)
 
 
 @pytest.mark.parametrize("pairs", [True, False])
