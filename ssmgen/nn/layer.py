@@ -183,6 +183,10 @@ class StateSpaceLayer(nn.Module, ABC):
         super().train(mode)
         return self
 
+    def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
+        self._prepared = None
+        super()._load_from_state_dict(*args, **options)
+
     def extra_repr(self) -> str:
         """As of any module."""
         return f"d_model={self.d_model}, d_state={self.d_state}, channels={self.channels}"

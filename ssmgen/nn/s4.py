@@ -22,12 +22,13 @@ class S4(StateSpaceLayer):
     (legt); and C is C~ = (1 - Abar^l_max)* C, as in state-spaces/s4 and The Annotated S4: the kernel of l_max steps
     then needs no powers of Abar. It is made for l_max steps, and cut to the input. For a longer input C~ is doubled,
     C~_2L = (1 + Abar^L)* C~_L, as often as it takes, by dense products of (d_state, d_state) matrices, as are needed
-    for `step`, at its first call, and for states. So let l_max be the length that most inputs have.
+    for `step`, at its first call, and for states. So let l_max be the length that most inputs have. C~ means nothing
+    without it: it is part of `state_dict`, and a layer that loads one takes its l_max too.
 
     Args:
         d_model: H, the number of features, each with a model of its own.
         d_state: N, the states of each, in conjugate pairs: even.
-        l_max: The length that C~ is for.
+        l_max: The length that C~ is for. It cannot be assigned later.
         channels: Outputs for each feature.
         measure: "legs", "legt" or "fourier"; see `ssmgen.nn.hippo`. The real parts 0 of the last two begin at -0.01.
         dt_min, dt_max: Between these, log-uniform, the step sizes begin. A model remembers about 1 / step steps.
@@ -63,11 +64,24 @@ class S4(StateSpaceLayer):
             raise InvalidInputError(f"l_max is {l_max}, but must be at least 1.")
         Lambda, P, B, _ = dplr(measure, d_state, pairs=True)
         super().__init__(Lambda, B, d_model, channels, dt_min, dt_max, bidirectional, device, dtype)
-        self.l_max = l_max
+        self._l_max = l_max
         self.P = self._for_each_feature(torch.view_as_real(P))
         with torch.no_grad():
             Lambda, P, _, C, step = self._model()
             self.C.copy_(torch.view_as_real(truncated(Lambda, P, P, C, step, l_max, pairs=True)))
+
+    @property
+    def l_max(self) -> int:
+        """The length that C~ is for: given to the layer, or that of the state it loaded."""
+        return self._l_max
+
+    def get_extra_state(self) -> dict[str, int]:
+        """What `state_dict` keeps beside tensors."""
+        return {"l_max": self._l_max}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """As `get_extra_state` made it."""
+        self._l_max, self._prepared = state["l_max"], None
 
     def kernel(self, length: int) -> Tensor:
         """The convolution kernel, (channels, d_model, length), real; of a bidirectional layer (2 channels, ...)."""
