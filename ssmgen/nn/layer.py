@@ -91,6 +91,7 @@ class StateSpaceLayer(nn.Module, ABC):
         length = u.shape[1]
         if state is not None:
             self._check_state(state, u)
+        self._drop_before_training()
         with without_autocast(u.device):
             x = u.mT.to(self.D.dtype)
             K = self.kernel(length)
@@ -104,9 +105,16 @@ class StateSpaceLayer(nn.Module, ABC):
     def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the recurrence.
 
-        Without gradients the discretised model is made at the first step, and again when a parameter was replaced or
-        changed in place; changes through `.data`, which PyTorch hides, count from the next `train()` or `eval()`. With
-        gradients it is made at each step.
+        Where a gradient is wanted (gradients are enabled and a parameter requires one) and under `torch.compile` the
+        discretised model is made at each step. Elsewhere it is kept, and made anew at the first step after
+
+        - a parameter was replaced, or changed in place and its version counted;
+        - `forward` or `step` ran where a gradient is wanted, `train()` or `eval()` was called, a state was loaded, or
+          the layer was moved.
+
+        PyTorch counts no version for fused optimizers, changes through `.data` and changes under `inference_mode`:
+        after those call `eval()`. A training loop needs no call, unless it steps without gradients between its
+        `forward` and the optimizer.
 
         Args:
             u: (batch, d_model), of any real dtype.
@@ -120,6 +128,7 @@ class StateSpaceLayer(nn.Module, ABC):
         """
         self._check("u", u, ("batch", "d_model"))
         self._check_state(state, u)
+        self._drop_before_training()
         with without_autocast(u.device):
             x = u.to(self.D.dtype)
             y, state = self._step(self._discretised(), x, state)
@@ -157,8 +166,17 @@ class StateSpaceLayer(nn.Module, ABC):
     def _step(self, model: Any, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs without D, (batch, channels, d_model), and the next state, of u (batch, d_model)."""
 
+    def _wants_gradients(self) -> bool:
+        return torch.is_grad_enabled() and any(x.requires_grad for x in self.parameters())
+
+    def _drop_before_training(self) -> None:
+        # An optimizer may follow, and fused ones change parameters without counting a version.
+        if self._prepared is not None and self._wants_gradients():
+            self._prepared = None
+
     def _discretised(self) -> Any:
-        if torch.is_grad_enabled() and any(x.requires_grad for x in self.parameters()):
+        # A traced step keeps nothing: what is kept hangs on versions, which a trace does not see.
+        if torch.compiler.is_compiling() or self._wants_gradients():
             return self._discretise()
         # Parameters themselves, not their addresses: those are given to others.
         mark: list[tuple[Tensor, int]] = [

@@ -121,33 +121,6 @@ def test_a_saved_layer_is_the_same_when_loaded(make: Make) -> None:
         assert torch.equal(walk(copy.deepcopy(layer), u)[0], after)
 
 
-@pytest.mark.parametrize("assign", [False, True])
-@torch.no_grad()
-def test_a_loaded_layer_has_the_l_max_that_its_c_is_for(assign: bool) -> None:
-    layer, other = S4(2, 8, l_max=24), S4(2, 8, l_max=100)
-    u = torch.randn(1, 40, 2)
-    walk(other, u)
-    file = io.BytesIO()
-    torch.save(layer.state_dict(), file)
-    file.seek(0)
-    other.load_state_dict(torch.load(file, weights_only=True), assign=assign)
-    assert other.l_max == 24
-    assert torch.equal(other.kernel(40), layer.kernel(40))
-    assert torch.equal(walk(other, u)[0], walk(layer, u)[0])
-    with pytest.raises(AttributeError):
-        other.l_max = 100
-
-
-@one_of_each
-@torch.inference_mode()
-def test_steps_follow_what_is_loaded_where_no_version_is_counted(make: Make) -> None:
-    layer, other = make(2, 8), make(2, 8)
-    u = torch.randn(1, 5, 2)
-    walk(other, u)
-    other.load_state_dict(layer.state_dict())
-    assert torch.equal(walk(other, u)[0], walk(layer, u)[0])
-
-
 @one_of_each
 def test_steps_follow_what_becomes_of_the_parameters(make: Make) -> None:
     layer = make(2, 8)
