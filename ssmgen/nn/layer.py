@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops import fft_conv
+from ssmgen.ops.op import require_tensor
 from ssmgen.ops.passes import without_autocast
 
 __all__ = ["StateSpaceLayer"]
@@ -77,7 +78,7 @@ class StateSpaceLayer(nn.Module, ABC):
         """The outputs of a sequence, by convolution.
 
         Args:
-            u: (batch, length, d_model), of any real dtype.
+            u: (batch, length, d_model), of any floating-point dtype.
             state: What came before, from `default_state`, a call with a state, or `step`; or None, for nothing.
 
         Returns:
@@ -85,7 +86,7 @@ class StateSpaceLayer(nn.Module, ABC):
             after the sequence), for the next piece of it.
 
         Raises:
-            InvalidInputError: Shapes do not fit, or a state is given to a bidirectional layer.
+            InvalidInputError: Shapes or dtypes do not fit, or a state is given to a bidirectional layer.
         """
         self._check("u", u, ("batch", "length", "d_model"))
         length = u.shape[1]
@@ -117,14 +118,14 @@ class StateSpaceLayer(nn.Module, ABC):
         `forward` and the optimizer.
 
         Args:
-            u: (batch, d_model), of any real dtype.
+            u: (batch, d_model), of any floating-point dtype.
             state: (batch, d_model, d_state / 2), complex: from `default_state` or the step before; not changed.
 
         Returns:
             y (batch, channels * d_model) in the dtype of u, and the next state.
 
         Raises:
-            InvalidInputError: Shapes do not fit, or the layer is bidirectional.
+            InvalidInputError: Shapes or dtypes do not fit, or the layer is bidirectional.
         """
         self._check("u", u, ("batch", "d_model"))
         self._check_state(state, u)
@@ -136,10 +137,14 @@ class StateSpaceLayer(nn.Module, ABC):
         return y.flatten(1).to(u.dtype), state
 
     def default_state(self, batch: int) -> Tensor:
-        """The state before anything was read: zeros (batch, d_model, d_state / 2), complex."""
-        return torch.zeros(
-            batch, self.d_model, self.d_state // 2, dtype=self.D.dtype.to_complex(), device=self.D.device
-        )
+        """The state before anything was read: zeros (batch, d_model, d_state / 2), complex.
+
+        Raises:
+            InvalidInputError: The layer is bidirectional.
+        """
+        self._check_has_states()
+        shape = batch, self.d_model, self.d_state // 2
+        return torch.zeros(shape, dtype=self._state_dtype(), device=self.D.device)
 
     def dynamics(self) -> list[nn.Parameter]:
         """The parameters that shape the memory: they want a small learning rate (1e-3), and no weight decay."""
@@ -222,18 +227,32 @@ class StateSpaceLayer(nn.Module, ABC):
         return self
 
     def _check(self, name: str, x: Tensor, dims: tuple[str, ...]) -> None:
-        if x.ndim != len(dims) or x.shape[-1] != self.d_model or x.is_complex() or x.numel() == 0:
+        require_tensor(name, x)
+        if x.ndim != len(dims) or x.shape[-1] != self.d_model or x.numel() == 0:
             raise InvalidInputError(
-                f"{name} is {tuple(x.shape)}, {x.dtype}, but must be ({', '.join(dims)}), real and not empty, "
+                f"{name} is {tuple(x.shape)}, but must be ({', '.join(dims)}) and not empty, "
                 f"with d_model={self.d_model}."
             )
+        if not x.is_floating_point():
+            raise InvalidInputError(
+                f"{name} is {x.dtype}, but outputs are of its dtype, and so it must be floating-point: "
+                f"convert it with {name}.to({self.D.dtype})."
+            )
 
-    def _check_state(self, state: Tensor, u: Tensor) -> None:
+    def _state_dtype(self) -> torch.dtype:
+        # What to_complex() says, which torch.compile does not trace.
+        return torch.complex128 if self.D.dtype == torch.float64 else torch.complex64
+
+    def _check_has_states(self) -> None:
         if self.bidirectional:
             raise InvalidInputError("a bidirectional layer reads whole sequences: it takes and has no state.")
-        wanted = (u.shape[0], self.d_model, self.d_state // 2)
-        if tuple(state.shape) != wanted or not state.is_complex():
+
+    def _check_state(self, state: Tensor, u: Tensor) -> None:
+        self._check_has_states()
+        require_tensor("state", state)
+        shape, kind = (u.shape[0], self.d_model, self.d_state // 2), self._state_dtype()
+        if tuple(state.shape) != shape or state.dtype != kind or state.device != self.D.device:
             raise InvalidInputError(
-                f"state is {tuple(state.shape)}, {state.dtype}, but must be {wanted} and complex; "
-                f"default_state({u.shape[0]}) makes one."
+                f"state is {tuple(state.shape)}, {state.dtype} on {state.device}, but of this layer and input it must "
+                f"be {shape}, {kind} on {self.D.device}: make a new one with default_state({u.shape[0]})."
             )

@@ -1,0 +1,76 @@
+"""What the layers refuse, and how they say so."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from ssmgen.errors import InvalidInputError, UnknownNameError
+from ssmgen.nn import S4, S4D
+from tests.nn.layers import Make, one_of_each
+
+
+def test_what_does_not_fit_says_so() -> None:
+    layer = S4D(4, 8)
+    u = torch.randn(2, 10, 4)
+    for wrong in (u[0], u[..., :3], u[:, :0]):
+        with pytest.raises(InvalidInputError, match="d_model=4"):
+            layer(wrong)
+    for state in (layer.default_state(3), layer.default_state(2).real):
+        with pytest.raises(InvalidInputError, match="default_state"):
+            layer(u, state)
+    with pytest.raises(InvalidInputError, match="even"):
+        S4D(4, 7)
+    with pytest.raises(InvalidInputError, match="real pole"):
+        S4(4, 7)
+    with pytest.raises(InvalidInputError, match="dt_min"):
+        S4(4, dt_min=1.0)
+    with pytest.raises(InvalidInputError, match="l_max"):
+        S4(4, l_max=0)
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        S4D(0)
+    with pytest.raises(UnknownNameError, match="zoh"):
+        S4D(4, discretisation="euler")
+    with pytest.raises(UnknownNameError, match="legs"):
+        S4D(4, init="hippo")
+    with pytest.raises(UnknownNameError, match="legt"):
+        S4(4, measure="lagt")
+
+
+@one_of_each
+@pytest.mark.parametrize(
+    "dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64, torch.complex128], ids=str
+)
+def test_inputs_that_are_not_floating_point_are_refused(make: Make, dtype: torch.dtype) -> None:
+    layer = make(4, 8)
+    u = torch.ones(2, 10, 4).to(dtype)
+    with pytest.raises(InvalidInputError, match=r"u is torch.*u\.to\(torch\.float32\)"):
+        layer(u)
+    with pytest.raises(InvalidInputError, match=r"u is torch.*u\.to\(torch\.float32\)"):
+        layer.step(u[:, 0], layer.default_state(2))
+
+
+@one_of_each
+def test_what_is_no_tensor_is_refused(make: Make) -> None:
+    layer = make(4, 8)
+    with pytest.raises(InvalidInputError, match=r"u must be a torch\.Tensor, not ndarray"):
+        layer(np.ones((2, 10, 4), np.float32))
+    with pytest.raises(InvalidInputError, match=r"u must be a torch\.Tensor, not ndarray"):
+        layer.step(np.ones((2, 4), np.float32), layer.default_state(2))
+    with pytest.raises(InvalidInputError, match=r"state must be a torch\.Tensor, not ndarray"):
+        layer(torch.ones(2, 10, 4), np.zeros((2, 4, 4), np.complex64))
+
+
+@one_of_each
+def test_a_state_of_another_dtype_or_device_is_refused(make: Make) -> None:
+    layer = make(4, 8)
+    before, u = layer.default_state(2), torch.ones(2, 10, 4)
+    wide = copy.deepcopy(layer).double()
+    for owner, state in ((wide, before), (layer, wide.default_state(2)), (layer, before.to("meta"))):
+        with pytest.raises(InvalidInputError, match=r"make a new one with default_state\(2\)"):
+            owner(u, state)
+        with pytest.raises(InvalidInputError, match=r"make a new one with default_state\(2\)"):
+            owner.step(u[:, 0], state)
