@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -101,8 +102,10 @@ class Passes(ABC):
         return tuple(replace(x, name=f"d{x.name}", output=True) for x in self.inputs)
 
 
-def without_autocast(device: torch.device) -> torch.autocast:
-    """In which the reference keeps the precision that it was asked for."""
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """In which the reference keeps the precision that it was asked for; of devices without autocast, as meta, any."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
 

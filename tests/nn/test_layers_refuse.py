@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from ssmgen.errors import InvalidInputError, UnknownNameError
+from ssmgen.errors import InvalidInputError, TargetUnavailableError, UnknownNameError
 from ssmgen.nn import S4, S4D
+from ssmgen.ops import fft_conv
 from tests.nn.layers import Make, one_of_each
 
 
@@ -74,3 +75,14 @@ def test_a_state_of_another_dtype_or_device_is_refused(make: Make) -> None:
             owner(u, state)
         with pytest.raises(InvalidInputError, match=r"make a new one with default_state\(2\)"):
             owner.step(u[:, 0], state)
+
+
+@one_of_each
+def test_a_device_without_autocast_and_kernels_says_so(make: Make) -> None:
+    layer = make(4, 8, device="meta")
+    u = torch.ones(2, 10, 4, device="meta")
+    with pytest.raises(TargetUnavailableError, match="meta have no kernels"):
+        layer(u)
+    y, state = layer.step(u[:, 0], layer.default_state(2))
+    assert (y.shape, state.shape) == ((2, 4), (2, 4, 4))
+    assert fft_conv(u.mT, torch.ones(4, 10, device="meta")).shape == (2, 4, 10)
