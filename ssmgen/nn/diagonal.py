@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssmgen.errors import InvalidInputError, unknown
+from ssmgen.nn.checks import require_count
 from ssmgen.nn.hippo import dplr
 
 __all__ = ["INITS", "s4d"]
@@ -28,15 +29,14 @@ def s4d(init: str, N: int) -> tuple[Tensor, Tensor]:
         Lambda (N / 2,) and B (N / 2,), complex128.
 
     Raises:
-        InvalidInputError: N is odd or not positive.
+        InvalidInputError: N is odd, or no integer of at least 1.
         UnknownNameError: There is no such initialisation.
     """
     if init not in INITS:
         raise unknown("initialisation", init, INITS)
-    if N < 2 or N % 2:
-        raise InvalidInputError(
-            f"N is {N}, but states come in conjugate pairs: it must be even and at least 2."
-        )
+    require_count("N", N)
+    if N % 2:
+        raise InvalidInputError(f"N is {N}, but states come in conjugate pairs: it must be even.")
     if init == "legs":
         system = dplr("legs", N, pairs=True)
         return system.Lambda, system.B / 2

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ssmgen.errors import InvalidInputError, unknown
+from ssmgen.nn.checks import require_count
 
 __all__ = ["DPLR", "MEASURES", "dplr", "hippo", "low_rank"]
 
@@ -50,7 +51,7 @@ def hippo(measure: str, N: int) -> tuple[Tensor, Tensor]:
         A (N, N) and B (N,), float64.
 
     Raises:
-        InvalidInputError: N is not positive, or odd where the measure wants pairs.
+        InvalidInputError: N is no integer of at least 1, or odd where the measure wants pairs.
         UnknownNameError: There is no such measure.
     """
     _check(measure, N)
@@ -101,7 +102,7 @@ def dplr(measure: str, N: int, *, pairs: bool = False) -> DPLR:
             P (rank, N / 2), B (N / 2,) and V (N, N / 2). A state in the basis of `hippo` is then 2 Re V x'.
 
     Raises:
-        InvalidInputError: N is not positive, or is odd with `pairs` or for "fourier".
+        InvalidInputError: N is no integer of at least 1, or is odd with `pairs` or for "fourier".
         UnknownNameError: There is no such measure.
     """
     _check(measure, N)
@@ -159,7 +160,6 @@ def _fourier_ends(N: int) -> Tensor:
 def _check(measure: str, N: int) -> None:
     if measure not in MEASURES:
         raise unknown("measure", measure, MEASURES)
-    if N < 1:
-        raise InvalidInputError(f"N is {N}; a system has at least one state.")
+    require_count("N", N)
     if measure == "fourier" and N % 2:
         raise InvalidInputError(f"N is {N}; 'fourier' has a sine for each cosine, so N must be even.")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ssmgen.errors import InvalidInputError
+from ssmgen.nn.checks import parameter_dtype, require_count, require_steps
 from ssmgen.ops import fft_conv
 from ssmgen.ops.op import require_tensor
 from ssmgen.ops.passes import without_autocast
@@ -46,11 +47,10 @@ class StateSpaceLayer(nn.Module, ABC):
         dtype: torch.dtype | None,
     ) -> None:
         super().__init__()
-        dtype = torch.promote_types(torch.get_default_dtype() if dtype is None else dtype, torch.float32)
-        if d_model < 1 or channels < 1:
-            raise InvalidInputError(f"d_model is {d_model} and channels {channels}; both must be at least 1.")
-        if not 0 < dt_min <= dt_max:
-            raise InvalidInputError(f"dt_min {dt_min} must be positive, and at most dt_max {dt_max}.")
+        dtype = parameter_dtype(dtype)
+        require_count("d_model", d_model)
+        require_count("channels", channels)
+        require_steps(dt_min, dt_max)
         self.d_model, self.d_state, self.channels = d_model, 2 * Lambda.shape[-1], channels
         self.bidirectional = bidirectional
         self._factory: dict[str, Any] = {"device": device, "dtype": dtype}
@@ -140,9 +140,10 @@ class StateSpaceLayer(nn.Module, ABC):
         """The state before anything was read: zeros (batch, d_model, d_state / 2), complex.
 
         Raises:
-            InvalidInputError: The layer is bidirectional.
+            InvalidInputError: The layer is bidirectional, or batch no integer of at least 1.
         """
         self._check_has_states()
+        require_count("batch", batch)
         shape = batch, self.d_model, self.d_state // 2
         return torch.zeros(shape, dtype=self._state_dtype(), device=self.D.device)
 
@@ -153,7 +154,11 @@ class StateSpaceLayer(nn.Module, ABC):
 
     @abstractmethod
     def kernel(self, length: int) -> Tensor:
-        """The convolution kernel, (channels, d_model, length), real; of a bidirectional layer (2 channels, ...)."""
+        """The convolution kernel, (channels, d_model, length), real; of a bidirectional layer (2 channels, ...).
+
+        Raises:
+            InvalidInputError: The length is no integer of at least 1.
+        """
 
     @abstractmethod
     def _free_response(self, state: Tensor, length: int) -> Tensor:

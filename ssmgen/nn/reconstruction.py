@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ssmgen.errors import InvalidInputError
+from ssmgen.nn.checks import require_real_input, require_window
 from ssmgen.nn.hippo import hippo
 
 __all__ = ["basis", "reconstruct", "remember"]
@@ -26,14 +27,18 @@ def basis(measure: str, N: int, age: Tensor) -> Tensor:
         (..., N), float64.
 
     Raises:
-        InvalidInputError: An age lies outside, or N does not suit the measure.
+        InvalidInputError: An age lies outside or is NaN, ages are not real, or N does not suit the measure.
         UnknownNameError: There is no such measure.
     """
     hippo(measure, N)  # for its checks
+    require_real_input("age", age)
     age = age.double()
-    if bool((age < 0).any()) or (measure != "legs" and bool((age > 1).any())):
+    inside = (age >= 0) if measure == "legs" else (age >= 0) & (age <= 1)
+    if not bool(inside.all()):  # as of NaN
         limits = "at least 0" if measure == "legs" else "in [0, 1]"
-        raise InvalidInputError(f"ages must be {limits} for {measure!r}, but reach {age.aminmax()}.")
+        raise InvalidInputError(
+            f"ages must be {limits} for {measure!r}, but one is {float(age[~inside][0])}."
+        )
     if measure == "fourier":
         angle = 2 * torch.pi * age[..., None] * torch.arange(N // 2, dtype=torch.float64)
         waves = 2**0.5 * torch.stack([angle.cos(), angle.sin()], dim=-1)
@@ -55,8 +60,10 @@ def reconstruct(measure: str, state: Tensor, age: Tensor) -> Tensor:
         (..., T), float64.
 
     Raises:
-        InvalidInputError, UnknownNameError: As for `basis`.
+        InvalidInputError: As for `basis`, or the state is not real.
+        UnknownNameError: As for `basis`.
     """
+    require_real_input("state", state)
     return state.double() @ basis(measure, state.shape[-1], age).mT
 
 
@@ -74,9 +81,14 @@ def remember(measure: str, u: Tensor, N: int, window: float = 1.0) -> Tensor:
         window, for the others, at the time s as a part of the signal's length.
 
     Raises:
-        InvalidInputError, UnknownNameError: As for `hippo`.
+        InvalidInputError: As for `hippo`; or u is not real, or has no steps, or the window is not finite and positive.
+        UnknownNameError: As for `hippo`.
     """
     A, B = hippo(measure, N)
+    require_real_input("u", u)
+    if u.ndim == 0 or u.shape[-1] == 0:
+        raise InvalidInputError(f"u is {tuple(u.shape)}, but must be (..., L) with L of at least 1.")
+    require_window(window)
     u = u.double()
     length = u.shape[-1]
     # exp of [[A, B], [0, 0]] dt holds Abar and Bbar.
@@ -84,7 +96,7 @@ def remember(measure: str, u: Tensor, N: int, window: float = 1.0) -> Tensor:
     system[:N, :N], system[:N, N] = A, B
     if measure == "legs":
         # In the time log t the ODE is x' = A x + B u. From t = 0 on, a constant is what u was for ever.
-        k = torch.arange(1, max(length, 1), dtype=torch.float64)
+        k = torch.arange(1, length, dtype=torch.float64)
         first = torch.zeros(N + 1, N + 1, dtype=torch.float64)
         first[0, N] = 1.0
         flows = torch.cat(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ssmgen.errors import InvalidInputError
+from ssmgen.nn.checks import require_count
 from ssmgen.nn.dplr import doubled, truncated, untruncated
 from ssmgen.nn.dplr_steps import Steps, last_state, one_step, steps_of
 from ssmgen.nn.hippo import dplr
@@ -37,7 +37,7 @@ class S4(StateSpaceLayer):
         device, dtype: Of the parameters; float32, or float64: narrower is taken as float32.
 
     Raises:
-        InvalidInputError: A size or a step does not fit.
+        InvalidInputError: A size, a step or the dtype does not fit.
         UnknownNameError: There is no such measure.
 
     Example:
@@ -60,8 +60,8 @@ class S4(StateSpaceLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        if l_max < 1:
-            raise InvalidInputError(f"l_max is {l_max}, but must be at least 1.")
+        require_count("l_max", l_max)
+        require_count("d_state", d_state)
         Lambda, P, B, _ = dplr(measure, d_state, pairs=True)
         super().__init__(Lambda, B, d_model, channels, dt_min, dt_max, bidirectional, device, dtype)
         self._l_max = l_max
@@ -84,7 +84,12 @@ class S4(StateSpaceLayer):
         self._l_max, self._prepared = state["l_max"], None
 
     def kernel(self, length: int) -> Tensor:
-        """The convolution kernel, (channels, d_model, length), real; of a bidirectional layer (2 channels, ...)."""
+        """The convolution kernel, (channels, d_model, length), real; of a bidirectional layer (2 channels, ...).
+
+        Raises:
+            InvalidInputError: The length is no integer of at least 1.
+        """
+        require_count("length", length)
         Lambda, P, B, C, step = self._model()
         C, span = self._stretched(C, length)
         return dplr_kernel(Lambda, P, P, B, C, step, span, pairs=True)[..., :length]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssmgen.errors import unknown
+from ssmgen.nn.checks import require_count
 from ssmgen.nn.diagonal import s4d
 from ssmgen.nn.discretise import bilinear_diagonal, bilinear_exponent, zoh_diagonal
 from ssmgen.nn.layer import StateSpaceLayer
@@ -39,7 +40,7 @@ class S4D(StateSpaceLayer):
         device, dtype: Of the parameters; float32, or float64: narrower is taken as float32.
 
     Raises:
-        InvalidInputError: A size or a step does not fit.
+        InvalidInputError: A size, a step or the dtype does not fit.
         UnknownNameError: There is no such initialisation or discretisation.
 
     Example:
@@ -64,12 +65,18 @@ class S4D(StateSpaceLayer):
     ) -> None:
         if discretisation not in ("zoh", "bilinear"):
             raise unknown("discretisation", discretisation, ("zoh", "bilinear"))
+        require_count("d_state", d_state)
         Lambda, B = s4d(init, d_state)
         super().__init__(Lambda, B, d_model, channels, dt_min, dt_max, bidirectional, device, dtype)
         self.discretisation = discretisation
 
     def kernel(self, length: int) -> Tensor:
-        """The convolution kernel, (channels, d_model, length), real; of a bidirectional layer (2 channels, ...)."""
+        """The convolution kernel, (channels, d_model, length), real; of a bidirectional layer (2 channels, ...).
+
+        Raises:
+            InvalidInputError: The length is no integer of at least 1.
+        """
+        require_count("length", length)
         exponents, Bbar, C = self._model()
         return log_vandermonde(C * Bbar, exponents, length)
 

@@ -165,11 +165,39 @@ def test_a_constant_is_remembered_by_one_state() -> None:
 def test_what_cannot_be_made_says_why() -> None:
     with pytest.raises(UnknownNameError, match="legs"):
         hippo("leg", 4)
-    with pytest.raises(InvalidInputError, match="at least one"):
-        hippo("legs", 0)
+    for N in (0, 2.5, 4.0, True):
+        with pytest.raises(InvalidInputError, match="N must be an integer of at least 1"):
+            hippo("legs", N)
     with pytest.raises(InvalidInputError, match="even"):
         dplr("fourier", 5)
     with pytest.raises(InvalidInputError, match=r"in \[0, 1\]"):
         basis("legt", 4, torch.tensor([0.5, 1.5]))
     with pytest.raises(InvalidInputError, match="at least 0"):
         reconstruct("legs", torch.zeros(4), torch.tensor([-1.0]))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("wrong", [-1.0, -1e-12, float("nan"), float("-inf")])
+def test_an_age_that_is_none_is_named_in_one_line(measure: str, wrong: float) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        basis(measure, 4, torch.tensor([0.5, wrong, 0.25], dtype=torch.float64))
+    message = str(caught.value)
+    assert message.endswith(f"but one is {wrong}.")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_what_has_no_past_is_refused(measure: str) -> None:
+    for u in (torch.zeros(3, 0), torch.tensor(1.0)):
+        with pytest.raises(InvalidInputError, match="L of at least 1"):
+            remember(measure, u, 4)
+    for window in (0, -0.5, float("nan"), float("inf"), "1"):
+        with pytest.raises(InvalidInputError, match="window must be"):
+            remember(measure, torch.zeros(5), 4, window=window)
+    for x in (torch.zeros(4, dtype=torch.complex64), [0.0] * 4):
+        with pytest.raises(InvalidInputError, match=r"u (is|must be)"):
+            remember(measure, x, 4)
+        with pytest.raises(InvalidInputError, match=r"state (is|must be)"):
+            reconstruct(measure, x, torch.tensor([0.5]))
+        with pytest.raises(InvalidInputError, match=r"age (is|must be)"):
+            basis(measure, 4, x)

@@ -86,3 +86,43 @@ def test_a_device_without_autocast_and_kernels_says_so(make: Make) -> None:
     y, state = layer.step(u[:, 0], layer.default_state(2))
     assert (y.shape, state.shape) == ((2, 4), (2, 4, 4))
     assert fft_conv(u.mT, torch.ones(4, 10, device="meta")).shape == (2, 4, 10)
+
+
+@one_of_each
+@pytest.mark.parametrize("wrong", [0, -2, 2.5, 4.0, True, "4", None])
+def test_sizes_are_integers_of_at_least_1(make: Make, wrong: object) -> None:
+    said = "must be an integer of at least 1, not "
+    for name, use in {
+        "d_model": lambda: make(wrong, 8),
+        "d_state": lambda: make(4, wrong),
+        "channels": lambda: make(4, 8, channels=wrong),
+        "l_max": lambda: S4(4, 8, l_max=wrong),
+        "length": lambda: make(4, 8).kernel(wrong),
+        "batch": lambda: make(4, 8).default_state(wrong),
+    }.items():
+        with pytest.raises(InvalidInputError, match=f"{name} {said}"):
+            use()
+
+
+@one_of_each
+def test_step_sizes_are_finite_and_in_order(make: Make) -> None:
+    inf, nan = float("inf"), float("nan")
+    for dt_min, dt_max in (
+        (0, 1),
+        (-1, 1),
+        (0.2, 0.1),
+        (0.1, inf),
+        (inf, inf),
+        (nan, 1),
+        (0.1, nan),
+        ("a", 1),
+    ):
+        with pytest.raises(InvalidInputError, match="dt_min"):
+            make(4, 8, dt_min=dt_min, dt_max=dt_max)
+
+
+@one_of_each
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, "float32"], ids=str)
+def test_parameters_are_of_a_real_floating_point_dtype(make: Make, dtype: object) -> None:
+    with pytest.raises(InvalidInputError, match="dtype must be a real floating-point dtype"):
+        make(4, 8, dtype=dtype)
