@@ -103,6 +103,10 @@ class Slots:
 def elements(problem: Problem, config: Config, launch: Launch) -> tuple[int, int]:
     """Elements that a lane handles in one round of the main loop, and rounds of the loop inside it."""
     params = dict(config.params)
+    if config.variant == "product":
+        # Of Vandermonde products: (pole, step) pairs.
+        tile = config.integer("group") * config.integer("blocks") * config.integer("block")
+        return tile // (32 * config.integer("num_warps")), 1
     if "poles" in dict(problem.dims):
         lanes = 32 * dict(launch.options)["num_warps"]
         together = _TOGETHER.get(launch.function) or config.integer("unroll")
@@ -113,10 +117,6 @@ def elements(problem: Problem, config: Config, launch: Launch) -> tuple[int, int
     if config.variant in ("sequential", "looped") and "interval" in params:
         steps = config.integer("interval") * config.integer("block_d") // config.integer("lanes")
         return steps * problem["d_state"], problem["d_state"] // config.integer("states")
-    if config.variant == "product":
-        # Of Vandermonde products: (pole, step) pairs.
-        tile = config.integer("group") * config.integer("blocks") * config.integer("block")
-        return tile // (32 * config.integer("num_warps")), 1
     raise typer.BadParameter(f"what a lane does in a round of {config.variant} is not known here")
 
 

@@ -1,7 +1,8 @@
 // dplr_kernel forward, c64: fused(group=4,lanes=16,nodes=split,reciprocal=divide)
 // out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 // R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-// Rendered by ssmgen from templates/c/dplr_kernel_fused.c.j2; source 06963e4c7d2f6d2d.
+// Rendered by ssmgen from templates/c/dplr_kernel_fused.c.j2; source 85df811c6be23813.
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -44,6 +45,7 @@ static inline floats inverse(floats x)
 {
     return 1 / x;
 }
+
 
 static inline struct pair minus(struct pair x, struct pair y)
 {
@@ -93,9 +95,18 @@ static void fill_tangents(double *tangents, int64_t first, int64_t last, int64_t
         tangents[k] = sine_of_half_turns((double)k / (double)seqlen) / sine_of_half_turns((double)(seqlen - 2 * k) / (double)(2 * seqlen));
 }
 
+// Poles and nodes of a row are scaled alike, by half of the step to the power of two below it: exactly, and so that products of
+// four distances stay in range, whatever the unit of time.
+static double scale_of(double step)
+{
+    int exponent;
+    frexp(step, &exponent);
+    return ldexp(1, exponent - 2);
+}
+
 // The nodes of a tile, z = i y with y = 2 tan(phi) / step as a sum of two parts, and 2 / (1 + omega) = 1 + i tan(phi), the factor of all. Beyond
 // LIMIT, where poles are small beside it, a node is moved there, and so is its factor: the same to rounding, and finite.
-static const double LIMIT = 0x1p30, SCALE = 0x1p-10;
+static const double LIMIT = 0x1p30;
 
 struct nodes {
     float y[TILE], y_low[TILE], factor_re[TILE], factor_im[TILE];
@@ -103,7 +114,7 @@ struct nodes {
 
 static void fill_nodes(struct nodes *nodes, const double *tangents, double step, int64_t count)
 {
-    const double rate = SCALE * 2 / step;
+    const double rate = scale_of(step) * 2 / step;
     for (int64_t i = 0; i < count; i++) {
         const double y = rate * tangents[i];
         nodes->y[i] = (float)y;
@@ -125,8 +136,7 @@ static void fill_nodes(struct nodes *nodes, const double *tangents, double step,
     }
 }
 
-// Poles and nodes are scaled alike, exactly, so that products of four distances stay in range, and so are the products of C and
-// Q with B and P, v = conj(X) Y.
+// A pole, scaled as nodes are, and so are the products of C and Q with B and P, v = conj(X) Y.
 // Lambda = -a + i b.
 struct pole {
     float a, b, a2;
@@ -147,17 +157,18 @@ static inline void factors(const struct dplr_kernel_args *args, int64_t row, int
 
 static void fill_poles(const struct dplr_kernel_args *args, int64_t row, struct pole poles[POLES], int order[POLES])
 {
+    const float scale = (float)scale_of(args->step[row]);
     for (int n = 0; n < POLES; n++) {
         struct pole *pole = poles + n;
         float left[LEFT][2], right[RIGHT][2];
         factors(args, row, n, left, right);
-        pole->a = (float)-SCALE * args->Lambda[2 * (row * POLES + n)];
-        pole->b = (float)SCALE * args->Lambda[2 * (row * POLES + n) + 1];
+        pole->a = -scale * args->Lambda[2 * (row * POLES + n)];
+        pole->b = scale * args->Lambda[2 * (row * POLES + n) + 1];
         pole->a2 = pole->a * pole->a;
         for (int x = 0; x < LEFT; x++)
             for (int y = 0; y < RIGHT; y++) {
-                const float re = (float)SCALE * (left[x][0] * right[y][0] + left[x][1] * right[y][1]);
-                const float im = (float)SCALE * (left[x][0] * right[y][1] - left[x][1] * right[y][0]);
+                const float re = scale * (left[x][0] * right[y][0] + left[x][1] * right[y][1]);
+                const float im = scale * (left[x][0] * right[y][1] - left[x][1] * right[y][0]);
                 const int j = x * RIGHT + y;
                 pole->of[j].re = re;
                 pole->of[j].im = im;
@@ -165,16 +176,19 @@ static void fill_poles(const struct dplr_kernel_args *args, int64_t row, struct 
                 pole->of[j].a_im = pole->a * im;
             }
     }
-    // Their order by b, in which most models give them.
-    for (int n = 0; n < POLES; n++) {
-        int at = n;
+    // Their order by b, in which most models give them, or in the reverse.
+    const int falls = poles[POLES - 1].b < poles[0].b;
+    for (int m = 0; m < POLES; m++) {
+        const int n = falls ? POLES - 1 - m : m;
+        int at = m;
         for (; at > 0 && poles[order[at - 1]].b > poles[n].b; at--)
             order[at] = order[at - 1];
         order[at] = n;
     }
 }
 
-// The pole that is nearest to each node of a tile, by its number, and its factors: l of C and Q, conjugated, and r of B and P.
+// The pole next to each node of a tile that is resolved apart, by its number, and its factors: l of C and Q, conjugated, and r of
+// B and P. Where none is, the number is -1 and the factors are 0.
 struct nearest {
     int32_t n[TILE];
     float a[TILE], b[TILE], l[LEFT][2][TILE], r[RIGHT][2][TILE];
@@ -186,37 +200,62 @@ static inline void fill(float *x, int64_t count, float y)
         x[i] = y;
 }
 
+// How far from b a node may be for |l_Q| |r_P| > 16 |z - Lambda|: nearer than that, what the pole adds to R_QP is so large that it
+// would take the digits of all else. Farther away it must stay in the sums: without it 1 + R_QP may vanish.
+static float reach(float a, float left[LEFT][2], float right[RIGHT][2], float scale)
+{
+    float l2 = 0, r2 = 0;
+    for (int k = 0; k < RANK; k++) {
+        l2 += left[CHANNELS + k][0] * left[CHANNELS + k][0] + left[CHANNELS + k][1] * left[CHANNELS + k][1];
+        r2 += right[1 + k][0] * right[1 + k][0] + right[1 + k][1] * right[1 + k][1];
+    }
+    const float size = scale * sqrtf(l2) * sqrtf(r2) / 16;
+    return size > a && size > -a ? sqrtf((size - a) * (size + a)) : -1;
+}
+
 // Nodes rise, and so does `place`, the place of the nearest pole in the order of poles: each is the nearest of a run of nodes.
 static int fill_nearest(struct nearest *nearest, const struct dplr_kernel_args *args, int64_t row, const struct pole poles[POLES],
                         const int order[POLES], int place, const struct nodes *nodes, int64_t count)
 {
+    const float scale = (float)scale_of(args->step[row]);
     const int64_t filled = (count + LANES - 1) / LANES * LANES;
+    for (int64_t i = 0; i < filled; i++)
+        nearest->n[i] = -1;
+    fill(nearest->a, filled, 1);
+    fill(nearest->b, filled, 0);
+    memset(nearest->l, 0, sizeof nearest->l);
+    memset(nearest->r, 0, sizeof nearest->r);
     for (int64_t i = 0; i < filled; place += i < filled) {
         const int n = order[place], is_last = place + 1 == POLES;
-        const float middle = is_last ? 0 : (poles[n].b + poles[order[place + 1]].b) / 2;
-        const int64_t first = i;
-        while (i < filled && (is_last || nodes->y[i] <= middle))
-            nearest->n[i++] = n;
-        if (i == first)
+        const float b = poles[n].b, middle = is_last ? 0 : (b + poles[order[place + 1]].b) / 2;
+        if (!is_last && !(nodes->y[i] <= middle))
             continue;
         float left[LEFT][2], right[RIGHT][2];
         factors(args, row, n, left, right);
+        const float far = reach(poles[n].a, left, right, scale);
+        while (i < filled && (is_last || nodes->y[i] <= middle) && !(nodes->y[i] >= b - far))
+            i++;
+        const int64_t first = i;
+        while (i < filled && (is_last || nodes->y[i] <= middle) && nodes->y[i] <= b + far)
+            nearest->n[i++] = n;
         fill(nearest->a + first, i - first, poles[n].a);
-        fill(nearest->b + first, i - first, poles[n].b);
+        fill(nearest->b + first, i - first, b);
         for (int x = 0; x < LEFT; x++) {
-            fill(nearest->l[x][0] + first, i - first, (float)SCALE * left[x][0]);
-            fill(nearest->l[x][1] + first, i - first, -(float)SCALE * left[x][1]);
+            fill(nearest->l[x][0] + first, i - first, scale * left[x][0]);
+            fill(nearest->l[x][1] + first, i - first, -scale * left[x][1]);
         }
         for (int y = 0; y < RIGHT; y++) {
             fill(nearest->r[y][0] + first, i - first, right[y][0]);
             fill(nearest->r[y][1] + first, i - first, right[y][1]);
         }
+        while (i < filled && (is_last || nodes->y[i] <= middle))
+            i++;
     }
     return place;
 }
 
-// R = sum_n v / (z - Lambda), whose denominator is a + i (y - b). One reciprocal serves all products. The pole nearest to a node is left
-// out.
+// R = sum_n v / (z - Lambda), whose denominator is a + i (y - b). One reciprocal serves all products. A pole that is resolved apart is
+// left out.
 // Near a resonance y and b cancel, and the lower part of y is what is left of its digits.
 static inline __attribute__((always_inline)) void add_poles(const struct pole poles[POLES], const struct nodes *nodes, const struct nearest *nearest,
                                                             int64_t i, struct pair R[PRODUCTS])
@@ -254,7 +293,7 @@ static inline void solve(struct pair M[RANK][RANK], struct pair y[RANK])
     y[0] = times(y[0], reciprocal(M[0][0]));
 }
 
-// Woodbury's identity, for all poles but the nearest, and then for that one, d = z - Lambda away. With M = 1 + R_QP, M x = R_QB and M w = l_Q
+// Woodbury's identity, for all poles but the one that is resolved apart, and then for that one, d = z - Lambda away. With M = 1 + R_QP, M x = R_QB and M w = l_Q
 // K = R_CB - R_CP x + (l_C - R_CP w) beta / e, beta = r_B - r_P x, e = d + r_P w. Where Lambda is all but on the axis, as LegT's are,
 // 1 / d in the sums would cancel between them, and take their digits with it.
 struct woodbury {

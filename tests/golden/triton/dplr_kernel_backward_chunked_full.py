@@ -1,7 +1,7 @@
 # dplr_kernel backward, c64: chunked(block=32,chunk=128,reciprocal=asm)
 # out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 # R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source 8928d640553d4cf4.
+# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source b42ff2ee5e5209ec.
 import triton
 import triton.language as tl
 
@@ -80,12 +80,20 @@ def place_nodes(
 
 
 @triton.jit
+def scale_of(step):
+    # Half of the step, to the power of two below it.
+    bits = step.to(tl.int32, bitcast=True) & 0x7F800000
+    return bits.to(tl.float32, bitcast=True) * 0.5
+
+
+@triton.jit
 def prepare_poles(
     Lambda,
     P,
     Q,
     B,
     C,
+    step,
     terms,
     factors,
     dim,
@@ -93,9 +101,9 @@ def prepare_poles(
 ):
     # What the loop over nodes needs of a pole w = -a + i b, scaled as nodes are, and of each v = conj(X) Y; then conj(X)
     # and Y themselves, for the nodes that this pole is nearest to.
-    scale: tl.constexpr = 0.0009765625
     cell = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = cell < dim.to(tl.int64) * 32
+    scale = scale_of(tl.load(step + cell // 32, mask=inside, other=1.0))
     a = tl.load(Lambda + 2 * cell, mask=inside) * -scale
     b = tl.load(Lambda + 2 * cell + 1, mask=inside) * scale
     C_re = tl.load(C + 2 * cell, mask=inside)
@@ -139,7 +147,7 @@ def prepare_poles(
     tl.store(terms + 17, re * a, mask=inside)
     tl.store(terms + 18, im, mask=inside)
     tl.store(terms + 19, im * a, mask=inside)
-    factors += place * 8
+    factors += place * 9
     tl.store(factors, scale * C_re, mask=inside)
     tl.store(factors + 1, scale * -C_im, mask=inside)
     tl.store(factors + 2, scale * Q_re, mask=inside)
@@ -148,6 +156,10 @@ def prepare_poles(
     tl.store(factors + 5, B_im, mask=inside)
     tl.store(factors + 6, P_re, mask=inside)
     tl.store(factors + 7, P_im, mask=inside)
+    # How near a node may come, squared: |Q| |P| is then 16 times the distance.
+    Q_size = Q_re * Q_re + Q_im * Q_im
+    P_size = P_re * P_re + P_im * P_im
+    tl.store(factors + 8, (0.0625 * scale) * (0.0625 * scale) * Q_size * P_size, mask=inside)
 
 
 @triton.jit
@@ -167,26 +179,33 @@ def differentiate_nodes(
     # serves every v.
     #
     # y = (2 / step) tan(phi) is a sum of two floats: close to a pole y - b cancels, and would be the rounding of one.
-    # Poles and nodes are scaled alike, exactly, so that squares stay in range. A node beyond 2^40, as Nyquist's is, is
-    # moved there: for poles below 2^17 the same to rounding, as tan(phi) is moved with it.
-    scale: tl.constexpr = 0.0009765625
+    # Poles and nodes are scaled alike, exactly, so that squares stay in range, whatever the unit of time. A node beyond
+    # the limit, as Nyquist's is, is moved there: for poles below 2^8 / step the same to rounding, as tan(phi) is moved too.
     limit: tl.constexpr = 1073741824.0
     row = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = k <= seqlen // 2
-    half_step = tl.load(step + row).to(tl.float64) * (0.5 / scale)
+    length = tl.load(step + row)
+    scale = scale_of(length)
+    half_step = length.to(tl.float64) * (0.5 / scale)
     rate = 1.0 / half_step
     wide = tl.minimum(tl.load(tangents + k, mask=inside, other=0.0) * rate, limit)
     y = wide.to(tl.float32)
     y_low = (wide - y).to(tl.float32)
     t = (wide * half_step).to(tl.float32)
     terms += row * 640
-    # The place of the pole nearest to each node, which the sums leave out: by bisection, as poles rise.
-    place = tl.full((BLOCK,), 0, tl.int32)
+    # The pole nearest to each node, by bisection, as poles rise. The sums leave it out where what it adds to QP is larger
+    # than 16: that would take the digits of all else. Farther away it stays, for without it 1 + QP may vanish.
+    closest = tl.full((BLOCK,), 0, tl.int32)
     for bit in tl.static_range(5):
-        higher = tl.minimum(place + (16 >> bit), 31)
+        higher = tl.minimum(closest + (16 >> bit), 31)
         heights = terms + higher * 20 + 1
-        place = tl.where(y > 0.5 * (tl.load(heights - 20) + tl.load(heights)), higher, place)
+        closest = tl.where(y > 0.5 * (tl.load(heights - 20) + tl.load(heights)), higher, closest)
+    factors += row * 288
+    d = (y - tl.load(terms + closest * 20 + 1)) + y_low
+    a_squared = tl.load(terms + closest * 20)
+    reach = tl.load(factors + closest * 9 + 8)
+    place = tl.where(tl.fma(d, d, a_squared) < reach, closest, -1)
     CP_re = tl.full((BLOCK,), 0.0, tl.float32)
     CP_im = tl.full((BLOCK,), 0.0, tl.float32)
     QB_re = tl.full((BLOCK,), 0.0, tl.float32)
@@ -218,20 +237,21 @@ def differentiate_nodes(
     QB_im *= scale
     QP_re *= scale
     QP_im *= scale
-    # The pole nearest to each node, and its factors, C and Q conjugated and scaled.
+    # The pole that was left out, and its factors, C and Q conjugated and scaled; where there is none they are 0.
+    apart = place >= 0
     nearest = terms + place * 20
-    b = tl.load(nearest + 1)
-    a = tl.load(nearest + 2)
+    a = tl.load(nearest + 2, mask=apart, other=1.0)
+    b = tl.load(nearest + 1, mask=apart, other=0.0)
     d = (y - b) + y_low
-    factors += row * 256 + place * 8
-    C_re = tl.load(factors)
-    C_im = tl.load(factors + 1)
-    Q_re = tl.load(factors + 2)
-    Q_im = tl.load(factors + 3)
-    B_re = tl.load(factors + 4)
-    B_im = tl.load(factors + 5)
-    P_re = tl.load(factors + 6)
-    P_im = tl.load(factors + 7)
+    factors += place * 9
+    C_re = tl.load(factors, mask=apart, other=0.0)
+    C_im = tl.load(factors + 1, mask=apart, other=0.0)
+    Q_re = tl.load(factors + 2, mask=apart, other=0.0)
+    Q_im = tl.load(factors + 3, mask=apart, other=0.0)
+    B_re = tl.load(factors + 4, mask=apart, other=0.0)
+    B_im = tl.load(factors + 5, mask=apart, other=0.0)
+    P_re = tl.load(factors + 6, mask=apart, other=0.0)
+    P_im = tl.load(factors + 7, mask=apart, other=0.0)
     # Woodbury's identity as forward has it, (1 + i t) (CB - CP x + (C - CP w) gamma) where gamma = (B - P x) / e and
     # e = a + i d + P w, differentiated: the gradients of each product, of the nearest pole's factors, and of e. Again
     # x and w take the places of QB and Q, and 1 / e that of e.
@@ -282,8 +302,8 @@ def differentiate_nodes(
     tl.store(records + 7, dQB_im, mask=inside)
     tl.store(records + 8, dQP_re, mask=inside)
     tl.store(records + 9, dQP_im, mask=inside)
-    tl.store(records + 10, tl.load(nearest + 3), mask=inside)
-    tl.store(places + row * nodes + k, place, mask=inside)
+    tl.store(records + 10, tl.load(nearest + 3, mask=apart, other=-1.0), mask=inside)
+    tl.store(places + row * nodes + k, closest, mask=inside)
     shares += row * nodes * 11 + k
     tl.store(shares, dC_re, mask=inside)
     tl.store(shares + nodes, dC_im, mask=inside)
