@@ -1,7 +1,7 @@
 // dplr_kernel backward, c64: chunked(chunk=1024,group=4,lanes=16,nodes=split,reciprocal=divide)
 // out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 // R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-// Rendered by ssmgen from templates/c/dplr_kernel_backward.c.j2; source fc8f57f82808cf70.
+// Rendered by ssmgen from templates/c/dplr_kernel_backward.c.j2; source 682c1e181656ab61.
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -202,6 +202,7 @@ static void fill_poles(const struct dplr_kernel_backward_args *args, int64_t row
 // The pole next to each node of a tile that is resolved apart, by its number, and its factors: l of C and Q, conjugated, and r of
 // B and P. Where none is, the number is -1 and the factors are 0.
 struct nearest {
+    int any; // whether the tile has such a node
     int32_t n[TILE];
     float a[TILE], b[TILE], l[LEFT][2][TILE], r[RIGHT][2][TILE];
 };
@@ -231,6 +232,7 @@ static int fill_nearest(struct nearest *nearest, const struct dplr_kernel_backwa
 {
     const float scale = (float)scale_of(args->step[row]);
     const int64_t filled = (count + LANES - 1) / LANES * LANES;
+    nearest->any = 0;
     for (int64_t i = 0; i < filled; i++)
         nearest->n[i] = -1;
     fill(nearest->a, filled, 1);
@@ -250,6 +252,7 @@ static int fill_nearest(struct nearest *nearest, const struct dplr_kernel_backwa
         const int64_t first = i;
         while (i < filled && (is_last || nodes->y[i] <= middle) && nodes->y[i] <= b + far)
             nearest->n[i++] = n;
+        nearest->any |= i > first;
         fill(nearest->a + first, i - first, poles[n].a);
         fill(nearest->b + first, i - first, b);
         for (int x = 0; x < LEFT; x++) {
@@ -268,10 +271,10 @@ static int fill_nearest(struct nearest *nearest, const struct dplr_kernel_backwa
 
 // R = sum_n v / (z - Lambda) + conj(v) / (z - conj(Lambda)) = 2 sum_n (a Re v - b Im v + i y Re v) / (p + i q), where with the two
 // factors of the denominator, a + i (y - b) and a + i (y + b), p = a^2 - (y - b) (y + b) and q = 2 a y. One reciprocal serves
-// all products, and y leaves their sums. A pole that is resolved apart is left out, but for its conjugate's term.
+// all products, and y leaves their sums. With `apart` the poles that are resolved apart are left out, but for their conjugates' terms.
 // Near a resonance y and b cancel, and the lower part of y is what is left of its digits.
 static inline __attribute__((always_inline)) void add_poles(const struct pole poles[POLES], const struct nodes *nodes, const struct nearest *nearest,
-                                                            int64_t i, struct pair R[PRODUCTS])
+                                                            int64_t i, const int apart, struct pair R[PRODUCTS])
 {
     ints skipped;
     memcpy(&skipped, nearest->n + i, sizeof skipped);
@@ -280,7 +283,8 @@ static inline __attribute__((always_inline)) void add_poles(const struct pole po
     for (int n = 0; n < POLES; n++) {
         const struct pole *pole = poles + n;
         const floats below = (y - pole->b) + y_low;
-        const floats p = pole->a2 - below * (y + pole->b), r = unless(skipped == n, inverse(p * p + pole->a2_4 * y2)), pr = p * r;
+        const floats p = pole->a2 - below * (y + pole->b), whole = inverse(p * p + pole->a2_4 * y2);
+        const floats r = apart ? unless(skipped == n, whole) : whole, pr = p * r;
 #pragma GCC unroll 4
         for (int j = 0; j < PRODUCTS; j++) {
             u[j] += pole->of[j].u * pr;
@@ -292,6 +296,8 @@ static inline __attribute__((always_inline)) void add_poles(const struct pole po
 #pragma GCC unroll 4
     for (int j = 0; j < PRODUCTS; j++)
         R[j] = (struct pair){u[j] + y2 * v[j], y * im[j]};
+    if (!apart)
+        return;
     const floats a = load(nearest->a + i), above = y + load(nearest->b + i), s = inverse(a * a + above * above);
     for (int k = 0; k < RIGHT; k++) {
         const struct pair mirrored = times(conjugate(pair_at(nearest->r[k], i)), (struct pair){a * s, -above * s});
@@ -320,12 +326,12 @@ struct woodbury {
 };
 
 static inline __attribute__((always_inline)) void resolve(const struct nodes *nodes, const struct nearest *nearest, int64_t i,
-                                                          const struct pair R[PRODUCTS], struct woodbury *found)
+                                                          const int apart, const struct pair R[PRODUCTS], struct woodbury *found)
 {
     struct pair work[RANK][RANK];
     for (int k = 0; k < RANK; k++) {
         found->x[k] = R[(CHANNELS + k) * RIGHT];
-        found->w[k] = pair_at(nearest->l[CHANNELS + k], i);
+        found->w[k] = pair_at(nearest->l[CHANNELS + k], i); // 0 where no pole is apart
         for (int j = 0; j < RANK; j++) {
             found->M[k][j] = R[(CHANNELS + k) * RIGHT + 1 + j];
             if (k == j)
@@ -334,10 +340,13 @@ static inline __attribute__((always_inline)) void resolve(const struct nodes *no
     }
     memcpy(work, found->M, sizeof work);
     solve(work, found->x);
+    found->beta = pair_at(nearest->r[0], i);
+    found->e_inverse = found->beta;
+    if (!apart)
+        return;
     memcpy(work, found->M, sizeof work);
     solve(work, found->w);
     struct pair e = {load(nearest->a + i), (load(nodes->y + i) - load(nearest->b + i)) + load(nodes->y_low + i)};
-    found->beta = pair_at(nearest->r[0], i);
     for (int j = 0; j < RANK; j++) {
         const struct pair p = pair_at(nearest->r[1 + j], i);
         found->beta = minus(found->beta, times(p, found->x[j]));
@@ -380,8 +389,8 @@ static void differentiate(const struct pole poles[POLES], const struct nodes *no
     for (int64_t i = 0; i < count; i += LANES) {
         struct pair R[PRODUCTS], dR[PRODUCTS], adjoint[RANK][RANK], dx[RANK], dw[RANK], dp[RANK], dbeta = zero, de = zero;
         struct woodbury of;
-        add_poles(poles, nodes, nearest, i, R);
-        resolve(nodes, nearest, i, R, &of);
+        add_poles(poles, nodes, nearest, i, 1, R);
+        resolve(nodes, nearest, i, 1, R, &of);
         const struct pair factor = {load(nodes->factor_re + i), -load(nodes->factor_im + i)}; // its conjugate
         const struct pair gamma = conjugate(times(of.beta, of.e_inverse));
         for (int k = 0; k < RANK; k++)
