@@ -42,6 +42,10 @@ def dplr_kernel(
     the spectrum is written once; an inverse real FFT follows. Nodes are exact, the one of Nyquist among them, where z
     is infinite. Memory is O(H L). Differentiable in every tensor, by kernels that give the same bits every time.
 
+    Where a pole adds so much to `Q* (z - Lambda)^-1 P` that its terms would cancel in what is left, as LegT's undamped
+    poles do, it is resolved apart from the others, and nothing is lost. On GPUs `1 + Q* (z - Lambda)^-1 P` of rank 2
+    and more is eliminated without pivoting, which is safe where Q = P and no eigenvalue grows.
+
     Conjugation is that of The Annotated S4: C and Q are conjugated inside, `A = diag(Lambda) - P Q*` has `Q = P` for
     HiPPO, and for a model `y = c x` C is conj(c). Where state-spaces/s4 takes C unconjugated, pass C.conj().
 

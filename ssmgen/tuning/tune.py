@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 
@@ -32,7 +33,8 @@ class Tuner:
         Args:
             target_name: A target that is present here: `cpu`, `cuda` or `hip`.
             max_error: The largest relative error, by Frobenius norms, that a config's outputs may have against
-                float64; by default the tolerance of the op's dtype. A larger one lets in configs that are faster.
+                float64, gradients among them; by default the tolerance of the op's dtype and direction. A larger one
+                lets in configs that are faster.
             open_target: Turns the name into the target, here and, by its import path, in the worker.
 
         Raises:
@@ -42,8 +44,8 @@ class Tuner:
         """
         self.target = open_target(target_name)
         _require_timed(self.target)
-        if max_error is not None and not max_error > 0:
-            raise InvalidInputError(f"the largest error must be positive, not {max_error:g}.")
+        if max_error is not None and not 0 < max_error < math.inf:
+            raise InvalidInputError(f"the largest error must be positive and finite, not {max_error:g}.")
         self.max_error = max_error
         self._worker = Worker(open_target, target_name, max_error)
 

@@ -80,6 +80,49 @@ def test_the_dplr_kernel_is_that_of_the_recurrence(
     assert relative_error(found, wanted.to(device)) <= (3e-6 if dtype == torch.complex64 else 1e-13)
 
 
+@pytest.mark.parametrize("target", ["cpu", "interpret", "reference"])
+@pytest.mark.parametrize("last", [-1.0, -1.0001])
+def test_no_pole_is_left_out_where_the_others_alone_are_singular(target: str, last: float) -> None:
+    """1 + R_QP is 1, or nearly, for both poles together, and 0 for one of them at the first node."""
+    one = torch.ones(1, 2, dtype=torch.complex128)
+    Q = torch.tensor([[1.0, last]], dtype=torch.complex128)
+    given = {"Lambda": -one, "P": one[:, None], "Q": Q[:, None], "B": one, "C": one[None]}
+    given["step"] = torch.tensor([0.1], dtype=torch.float64)
+    wanted, truncated = by_powers(given, 64)
+    narrow = {name: x.to(torch.complex64) for name, x in {**given, "C": truncated}.items() if name != "step"}
+    found = ssmgen.dplr_kernel(**narrow, step=given["step"].float(), L=64, target=target)
+    assert relative_error(found, wanted) <= 1e-6
+
+
+@pytest.mark.parametrize("target", ["cpu", "reference"])
+def test_a_pivot_may_vanish(target: str) -> None:
+    one = torch.ones(1, 2, dtype=torch.complex128)
+    P, Q = (torch.tensor([x], dtype=torch.complex128) for x in ([[1, 1], [0.5, 1]], [[1, -2], [1, 1]]))
+    given = {"Lambda": -one, "P": P, "Q": Q, "B": one, "C": one[None]}
+    given["step"] = torch.tensor([0.1], dtype=torch.float64)
+    wanted, truncated = by_powers(given, 32)
+    found = ssmgen.dplr_kernel(**{**given, "C": truncated}, L=32, target=target)
+    assert relative_error(found, wanted) <= 1e-12
+
+
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+@pytest.mark.parametrize("unit", [1e-12, 1e-7, 1e7, 1e12])
+def test_the_unit_of_time_is_free(target: str, unit: float) -> None:
+    given = model(dtype=torch.complex64)
+    wanted = ssmgen.dplr_kernel(**given, L=16, pairs=True, target=target)
+    low_rank = unit**0.5
+    scaled = {
+        "Lambda": given["Lambda"] * unit,
+        "P": given["P"] * low_rank,
+        "Q": given["Q"] * low_rank,
+        "B": given["B"] * unit,
+        "C": given["C"],
+        "step": given["step"] / unit,
+    }
+    found = ssmgen.dplr_kernel(**scaled, L=16, pairs=True, target=target)
+    assert relative_error(found, wanted) <= 2e-6
+
+
 @pytest.mark.parametrize("target", ["cpu", "reference"])
 def test_axes_of_size_one_may_be_missing(target: str) -> None:
     given = model()
