@@ -75,7 +75,7 @@ def _draw_dplr_kernel(problem: Problem, g: torch.Generator, harsh: bool) -> Draw
     steps = (lambda: torch.exp(uniform(g, math.log(1e-4), 0.0, dim))) if harsh else (lambda: _steps(g, dim))
     P = complex_numbers(g, dim, rank, poles, scale=0.5)
     return {
-        "Lambda": lambda: _lin(g, 0.1 if harsh else 0.4, dim, poles),
+        "Lambda": lambda: _lin(g, 0.01 if harsh else 0.4, dim, poles),
         "P": lambda: P,
         # Near P, as in HiPPO: then 1 + R_QP has no zeros.
         "Q": lambda: P + complex_numbers(g, dim, rank, poles, scale=0.05),
