@@ -83,9 +83,7 @@ def test_every_config_agrees_with_float64(name: str) -> None:
     for configs in target("cpu").space(problem).configs.values():
         for config in configs:
             errors = run_config(target("cpu"), problem, config)
-            # Rounded nodes are a choice for who asks for less.
-            coarse = "nodes=plain" in str(config) and problem.dtype == "c64"
-            assert max(errors.values()) <= (1e-4 if coarse else tolerance(problem)), (config, errors)
+            assert max(errors.values()) <= tolerance(problem), (config, errors)
 
 
 @pytest.mark.parametrize(

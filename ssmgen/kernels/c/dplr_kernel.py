@@ -62,7 +62,6 @@ class _DplrKernel(Variant):
         return {
             "lanes": lane_choices(problem, facts),
             "group": tuple(size for size in range(1, products + 1) if products % size == 0),
-            "nodes": ("split", "plain") if problem.dtype == "c64" else ("plain",),
             "reciprocal": reciprocal_choices(problem),
         }
 
