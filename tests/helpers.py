@@ -59,7 +59,10 @@ def is_left_to_the_reference(problem: Problem, language: str) -> bool:
         return True
     if problem.op == "dplr_kernel":
         products = (problem["channels"] + problem["rank"]) * (1 + problem["rank"])
-        return products > 64 if language == "c" else problem.dtype == "c128" or products > 36
+        if language == "triton":
+            return problem.dtype == "c128" or products > 36
+        size = problem["poles"] * (6 + 4 * products) * (4 if problem.dtype == "c64" else 8)
+        return products > 64 or size > 1 << 19
     if problem.op == "selective_state_update":
         double = {problem.dtype == "fp64", problem.option("state_dtype") == "fp64"}
         return True in double if language == "triton" else len(double) == 2 or problem["tokens"] > 16
