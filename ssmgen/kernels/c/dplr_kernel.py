@@ -28,10 +28,10 @@ from ssmgen.problem import Problem
 __all__ = ["KERNELS"]
 
 _SIZES = ("dim", "seqlen")
-# Nodes whose numbers stay in L1 while the poles pass over them, and nodes of one task: enough that preparing a row's
-# poles does not count, few enough that one row feeds many threads.
+# Nodes whose numbers stay in L1 while the poles pass over them.
 _TILE = 256
-_TASK = 1024
+# Nodes of one task: enough that preparing a row's poles does not count, few enough that a row feeds many threads.
+_TASKS = (1024, 256, 4096)
 
 
 def _products(problem: Problem) -> int:
@@ -82,7 +82,6 @@ class _DplrKernel(Variant):
             **{name: problem[name] for name in ("channels", "rank", "poles")},
             "limit": "0x1p30" if problem.dtype == "c64" else "0x1p240",
             "tile": _TILE,
-            "task": _TASK,
             "serial_work": SERIAL_WORK,
             "sin_double": SIN_DOUBLE,
             "pi_double": math.pi.hex(),
@@ -107,6 +106,10 @@ class Fused(_DplrKernel):
         Rule("registers", "more sums than registers hold are spilled at every pole", _sums_fit_registers),
         RECIPROCAL_RULE,
     )
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.choices`."""
+        return {**super().choices(problem, facts), "task": _TASKS}
 
 
 class Chunked(_DplrKernel):

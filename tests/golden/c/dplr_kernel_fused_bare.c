@@ -1,4 +1,4 @@
-// dplr_kernel forward, c64: fused(group=4,lanes=16,reciprocal=divide)
+// dplr_kernel forward, c64: fused(group=4,lanes=16,reciprocal=divide,task=1024)
 // out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 // R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
 // Rendered by ssmgen from templates/c/dplr_kernel_fused.c.j2; source ebecccc6103502d9.

@@ -1,7 +1,7 @@
 # dplr_kernel backward, c64: chunked(block=32,chunk=128,reciprocal=asm)
 # out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 # R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source e6f5ec747f708361.
+# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source e18b2ff0824cdf7d.
 import triton
 import triton.language as tl
 
@@ -407,7 +407,8 @@ def dplr_kernel_backward(
         dCP_re, dCP_im, dQB_re, dQB_im = four(at + 4, BLOCK)
         dQP_re, dQP_im, nearest, _ = four(at + 8, BLOCK)
         d = (y - b) + y_low
-        u_re, u_im, s_re, s_im = inverse(a, d, tl.where(nearest == number, 0.0, reciprocal(tl.fma(a, a, d * d))))
+        r = reciprocal(tl.fma(a, a, d * d))
+        u_re, u_im, s_re, s_im = inverse(a, d, tl.where(nearest == number, 0.0, r))
         d = (-y - b) - y_low
         m_re, m_im, t_re, t_im = inverse(a, d, reciprocal(tl.fma(a, a, d * d)))
         e_re, e_im, o_re, o_im = u_re + m_re, u_im + m_im, m_im - u_im, u_re - m_re

@@ -1,7 +1,7 @@
 # dplr_kernel backward, c64: chunked(block=32,chunk=128,reciprocal=asm)
 # out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 # R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source b42ff2ee5e5209ec.
+# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source 419bb1b29d9dd212.
 import triton
 import triton.language as tl
 
@@ -376,7 +376,8 @@ def dplr_kernel_backward(
         dCP_re, dCP_im, dQB_re, dQB_im = four(at + 4, BLOCK)
         dQP_re, dQP_im, nearest, _ = four(at + 8, BLOCK)
         d = (y - b) + y_low
-        u_re, u_im, s_re, s_im = inverse(a, d, tl.where(nearest == number, 0.0, reciprocal(tl.fma(a, a, d * d))))
+        r = reciprocal(tl.fma(a, a, d * d))
+        u_re, u_im, s_re, s_im = inverse(a, d, tl.where(nearest == number, 0.0, r))
         CB_re, CB_im = plus(CB_re, CB_im, dCB_re, dCB_im, u_re, u_im)
         CP_re, CP_im = plus(CP_re, CP_im, dCP_re, dCP_im, u_re, u_im)
         QB_re, QB_im = plus(QB_re, QB_im, dQB_re, dQB_im, u_re, u_im)
