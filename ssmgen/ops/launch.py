@@ -203,6 +203,10 @@ class KernelPasses(Passes):
     def __init__(self, forward: Problem, backward: Problem | None, target: Target) -> None:
         super().__init__(forward, backward)
         self._target = target
+        optional = interface(forward.op).optional_gradients
+        self._optional = tuple(index for index, x in enumerate(self.inputs) if x.name in optional)
+        # By whether each of the optional gradients is wanted.
+        self._problems: dict[tuple[bool, ...], tuple[Problem, tuple[Operand, ...]]] = {}
         self._forward: Pass | None = None
         self._backward: dict[tuple[object, ...], Pass] = {}
 
@@ -222,21 +226,28 @@ class KernelPasses(Passes):
         """See `Passes.run_backward`."""
         if self.backward is None:
             return self.by_formula(inputs, gradients, needed, create_graph=False)
-        problem = self.backward_for(needed)
-        assert problem is not None
+        asked = tuple(needed[index] for index in self._optional)
+        if asked not in self._problems:
+            self._problems[asked] = self._backward_of(self.backward, asked)
+        problem, operands = self._problems[asked]
         given: dict[str, Tensor | None] = dict(zip((x.name for x in self.inputs), inputs, strict=True))
         given |= zip((f"d{x.name}" for x in self.outputs), gradients, strict=True)
         names = ("states",) if self.forward.has("saved") else ("h",)
         given |= zip(names, residuals, strict=False)
-        operands = interface(problem.op).operands(problem)
         ready = [fitted(x, given[x.name], inputs[0].device) for x in operands if not x.output]
         # Hooks on saved tensors may have moved them, and whoever wrote a gradient chose its strides.
-        form = (problem.options, *((x.stride(), x.data_ptr() & 15) for x in ready))
+        form = (asked, *((x.stride(), x.data_ptr() & 15) for x in ready))
         if form not in self._backward:
             self._backward[form] = self._bind(problem, ready)
         results = self._backward[form](ready)
         found = dict(zip((x.name for x in operands if x.output), results, strict=True))
         return [found[f"d{x.name}"] if need else None for x, need in zip(self.inputs, needed, strict=True)]
+
+    def _backward_of(self, backward: Problem, asked: Sequence[bool]) -> tuple[Problem, tuple[Operand, ...]]:
+        """The backward problem that gives, of the optional gradients, those that are asked for, and its operands."""
+        names = (f"d{self.inputs[index].name}" for index in self._optional)
+        problem = backward.with_options(**dict(zip(names, asked, strict=True)))
+        return problem, interface(problem.op).operands(problem)
 
     def _bind(self, problem: Problem, inputs: Sequence[Tensor]) -> Pass:
         resolution = resolve(problem, self._target)

@@ -36,14 +36,6 @@ class Passes(ABC):
         self.inputs = tuple(x for x in operands if not x.output)
         self.outputs = tuple(x for x in operands if x.output and x.name != "states")
 
-    def backward_for(self, needed: Sequence[bool]) -> Problem | None:
-        """The backward problem that gives, of the gradients that are optional, those of the inputs that need one."""
-        optional = interface(self.forward.op).optional_gradients
-        if self.backward is None or not optional:
-            return self.backward
-        asked = {x.name for x, need in zip(self.inputs, needed, strict=True) if need}
-        return self.backward.with_options(**{f"d{name}": name in asked for name in optional})
-
     @abstractmethod
     def run_forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The output operands, saved states last."""
