@@ -6,7 +6,14 @@ from ssmgen.dtypes import with_real
 from ssmgen.kernels.interface import Interface, Operand, gradients_of
 from ssmgen.problem import Problem
 
-__all__ = ["CauchyMult", "DplrKernel", "LogVandermonde", "LogVandermondeTranspose", "node_count"]
+__all__ = [
+    "CauchyMult",
+    "DplrKernel",
+    "LogVandermonde",
+    "LogVandermondeTranspose",
+    "node_count",
+    "product_count",
+]
 
 
 class CauchyMult(Interface):
@@ -132,6 +139,11 @@ class DplrKernel(Interface):
 def node_count(problem: Problem) -> int:
     """The frequencies of a real transform of that length."""
     return problem["seqlen"] // 2 + 1
+
+
+def product_count(problem: Problem) -> int:
+    """Cauchy products of a row of the DPLR kernel: of each of C and Q with each of B and P."""
+    return (problem["channels"] + problem["rank"]) * (1 + problem["rank"])
 
 
 def _rows(name: str, kind: str, rows: int, size: int, output: bool = False) -> Operand:

@@ -14,7 +14,7 @@ from ssmgen.dtypes import dtype, with_real
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops.launch import Adapter, Call
 from ssmgen.ops.op import Op, Options, require_tensor
-from ssmgen.ops.poles import broadcast_leading, complex_dtype, matrix
+from ssmgen.ops.poles import broadcast_leading, complex_dtype, matrix, require_same_poles
 from ssmgen.problem import Problem
 
 __all__ = ["cauchy_mult"]
@@ -96,10 +96,7 @@ _call = _CauchyMult().call
 def _check(v: Tensor, z: Tensor, w: Tensor, options: Options) -> torch.Size:
     """The broadcast leading dims of a call whose arguments fit together."""
     leading = broadcast_leading({"v": v, "z": z, "w": w})
-    if v.shape[-1] != w.shape[-1]:
-        raise InvalidInputError(
-            f"v and w must hold as many poles, but v is {tuple(v.shape)} and w is {tuple(w.shape)}."
-        )
+    require_same_poles(v, "w", w)
     if options[1] not in _NODES:
         raise InvalidInputError(f"nodes must be one of {', '.join(_NODES)}, not {options[1]!r}.")
     if options[1] == "imaginary" and z.is_complex():

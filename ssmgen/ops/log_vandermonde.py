@@ -10,10 +10,9 @@ from torch import Tensor
 from ssmgen import reference
 from ssmgen.dispatch import Tensors, pick_target
 from ssmgen.dtypes import dtype
-from ssmgen.errors import InvalidInputError
 from ssmgen.ops.launch import Adapter, Call
 from ssmgen.ops.op import Op, Options, require_tensor
-from ssmgen.ops.poles import broadcast_leading, complex_dtype, matrix, require_length
+from ssmgen.ops.poles import broadcast_leading, complex_dtype, matrix, require_length, require_same_poles
 from ssmgen.problem import Problem
 
 __all__ = ["log_vandermonde"]
@@ -70,8 +69,5 @@ _call = _LogVandermonde().call
 def _check(v: Tensor, x: Tensor) -> torch.Size:
     """The broadcast leading dims of a call whose tensors fit together."""
     leading = broadcast_leading({"v": v, "x": x})
-    if v.shape[-1] != x.shape[-1]:
-        raise InvalidInputError(
-            f"v and x must hold as many poles, but v is {tuple(v.shape)} and x is {tuple(x.shape)}."
-        )
+    require_same_poles(v, "x", x)
     return leading

@@ -13,7 +13,7 @@ from ssmgen.dtypes import dtype, with_real
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops.launch import Adapter, Call
 from ssmgen.ops.op import Op, Options, require_tensor
-from ssmgen.ops.poles import broadcast_leading, complex_dtype, matrix, require_length
+from ssmgen.ops.poles import broadcast_leading, complex_dtype, matrix, require_length, require_same_poles
 from ssmgen.problem import Problem
 
 __all__ = ["log_vandermonde_transpose"]
@@ -77,10 +77,7 @@ _call = _LogVandermondeTranspose().call
 def _check(u: Tensor, v: Tensor, x: Tensor, options: Options) -> torch.Size:
     """The broadcast leading dims of a call whose arguments fit together."""
     leading = broadcast_leading({"u": u, "v": v, "x": x})
-    if v.shape[-1] != x.shape[-1]:
-        raise InvalidInputError(
-            f"v and x must hold as many poles, but v is {tuple(v.shape)} and x is {tuple(x.shape)}."
-        )
+    require_same_poles(v, "x", x)
     if u.is_complex():
         raise InvalidInputError(f"u is {u.dtype}, but must be real; give real and imaginary part in turn.")
     if u.shape[-1] != require_length(options[0]):

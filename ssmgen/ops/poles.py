@@ -12,7 +12,7 @@ from ssmgen.dtypes import FLOATING
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops.op import common_dtype
 
-__all__ = ["broadcast_leading", "complex_dtype", "matrix", "require_length"]
+__all__ = ["broadcast_leading", "complex_dtype", "matrix", "require_length", "require_same_poles"]
 
 
 def complex_dtype(tensors: Mapping[str, Tensor]) -> str:
@@ -70,3 +70,11 @@ def require_length(L: object) -> int:
     if isinstance(L, bool) or not isinstance(L, (int, torch.SymInt)) or L < 1:
         raise InvalidInputError(f"L must be an integer of at least 1, not {L!r}.")
     return L  # type: ignore[return-value]
+
+
+def require_same_poles(v: Tensor, name: str, x: Tensor) -> None:
+    """Raise an `InvalidInputError` unless v holds one number for each pole of the tensor of that name."""
+    if v.shape[-1] != x.shape[-1]:
+        raise InvalidInputError(
+            f"v and {name} must hold as many poles, but v is {tuple(v.shape)} and {name} is {tuple(x.shape)}."
+        )

@@ -1,7 +1,7 @@
 """The formulas in plain PyTorch: the oracle of verification, the last resort, and the source of gradients."""
 
 from ssmgen.reference.cauchy_mult import cauchy_mult
-from ssmgen.reference.dplr_kernel import dplr_kernel, dplr_spectrum
+from ssmgen.reference.dplr_kernel import dplr_spectrum
 from ssmgen.reference.linear_scan import linear_scan
 from ssmgen.reference.log_vandermonde import log_vandermonde, log_vandermonde_transpose
 from ssmgen.reference.selective_scan import selective_scan
@@ -9,7 +9,6 @@ from ssmgen.reference.selective_state_update import is_padding, replaced, select
 
 __all__ = [
     "cauchy_mult",
-    "dplr_kernel",
     "dplr_spectrum",
     "is_padding",
     "linear_scan",

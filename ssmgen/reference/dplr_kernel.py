@@ -10,25 +10,7 @@ from torch import Tensor
 from ssmgen.reference.cauchy_mult import BLOCK_ELEMENTS
 from ssmgen.reference.checkpointed import over_blocks
 
-__all__ = ["dplr_kernel", "dplr_spectrum"]
-
-
-def dplr_kernel(
-    Lambda: Tensor,
-    P: Tensor,
-    Q: Tensor,
-    B: Tensor,
-    C: Tensor,
-    step: Tensor,
-    seqlen: int,
-    *,
-    pairs: bool = False,
-    dtype: torch.dtype = torch.complex64,
-) -> Tensor:
-    """The kernel of `dplr_spectrum`'s spectrum: (channels, H, L), real."""
-    spectrum = dplr_spectrum(Lambda, P, Q, B, C, step, seqlen, pairs=pairs, dtype=dtype)
-    kernel: Tensor = torch.fft.irfft(spectrum, n=seqlen)
-    return kernel
+__all__ = ["dplr_spectrum"]
 
 
 def dplr_spectrum(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssmgen.config import Config
-from ssmgen.kernels import interface
-from ssmgen.kernels.oracle import sample, tolerance
+from ssmgen.kernels.oracle import tolerance
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import target
-from tests.helpers import defaults, make_problem, parameters, run_config
+from tests.helpers import defaults, guarded_outputs, make_problem, parameters, run_config
 
 _NAMES = ("D", "z", "delta_bias", "softplus", "initial_state", "last_state")
 EVERYTHING: dict[str, Option] = dict.fromkeys(_NAMES, True)
@@ -125,27 +123,6 @@ def test_any_number_of_states(d_state: int) -> None:
         assert max(errors.values()) <= tolerance(given), (config, errors)
 
 
-def gradients(problem: Problem, config: Config) -> list[torch.Tensor]:
-    """The outputs of a config, each inside a larger tensor whose other elements must stay as they were."""
-    cpu = target("cpu")
-    kernel = cpu.compile(cpu.space(problem).check(config), problem, config)
-    inputs = sample(problem, seed=1)
-    tensors, guarded = [], []
-    for operand in interface(problem.op).operands(problem):
-        if not operand.output:
-            tensors.append(inputs[operand.name])
-            continue
-        view = operand.allocate("cpu")
-        memory = torch.full((view.numel() + 128,), 7.0, dtype=view.dtype)
-        tensors.append(memory[64:-64].as_strided(view.shape, view.stride(), 64).fill_(float("nan")))
-        guarded.append(memory)
-    kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
-    for memory in guarded:
-        assert bool((memory[:64] == 7.0).all()), config
-        assert bool((memory[-64:] == 7.0).all()), config
-    return [memory[64:-64] for memory in guarded]
-
-
 def test_threads_do_not_change_a_bit_and_nothing_around_outputs_is_written() -> None:
     check_threads(problem(dim=131, seqlen=301, **EVERYTHING))
     check_threads(problem(dim=131, batch=3, varlen=True, **EVERYTHING))
@@ -159,7 +136,7 @@ def check_threads(given: Problem) -> None:
             results = []
             for threads in (1, 2, 3):
                 torch.set_num_threads(threads)
-                results.append(gradients(given, config))
+                results.append(guarded_outputs(given, config))
             assert all(not bool(x.isnan().any()) for x in results[0])
             for other in results[1:]:
                 assert all(torch.equal(x, y) for x, y in zip(results[0], other, strict=True)), config

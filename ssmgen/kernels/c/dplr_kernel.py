@@ -19,7 +19,7 @@ from ssmgen.kernels.c.poles import (
 )
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES
-from ssmgen.kernels.interfaces_s4 import node_count
+from ssmgen.kernels.interfaces_s4 import node_count, product_count
 from ssmgen.kernels.polynomials import SIN_DOUBLE
 from ssmgen.kernels.program import Program, Workspace
 from ssmgen.kernels.variant import Rule, Variant
@@ -32,10 +32,6 @@ _SIZES = ("dim", "seqlen")
 _TILE = 256
 # Nodes of one task: enough that preparing a row's poles does not count, few enough that a row feeds many threads.
 _TASKS = (1024, 256, 4096)
-
-
-def _products(problem: Problem) -> int:
-    return (problem["channels"] + problem["rank"]) * (1 + problem["rank"])
 
 
 def _sums_fit_registers(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
@@ -52,13 +48,13 @@ class _DplrKernel(Variant):
 
     def supports(self, problem: Problem) -> bool:
         """What a thread's stack holds of a row's poles, and products that a reader can still follow."""
-        numbers = problem["poles"] * (6 + 4 * _products(problem))
+        numbers = problem["poles"] * (6 + 4 * product_count(problem))
         fits = numbers * (4 if problem.dtype == "c64" else 8) <= MOST_BYTES
-        return problem.direction == self.direction and fits and _products(problem) <= 64
+        return problem.direction == self.direction and fits and product_count(problem) <= 64
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        products = _products(problem)
+        products = product_count(problem)
         return {
             "lanes": lane_choices(problem, facts),
             "group": tuple(size for size in range(1, products + 1) if products % size == 0),
@@ -135,7 +131,9 @@ class Chunked(_DplrKernel):
         factors = problem["channels"] + 2 * problem["rank"] + 2
         return (
             *super().workspaces(problem, config),
-            Workspace("sums", with_real(problem.dtype), (*chunks, problem["poles"], _products(problem), 6)),
+            Workspace(
+                "sums", with_real(problem.dtype), (*chunks, problem["poles"], product_count(problem), 6)
+            ),
             Workspace("factors", "fp64", (*chunks, problem["poles"], factors, 2)),
             Workspace("ydy", "fp64", chunks),
         )

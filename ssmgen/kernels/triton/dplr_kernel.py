@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels.interfaces import INTERFACES
-from ssmgen.kernels.interfaces_s4 import node_count
+from ssmgen.kernels.interfaces_s4 import node_count, product_count
 from ssmgen.kernels.polynomials import SIN_DOUBLE
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
@@ -30,7 +30,6 @@ __all__ = [
     "PRODUCT_RULES",
     "factor_count",
     "node_blocks",
-    "product_count",
     "products_context",
     "set_up",
     "set_up_workspaces",
@@ -78,11 +77,6 @@ def _low_rank(problem: Problem, operand: str) -> list[_Factor]:
 
 def _numbered(name: str, count: int) -> list[str]:
     return [name] if count == 1 else [f"{name}{index}" for index in range(count)]
-
-
-def product_count(problem: Problem) -> int:
-    """Cauchy products of a row: of each of C and Q with each of B and P."""
-    return (problem["channels"] + problem["rank"]) * (1 + problem["rank"])
 
 
 def factor_count(problem: Problem) -> int:

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels.interfaces import INTERFACES
-from ssmgen.kernels.interfaces_s4 import node_count
+from ssmgen.kernels.interfaces_s4 import node_count, product_count
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import MOST_BLOCKS, TritonVariant, parameters
 from ssmgen.kernels.triton.dplr_kernel import (
     factor_count,
-    product_count,
     products_context,
     set_up,
     set_up_workspaces,
