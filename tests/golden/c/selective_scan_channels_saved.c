@@ -1,7 +1,7 @@
 // selective_scan forward, fp32: channels(exp=poly,lanes=16,states=8,tile=16)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 1ace37f92249681f.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 21b2df758754eeba.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -269,8 +269,16 @@ static void load_states(floats *states, const float *x, int64_t channels)
             states[n][c] = c < channels ? x[c * STATES + n] : 0;
 }
 
+// A vector is a whole line: it goes past the caches, since backward comes much later, and need not be read before it is
+// written. 25% of a forward pass that saves every 16th state.
 static inline void store_channels(float *x, floats y, int64_t channels)
 {
+#if defined(__AVX512DQ__)
+    if (channels == LANES && (uintptr_t)x % sizeof y == 0) {
+        _mm512_stream_ps(x, y);
+        return;
+    }
+#endif
     if (channels == LANES)
         memcpy(x, &y, sizeof y);
     else
@@ -345,6 +353,9 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
             walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, delta, u, y, steps, 0);
         store_tile(out_0 + t0, args->out_stride_dim, y, channels, steps);
     }
+#if defined(__AVX512DQ__)
+    _mm_sfence(); // for threads that read the streamed states next
+#endif
 }
 
 void selective_scan(const struct selective_scan_args *args)
