@@ -78,7 +78,7 @@ TargetName = Annotated[
     typer.Option(
         "--target",
         metavar="NAME",
-        help="cpu, cuda, hip, interpret, or a GPU that is only named: sm_90, gfx942, ...",
+        help="cpu, cuda, hip, interpret, or a GPU that is only named: sm_90, gfx942, h100, mi300x, ...",
         show_default="SSMGEN_TARGET, else the GPU, else the CPU",
     ),
 ]
@@ -131,6 +131,12 @@ def tune(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the search.")] = 0,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Time only the N configs that are predicted to be fastest (GPUs)."
+        ),
+    ] = None,
     max_error: Annotated[
         float | None,
         typer.Option(
@@ -154,7 +160,7 @@ def tune(
     """Tune kernels for this machine, within a budget, and say what was gained.
 
     Every config is verified against float64 before it may win. Ctrl-C keeps what was measured; a second run starts
-    from it.
+    from it. For a GPU that is only named (--target h100) times are predicted from machine code instead.
     """
     from ssmgen.kernels import INTERFACES
     from ssmgen.report.progress import watched
@@ -170,7 +176,7 @@ def tune(
         names = list(INTERFACES) if all_ else ops or list(by_default)
         chosen = _target(target)
         problems = _problems(request, names, chosen)
-        run, shown = partial(campaign, problems), problems
+        run, shown = partial(campaign, problems, top_k=top_k), problems
         if training:
             choices = [training_pairs(problem, chosen, most_states) for problem in problems]
             run = partial(training_campaign, choices)
@@ -254,6 +260,62 @@ def show(
         code = kernel_code(gradients_of(problem, chosen) if backward else problem, chosen, stage, config)
         note(code.reason, "config")
         print_code(code.text, code.language)
+
+
+@app.command()
+def explain(
+    op: Annotated[
+        str,
+        typer.Argument(
+            help="The op, as `ssmgen list` names it: selective_scan, cauchy_mult, ...", show_default=False
+        ),
+    ],
+    d_state: DState = None,
+    batch: Batch = None,
+    dim: Dim = None,
+    seqlen: SeqLen = None,
+    groups: Groups = None,
+    heads: Heads = None,
+    tokens: Tokens = None,
+    poles: Poles = None,
+    rank: Rank = None,
+    channels: Channels = None,
+    dtype: Dtype = None,
+    option: Options = None,
+    target: TargetName = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Explain this config.", show_default="the one that runs"),
+    ] = None,
+    backward: Annotated[
+        bool, typer.Option("--backward", help="Explain the gradients' kernel of a training call.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say why a config serves a problem: its rivals, what each costs and is limited by, and what is left out.
+
+    On a GPU, here or only named, rivals are compiled and their times predicted from machine code: a minute and a half
+    at most.
+    """
+    from ssmgen.report.counting import counted
+    from ssmgen.report.explained import explanation_data, print_explanation
+    from ssmgen.report.explanation import explain as explained
+    from ssmgen.report.kernel import gradients_of
+    from ssmgen.report.terminal import errors, output, print_json, reported
+
+    with reported(as_json):
+        request = _request(
+            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
+        )
+        chosen = _target(target)
+        problem = _problems(request, [op], chosen)[0]
+        problem = gradients_of(problem, chosen) if backward else problem
+        with counted(None if as_json else errors(), "rivals compiled") as observer:
+            found = explained(problem, chosen, config, observer)
+        if as_json:
+            print_json(explanation_data(found))
+        else:
+            print_explanation(found, output())
 
 
 @app.command("list")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 import torch
@@ -13,6 +14,9 @@ from ssmgen.dtypes import dtype
 from ssmgen.problem import Option, Problem
 
 __all__ = ["Interface", "Operand", "gradients_of"]
+
+# Sizes that say what shares something, not how much there is to do.
+_SHARES = frozenset({"groups", "slots", "rank", "channels"})
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,12 @@ class Interface(ABC):
     @abstractmethod
     def operands(self, problem: Problem) -> tuple[Operand, ...]:
         """The operands that exist in this problem, inputs first, in the order in which runners take them."""
+
+    def elements(self, problem: Problem) -> int:
+        """How much there is to do: (batch, channel, step, state) of a scan, (row, pole, node) of a sum over poles."""
+        # Packed sequences share their steps.
+        skipped = _SHARES | ({"batch"} if problem.has("varlen") else set())
+        return prod(size for name, size in problem.dims if name not in skipped)
 
     def scalars(self, problem: Problem) -> tuple[str, ...]:
         """The names of all sizes and strides that a kernel may ask for."""

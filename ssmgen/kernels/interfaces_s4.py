@@ -118,6 +118,10 @@ class DplrKernel(Interface):
     options = {"pairs": (True, False)}
     along, across, outer = "seqlen", "dim", "dim"
 
+    def elements(self, problem: Problem) -> int:
+        """(row, pole, node); the nodes are the frequencies of a real transform."""
+        return problem["dim"] * problem["poles"] * node_count(problem)
+
     def operands(self, problem: Problem) -> tuple[Operand, ...]:
         """See the class."""
         kind, dim, poles = problem.dtype, problem["dim"], problem["poles"]

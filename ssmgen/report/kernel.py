@@ -11,9 +11,10 @@ from ssmgen.errors import InvalidInputError, TargetUnavailableError
 from ssmgen.kernels import Variant
 from ssmgen.problem import Problem
 from ssmgen.report.wording import problem_text
+from ssmgen.store import Match
 from ssmgen.targets import Target
 
-__all__ = ["KernelCode", "gradients_of", "kernel_code"]
+__all__ = ["Choice", "KernelCode", "choose", "gradients_of", "kernel_code"]
 
 
 class KernelCode(NamedTuple):
@@ -68,16 +69,37 @@ def kernel_code(
             f"target {target.name!r} is plain PyTorch and has no kernels to show; choose another with --target."
         )
     target.require_stage(stage)
-    chosen, variant, reason = _choose(problem, target, config)
+    chosen, variant, reason, _ = choose(problem, target, config)
     if stage in ("source", target.language):
         return KernelCode(variant.source(problem, chosen).text, target.language, reason)
     return KernelCode(target.compile(variant, problem, chosen).stage(stage), stage, reason)
 
 
-def _choose(problem: Problem, target: Target, text: str | None) -> tuple[Config, Variant, str]:
+class Choice(NamedTuple):
+    """The config that serves a problem.
+
+    Attributes:
+        config: The config.
+        variant: Its variant.
+        reason: The config and why it is that one, as a sentence.
+        match: The tuned config that said so; None for a default, and for one that was asked for.
+    """
+
+    config: Config
+    variant: Variant
+    reason: str
+    match: Match | None = None
+
+
+def choose(problem: Problem, target: Target, text: str | None = None) -> Choice:
+    """The config of that text, or the one that dispatch would use.
+
+    Raises:
+        InvalidInputError: The config is none of the problem's space, or the target has no kernel for the problem.
+    """
     if text is not None:
         config = Config.parse(text)
-        return config, target.space(problem).check(config), f"{config}, as asked"
+        return Choice(config, target.space(problem).check(config), f"{config}, as asked")
     found = resolve(problem, target)
     if found is None:
         raise InvalidInputError(
@@ -87,12 +109,14 @@ def _choose(problem: Problem, target: Target, text: str | None) -> tuple[Config,
         reason = f"{found.config}, the default; nothing is tuned for this on {target.facts.name}"
         if target.facts.present:
             reason += f" (to tune it: {tune_command(problem)})"
-        return found.config, found.variant, reason
+        return Choice(found.config, found.variant, reason)
     entry = found.match.entry
     why = {
         "exact": "tuned for these sizes",
         "nearest": f"tuned for {problem_text(entry.problem)}, the nearest there is",
         "same arch": f"tuned on {entry.device.name}, of the same architecture",
+        "generic": "which is good on every GPU of the kind",
         "other options": f"tuned for {problem_text(entry.problem)}, which differs in its epilogue only",
     }[found.how]
-    return found.config, found.variant, f"{found.config}, {why} ({entry.evidence}, {found.match.path})"
+    reason = f"{found.config}, {why} ({entry.evidence}, {found.match.path})"
+    return Choice(found.config, found.variant, reason, found.match)

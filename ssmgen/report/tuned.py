@@ -33,7 +33,16 @@ def print_table(results: Sequence[TuneResult], console: Console) -> None:
     """Print one line of times for each problem."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("op", style="bold", no_wrap=True)
-    for heading in ("PyTorch", "default", "tuned", "vs PyTorch", "vs default", "error"):
+    is_predicted = any(result.evidence == "predicted" for result in results)
+    headings = (
+        "PyTorch",
+        "default",
+        "predicted" if is_predicted else "tuned",
+        "vs PyTorch",
+        "vs default",
+        "error",
+    )
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         default = None if result.default is None else result.default.seconds
@@ -42,12 +51,12 @@ def print_table(results: Sequence[TuneResult], console: Console) -> None:
             cells = ["none", "-", "-", "-"]
         else:
             best = result.best.seconds
-            error = max(result.best.error.values(), default=0.0)
+            error = max(result.best.error.values(), default=None)
             cells = [
                 milliseconds(best),
                 times(_reference(result), best),
                 times(default, best),
-                f"{error:.0e}",
+                "-" if error is None else f"{error:.0e}",
             ]
         table.add_row(op, milliseconds(_reference(result)), milliseconds(default), *cells)
     for column in (3, 4):
@@ -81,6 +90,7 @@ def result_data(result: TuneResult) -> dict[str, Any]:
         "notes": list(result.notes),
         "path": None if result.path is None else str(result.path),
         "seconds": result.seconds,
+        "evidence": result.evidence,
     }
 
 

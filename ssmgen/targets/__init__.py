@@ -19,13 +19,14 @@ PRESENT = ("cpu", "cuda", "hip", "interpret", "reference")
 def known_targets() -> tuple[str, ...]:
     """Every name that `target` takes."""
     from ssmgen.targets.architectures import ARCHITECTURES
+    from ssmgen.targets.devices import DEVICES
 
-    return (*PRESENT, *ARCHITECTURES)
+    return (*PRESENT, *ARCHITECTURES, *DEVICES)
 
 
 @functools.cache
 def target(name: str) -> Target:
-    """The target of that name: a kind for what is present here, an arch (`sm_90`, `gfx942`) for a named GPU.
+    """The target of that name: a kind for what is here, an arch (`sm_90`) or a device (`h100`) for a GPU that is not.
 
     Raises:
         UnknownNameError: There is no such target.

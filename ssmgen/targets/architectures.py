@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import unknown
+from ssmgen.targets.devices import DEVICES
 
 __all__ = ["ARCHITECTURES", "Architecture", "architecture"]
 
@@ -43,12 +45,17 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def architecture(name: str) -> DeviceFacts:
-    """The facts of a named architecture.
+    """The facts of a named architecture, or of a device of one that is known by name.
+
+    Args:
+        name: `sm_90`, `gfx942`, ..., or `h100`, `mi300x`, ...
 
     Raises:
-        UnknownNameError: There is no such architecture here.
+        UnknownNameError: There is no such architecture or device here.
     """
+    if name in DEVICES:
+        return replace(architecture(DEVICES[name].arch), name=DEVICES[name].name)
     if name not in ARCHITECTURES:
-        raise unknown("architecture", name, ARCHITECTURES)
+        raise unknown("architecture", name, [*ARCHITECTURES, *DEVICES])
     found = ARCHITECTURES[name]
     return DeviceFacts(found.kind, name, name, found.lanes, 1024, found.max_registers, found.shared_bytes)

@@ -31,16 +31,22 @@ class GpuTarget(Target):
 
     language: ClassVar[str] = "triton"
 
-    def __init__(self, facts: DeviceFacts, gpu: Any) -> None:
+    def __init__(self, facts: DeviceFacts, gpu: Any, name: str | None = None) -> None:
         super().__init__(facts)
         self._gpu = gpu
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """See `Target.name`."""
+        return self._name or super().name
 
     @staticmethod
     def named(name: str) -> GpuTarget:
-        """The GPU of that architecture, e.g. `sm_90`.
+        """The GPU of that architecture, e.g. `sm_90`, or that device, e.g. `h100`.
 
         Raises:
-            UnknownNameError: There is no such architecture here.
+            UnknownNameError: There is no such architecture or device here.
             TargetUnavailableError: Triton is not installed.
         """
         facts = architecture(name)
@@ -48,8 +54,8 @@ class GpuTarget(Target):
         from triton.backends.compiler import GPUTarget
 
         # Triton numbers NVIDIA's architectures and names AMD's.
-        arch = int(name.removeprefix("sm_")) if facts.kind == "cuda" else name
-        return GpuTarget(facts, GPUTarget(facts.kind, arch, facts.lanes))
+        arch = int(facts.arch.removeprefix("sm_")) if facts.kind == "cuda" else facts.arch
+        return GpuTarget(facts, GPUTarget(facts.kind, arch, facts.lanes), name)
 
     @staticmethod
     def present(kind: str) -> GpuTarget:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from ssmgen import store
 from ssmgen.problem import Problem
 from ssmgen.tuning.result import Observer, TuneResult
-from ssmgen.tuning.tune import Tuner
+from ssmgen.tuning.tune import open_tuner
 
 __all__ = ["campaign"]
 
@@ -23,6 +23,7 @@ def campaign(
     budget_seconds: float,
     max_trials: int | None = None,
     seed: int = 0,
+    top_k: int | None = None,
     max_error: float | None = None,
     observer: Observer | None = None,
 ) -> Iterator[TuneResult]:
@@ -30,10 +31,11 @@ def campaign(
 
     Args:
         problems: The problems.
-        target_name: A target that is present.
+        target_name: A target that is present, or a GPU that is only named: then times are predicted.
         budget_seconds: Wall-clock seconds for all of them.
         max_trials: Most configs to try for each problem.
         seed: Seed of each search.
+        top_k: See `Tuner.tune`.
         max_error: The largest relative error of a config; see `Tuner`.
         observer: Told of every step.
 
@@ -42,7 +44,7 @@ def campaign(
         ConfigFileError: Results could not be saved; found out before anything is tuned.
     """
     deadline = time.monotonic() + budget_seconds
-    with Tuner(target_name, max_error=max_error) as tuner:
+    with open_tuner(target_name, max_error=max_error) as tuner:
         for problem in problems:
             store.require_writable(tuner.target.facts, problem.op)
         for index, problem in enumerate(problems):
@@ -53,6 +55,7 @@ def campaign(
                 budget_seconds=max(left * weights[0] / sum(weights), 1.0),
                 max_trials=max_trials,
                 seed=seed,
+                top_k=top_k,
                 observer=observer,
             )
             yield result

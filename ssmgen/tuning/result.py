@@ -89,6 +89,7 @@ class TuneResult:
         notes: Sentences worth showing: ties, a busy machine, what was left out.
         path: The file it was saved to; None where nothing was.
         seconds: How long the run took.
+        evidence: `measured`, or `predicted` by the model of a GPU that need not be here.
     """
 
     problem: Problem
@@ -106,6 +107,7 @@ class TuneResult:
     notes: tuple[str, ...]
     path: Path | None
     seconds: float
+    evidence: str = "measured"
 
     @property
     def speedup(self) -> float | None:

@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -24,7 +25,7 @@ from ssmgen.tuning.measure import FinalTimes
 from ssmgen.tuning.process import Worker, WorkerDiedError, WorkerTimeoutError
 from ssmgen.tuning.result import Final, Observer, TuneResult
 from ssmgen.tuning.search import Search
-from ssmgen.tuning.session import Session
+from ssmgen.tuning.session import Session, source_hash
 from ssmgen.tuning.trial import Timing, Trial
 
 __all__ = ["Run"]
@@ -70,7 +71,7 @@ class Run:
         self._observer = observer
         self._threads = torch.get_num_threads() if target.facts.kind == "cpu" else None
         self._session = Session(self._problem, target.facts, self._threads, versions, max_error)
-        known = self._session.load(self._source_hash)
+        known = self._session.load(partial(source_hash, space))
         self._resumed = len(known)
         self._search = Search(space, seed=seed, known=known.values(), first=self._saved_configs())
         self._tried = 0
@@ -228,7 +229,7 @@ class Run:
             trial.error,
             trial.failure,
             trial.detail,
-            self._source_hash(trial.config) or "",
+            source_hash(self._space, trial.config) or "",
         )
         self._session.append(trial)
         self._search.learn(trial)
@@ -314,11 +315,6 @@ class Run:
         """What serves the problem today: it must be beaten, or found again."""
         match = store.lookup(self._problem, self._target.facts, lambda entry: entry.config in self._space)
         return [] if match is None else [match.entry.config]
-
-    def _source_hash(self, config: Config) -> str | None:
-        if config not in self._space:
-            return None
-        return self._space.variant(config).source(self._problem, config).hash
 
 
 class _Patience:

@@ -11,13 +11,21 @@ from ssmgen import settings
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import SsmgenError
+from ssmgen.kernels import Space
 from ssmgen.problem import Problem
 from ssmgen.tuning.trial import Trial
 
-__all__ = ["Session"]
+__all__ = ["Session", "source_hash"]
 
 # These may have been the machine's fault, so the next run tries again.
 _FORGIVEN = ("timeout", "compile timeout")
+
+
+def source_hash(space: Space, config: Config) -> str | None:
+    """Hash of the source that a config renders to now; None where the space does not hold it."""
+    if config not in space:
+        return None
+    return space.variant(config).source(space.problem, config).hash
 
 
 class Session:

@@ -14,8 +14,9 @@ from ssmgen.errors import InvalidInputError
 from ssmgen.kernels import interface
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
+from ssmgen.tuning.predicted import Forecaster
 from ssmgen.tuning.result import Observer, TuneResult
-from ssmgen.tuning.tune import Tuner
+from ssmgen.tuning.tune import Tuner, open_tuner
 
 __all__ = ["Pair", "training_campaign", "training_pairs"]
 
@@ -85,7 +86,7 @@ def training_campaign(
 
     Args:
         choices: The pairs of each op; see `training_pairs`.
-        target_name: A target that is present.
+        target_name: A target that is present, or a GPU that is only named: then times are predicted.
         budget_seconds: Wall-clock seconds for all of them.
         max_trials: Most configs to try of each problem of the fastest pairs.
         seed: Seed of each search.
@@ -100,7 +101,7 @@ def training_campaign(
         ConfigFileError: Results could not be saved; found out before anything is tuned.
     """
     deadline = time.monotonic() + budget_seconds
-    with Tuner(target_name, max_error=max_error) as tuner:
+    with open_tuner(target_name, max_error=max_error) as tuner:
         for pairs in choices:
             store.require_writable(tuner.target.facts, pairs[0].forward.op)
         for index, pairs in enumerate(choices):
@@ -115,7 +116,9 @@ def training_campaign(
 class _Search:
     """The pairs of one op, until a deadline."""
 
-    def __init__(self, tuner: Tuner, deadline: float, seed: int, observer: Observer | None) -> None:
+    def __init__(
+        self, tuner: Tuner | Forecaster, deadline: float, seed: int, observer: Observer | None
+    ) -> None:
         self._tuner = tuner
         self._deadline = deadline
         self._seed = seed

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
+
+import torch
 
 import ssmgen
 from ssmgen import dispatch, targets
+from ssmgen.config import Config
 from ssmgen.errors import InvalidInputError, TargetUnavailableError
+from ssmgen.kernels import Space
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
+from ssmgen.tuning.predicted import Forecaster, is_predictable
 from ssmgen.tuning.process import Worker
 from ssmgen.tuning.result import Observer, TuneResult
 from ssmgen.tuning.run import Run
+from ssmgen.tuning.search import default_configs
+from ssmgen.tuning.session import Session, source_hash
+from ssmgen.tuning.trial import Trial
 
-__all__ = ["Tuner", "tune"]
+__all__ = ["Tuner", "open_tuner", "tune"]
+
+_RANKING_SHARE = 0.4  # of the budget, for predicting which configs are worth timing
 
 
 class Tuner:
@@ -42,6 +54,7 @@ class Tuner:
             UnknownNameError: There is no such target.
             TargetUnavailableError: The target cannot be timed here, or has nothing to tune.
         """
+        self._open_target = open_target
         self.target = open_target(target_name)
         _require_timed(self.target)
         if max_error is not None and not 0 < max_error < math.inf:
@@ -67,6 +80,7 @@ class Tuner:
         budget_seconds: float,
         max_trials: int | None = None,
         seed: int = 0,
+        top_k: int | None = None,
         observer: Observer | None = None,
     ) -> TuneResult:
         """Find the best config of a problem and save it.
@@ -78,10 +92,12 @@ class Tuner:
             budget_seconds: Wall-clock seconds for everything, from the start of the worker to the final comparison.
             max_trials: Most configs to try in this run; by default as many as the budget allows.
             seed: Seed of the search.
+            top_k: Time only that many configs, those that are predicted to be the fastest, and the defaults.
             observer: Told of every step.
 
         Raises:
-            InvalidInputError: The budget is not positive, or the target has no kernel for the problem.
+            InvalidInputError: The budget is not positive, the target has no kernel for the problem, or `top_k` is
+                given and there is no model of the target.
             ConfigFileError: The result cannot be saved; what was measured is kept for the next run.
         """
         if budget_seconds <= 0 or (max_trials is not None and max_trials < 1):
@@ -92,12 +108,17 @@ class Tuner:
                 f"target {self.target.name} has no kernel for {problem}; choose another dtype, option or target."
             )
         observer = observer or Observer()
+        left = budget_seconds
+        if top_k is not None:
+            start = time.monotonic()
+            space = self._promising(space, top_k, _RANKING_SHARE * budget_seconds, seed)
+            left = max(1.0, budget_seconds - (time.monotonic() - start))
         run = Run(
             self.target,
             space,
             self._worker,
             self.versions,
-            budget_seconds,
+            left,
             max_trials,
             seed,
             observer,
@@ -108,6 +129,34 @@ class Tuner:
         dispatch.forget()
         observer.finished(result)
         return result
+
+    def known(self, space: Space) -> dict[Config, Trial]:
+        """What earlier runs on this machine have found of a space's configs and still holds."""
+        threads = torch.get_num_threads() if self.target.facts.kind == "cpu" else None
+        session = Session(space.problem, self.target.facts, threads, self.versions, self.max_error)
+        return session.load(partial(source_hash, space))
+
+    def _promising(self, space: Space, count: int, seconds: float, seed: int) -> Space:
+        """The configs of a space that are predicted to be the fastest, and the defaults."""
+        with Forecaster(self.target.name, open_target=self._open_target) as forecaster:
+            found, _ = forecaster.forecast(space, seconds=seconds, seed=seed)
+        kept = {*found.ranked[:count], *default_configs(space)}
+        return replace(
+            space,
+            configs={name: tuple(x for x in configs if x in kept) for name, configs in space.configs.items()},
+        )
+
+
+def open_tuner(target_name: str, *, max_error: float | None = None) -> Tuner | Forecaster:
+    """What tunes for a target: by time where it is here, by prediction where it is a GPU that is only named.
+
+    Raises:
+        See `Tuner`.
+    """
+    target = targets.target(target_name)
+    if is_predictable(target) and not target.facts.present:
+        return Forecaster(target_name)
+    return Tuner(target_name, max_error=max_error)
 
 
 def tune(

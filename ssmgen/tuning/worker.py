@@ -20,14 +20,16 @@ import torch
 
 from ssmgen.config import Config
 from ssmgen.errors import CompileError, SsmgenError
+from ssmgen.model import KernelCost, kernel_cost
 from ssmgen.problem import Problem
 from ssmgen.targets import Target, driver
+from ssmgen.targets.gpu import GpuTarget
 from ssmgen.tuning.measure import Bench, FinalTimes
 from ssmgen.tuning.operands import compiled
 from ssmgen.tuning.trial import Timing, Trial
 from ssmgen.tuning.verify import Verifier
 
-__all__ = ["Compile", "Final", "Prepare", "Reference", "Start", "Try"]
+__all__ = ["Compile", "Count", "Final", "Prepare", "Reference", "Start", "Try"]
 
 
 class Start(NamedTuple):
@@ -75,6 +77,13 @@ class Try(NamedTuple):
     best: float | None
 
 
+class Count(NamedTuple):
+    """Compile one config for a GPU, which need not be here; answered by a `KernelCost`, or a `Trial` that failed."""
+
+    problem: Problem
+    config: Config
+
+
 class Final(NamedTuple):
     """Time configs in turns for some seconds, and the reference that many times; answered by `FinalTimes`."""
 
@@ -106,6 +115,8 @@ class _Worker:
                 return self._compile(problem, configs, partial)
             case Try(problem, config, best):
                 return self._try(problem, config, best)
+            case Count(problem, config):
+                return self._count(problem, config)
             case Final(problem, configs, seconds, references):
                 return self._final(problem, configs, seconds, references)
         raise AssertionError(f"unknown request {request!r}")
@@ -168,6 +179,13 @@ class _Worker:
             if self.is_poisoned_by(error):
                 raise _PoisonedError(trial) from error
             return trial
+
+    def _count(self, problem: Problem, config: Config) -> KernelCost | Trial:
+        assert isinstance(self._target, GpuTarget), "only GPUs have a model"
+        try:
+            return kernel_cost(self._target, problem, config)
+        except CompileError as error:
+            return Trial(config, failure="compile error", detail=str(error))
 
     def _final(
         self, problem: Problem, configs: tuple[Config, ...], seconds: float, references: int

@@ -1,0 +1,130 @@
+"""How often each instruction of a kernel runs: the loops of its machine code, set against those of its source.
+
+Compilers unroll, peel and split loops, so several loops of the machine code may come from one of the source: one that
+takes several steps at a time, and others for what is left. Line numbers tell which belong together, and how many steps
+one takes follows from its stores (loads, special functions), of which a step has the same number everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ssmgen.model.listing import Listing, Loop
+from ssmgen.model.trips import SourceLoop
+
+__all__ = ["Account", "account"]
+
+# What a step has as often in every loop that was made of it, the most telling first.
+_ANCHORS = ("store", "atomic", "load", "mufu", "tensor", "shared", "fma", "alu")
+
+
+@dataclass(frozen=True)
+class Account:
+    """How often instructions run in one warp.
+
+    Attributes:
+        listing: The function.
+        times: Runs of each instruction, in the listing's order.
+        iterations: Rounds of each loop, each time it is reached.
+        steps: Steps of the source's loop that a round takes.
+        unexplained: Sentences about loops whose rounds are not known; there is no cost where there are any.
+    """
+
+    listing: Listing
+    times: tuple[float, ...]
+    iterations: dict[Loop, float]
+    steps: dict[Loop, int]
+    unexplained: tuple[str, ...]
+
+    def pipes(self, loop: Loop | None = None) -> Counter[str]:
+        """Instructions that one warp runs, by pipe: in all, or in a round of a loop with the loops inside it."""
+        found: Counter[str] = Counter()
+        rounds = 1.0 if loop is None else self.times[loop.header]
+        for index in range(len(self.times)) if loop is None else loop.body:
+            if rounds:
+                found[self.listing.instructions[index].pipe] += self.times[index] / rounds  # type: ignore[assignment]
+        return found
+
+    def bytes(self, *kinds: str) -> float:
+        """Bytes that the instructions of some kinds move for one lane."""
+        pairs = zip(self.listing.instructions, self.times, strict=True)
+        return sum(item.bytes * times for item, times in pairs if item.kind in kinds)
+
+    def main(self) -> Loop | None:
+        """The loop in which a warp runs most of its instructions, outermost of those that do."""
+        outer = [loop for loop in self.listing.loops if self.listing.parent(loop) is None]
+        return max(outer, key=lambda loop: sum(self.times[index] for index in loop.body), default=None)
+
+
+def account(listing: Listing, loops: Sequence[SourceLoop]) -> Account:
+    """Set a function's loops against those of its source."""
+    origin = {loop: _origin(listing, loop, loops) for loop in listing.loops}
+    unexplained = [
+        f"a loop of {len(loop.body)} instructions is of no loop of the source"
+        for loop, source in origin.items()
+        if source is None
+    ]
+    iterations: dict[Loop, float] = {}
+    steps: dict[Loop, int] = {}
+    for source in loops:
+        for siblings in _siblings(listing, [loop for loop in listing.loops if origin[loop] is source]):
+            if source.trips is None:
+                unexplained.append(f"how often the loop at line {source.first} runs depends on the data")
+            left = source.trips or 0.0
+            taken = _steps(listing, siblings)
+            for loop in sorted(siblings, key=lambda loop: -taken[loop]):
+                steps[loop] = taken[loop]
+                whole = left // taken[loop] if taken[loop] > 1 else left
+                iterations[loop] = whole
+                left -= whole * taken[loop]
+    times = [1.0] * len(listing.instructions)
+    for loop in listing.loops:
+        for index in loop.body:
+            times[index] *= iterations.get(loop, 0.0)
+    return Account(listing, tuple(times), iterations, steps, tuple(dict.fromkeys(unexplained)))
+
+
+def _origin(listing: Listing, loop: Loop, loops: Sequence[SourceLoop]) -> SourceLoop | None:
+    """The loop of the source that most of a loop's own instructions come from."""
+    votes: Counter[int] = Counter()
+    for index in listing.own(loop):
+        line = listing.instructions[index].line
+        around = [
+            number
+            for number, source in enumerate(loops)
+            if not source.unrolled and source.first <= line <= source.last
+        ]
+        # Later ones are further inside. The header's line is also that of what comes before the first round.
+        if around:
+            votes[around[-1]] += 1
+    return loops[votes.most_common(1)[0][0]] if votes else None
+
+
+def _siblings(listing: Listing, found: Sequence[Loop]) -> list[list[Loop]]:
+    """Loops of one origin, by the loop around them; a loop inside another of the same origin is a part of it."""
+    groups: dict[Loop | None, list[Loop]] = {}
+    for loop in found:
+        groups.setdefault(listing.parent(loop), []).append(loop)
+    return list(groups.values())
+
+
+def _steps(listing: Listing, siblings: Sequence[Loop]) -> dict[Loop, int]:
+    """Steps of the source that a round of each loop takes."""
+    if len(siblings) == 1:
+        return {siblings[0]: 1}
+    counts = {loop: _anchors(listing, loop) for loop in siblings}
+    for anchor in _ANCHORS:
+        fewest = min(count[anchor] for count in counts.values())
+        if fewest:
+            return {loop: max(1, round(count[anchor] / fewest)) for loop, count in counts.items()}
+    return dict.fromkeys(siblings, 1)
+
+
+def _anchors(listing: Listing, loop: Loop) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for item in (listing.instructions[index] for index in loop.body):
+        found[item.kind] += 1
+        found[item.pipe] += 1
+    return found

@@ -1,0 +1,82 @@
+"""How long a warp takes that has its partition for itself: what it issues, and what it waits for in between."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ssmgen.model.account import Account
+from ssmgen.model.listing import Instruction, Loop
+from ssmgen.targets.devices import Core
+
+__all__ = ["cycles_alone"]
+
+_MOST_OUTSTANDING = 64
+
+
+def cycles_alone(account: Account, core: Core) -> float:
+    """Cycles from the first instruction to the last, by the compiler's own marks of what waits for what."""
+    warp = _Warp(account, core)
+    warp.run(range(len(account.listing.instructions)), None)
+    return warp.now
+
+
+class _Warp:
+    def __init__(self, account: Account, core: Core) -> None:
+        self._account = account
+        self._core = core
+        self._ready: dict[int, list[float]] = defaultdict(list)
+        self._free: dict[str, float] = defaultdict(float)
+        self.now = 0.0
+
+    def run(self, body: Sequence[int], inside: Loop | None) -> None:
+        """Go through some instructions once, and through the loops among them as often as they run."""
+        listing = self._account.listing
+        loops = [loop for loop in listing.loops if listing.parent(loop) == inside]
+        starts = {loop.body[0]: loop for loop in loops}
+        skipped = {index for loop in loops for index in loop.body}
+        for index in body:
+            if index in starts:
+                self._repeat(starts[index])
+            if index not in skipped:
+                self._issue(listing.instructions[index])
+
+    def _repeat(self, loop: Loop) -> None:
+        rounds = self._account.iterations.get(loop, 0.0)
+        if rounds <= 0:
+            return
+        start = self.now
+        self.run(loop.body, loop)
+        if rounds > 1:
+            # The second round finds on its way what the first has left: it stands for all that follow.
+            once = self.now
+            self.run(loop.body, loop)
+            self._skip((rounds - 2) * (self.now - once))
+        else:
+            self._skip((rounds - 1) * (self.now - start))
+
+    def _skip(self, cycles: float) -> None:
+        self.now += cycles
+        for times in self._ready.values():
+            times[:] = [time + cycles for time in times]
+        for pipe in self._free:
+            self._free[pipe] += cycles
+
+    def _issue(self, item: Instruction) -> None:
+        for counter, outstanding in item.waits:
+            times = self._ready[counter]
+            done = times[: len(times) - outstanding] if outstanding else times
+            self.now = max([self.now, *done])
+            del times[: len(done)]
+        self.now = max(self.now, self._free[item.pipe])
+        busy = self._core.cycles[item.pipe]
+        self._free[item.pipe] = self.now + busy
+        for counter, what in item.marks:
+            times = self._ready[counter]
+            times.append(self.now + self._latency(item, what))
+            del times[:-_MOST_OUTSTANDING]
+        self.now += item.stall or busy
+
+    def _latency(self, item: Instruction, what: str) -> float:
+        latency = self._core.latency
+        return latency["operands"] if what == "operands" else latency.get(item.pipe, latency["other"])

@@ -1,0 +1,113 @@
+"""Machine code of AMD GPUs: the assembly that LLVM writes for Triton, as a `Listing`."""
+
+from __future__ import annotations
+
+import re
+
+from ssmgen.model.listing import Instruction, Jump, Listing
+
+__all__ = ["parse"]
+
+_LINE = re.compile(r"^\s+\.loc\s+\d+\s+(\d+)(?:[^;]*;.*@\[ \S*?:(\d+):\d+ \]\s*$)?")
+_LABEL = re.compile(r"^(\.LBB\w+):")
+_INSTRUCTION = re.compile(
+    r"^\s+(?P<name>(?:v|s|ds|global|buffer|flat|scratch|tbuffer)_\w+)(?P<operands>[^;]*)"
+)
+_TARGET = re.compile(r"\.LBB\w+")  # far ones are an address, which s_setpc takes
+_COUNT = re.compile(r"\b(vmcnt|lgkmcnt)\((\d+)\)")
+_METADATA = re.compile(r"^\s+(?:- )?\.(vgpr_count|vgpr_spill_count):\s+(\d+)", re.MULTILINE)
+_VECTOR, _LOCAL = 0, 1  # counters: vmcnt of memory, lgkmcnt of the block's memory and of scalar loads
+_COUNTER = {"vmcnt": _VECTOR, "lgkmcnt": _LOCAL}
+
+_SPECIAL = re.compile(r"v_(?:exp|log|rcp|rsq|sqrt|sin|cos|rcp_iflag)_f(?:16|32)")
+_MULTIPLY = re.compile(
+    r"v_(?:pk_)?(?:dual_)?(?:fma|fmac|fmamk|fmaak|mul|add|sub|subrev|mac|mad)\w*_(?:f32|f16|legacy)"
+)
+_CONTROL = (
+    "s_waitcnt",
+    "s_nop",
+    "s_branch",
+    "s_cbranch",
+    "s_barrier",
+    "s_endpgm",
+    "s_delay_alu",
+    "s_clause",
+    "s_sleep",
+)
+_SIZES: tuple[tuple[str, int], ...] = (
+    *((name, 16) for name in ("dwordx4", "b128", "x4")),
+    *((name, 12) for name in ("dwordx3", "b96")),
+    *((name, 8) for name in ("dwordx2", "b64")),
+    *((name, 4) for name in ("dword", "b32")),
+    *((name, 2) for name in ("short", "b16", "d16")),
+    *((name, 1) for name in ("byte", "b8", "u8")),
+)
+
+
+def parse(text: str) -> Listing:
+    """The listing of Triton's `amdgcn` stage of one launch."""
+    found: list[Instruction] = []
+    labels: dict[str, int] = {}
+    branches: dict[int, tuple[str | None, bool]] = {}
+    line, far = 0, ""
+    for row in text.splitlines():
+        mark, label, match = _LINE.match(row), _LABEL.match(row), _INSTRUCTION.match(row)
+        if mark is not None:
+            # Of a helper that was inlined, the line that calls it; 0 marks what no line stands for.
+            line = int(mark[2] or mark[1]) or line
+        elif label is not None:
+            labels[label[1]] = len(found)
+        elif match is not None:
+            name, operands = match["name"], match["operands"]
+            if name == "s_endpgm":
+                branches[len(found)] = (None, False)
+            elif name.startswith(("s_branch", "s_cbranch")):
+                branches[len(found)] = (operands.strip(), name.startswith("s_cbranch"))
+            elif name.startswith("s_setpc"):
+                branches[len(found)] = (far, False)
+            far = target[0] if (target := _TARGET.search(operands)) else far
+            found.append(_instruction(name, operands, line))
+    jumps = {index: Jump(labels.get(target or ""), passes) for index, (target, passes) in branches.items()}
+    facts = {name: int(value) for name, value in _METADATA.findall(text)}
+    # Accumulation registers are among them: since gfx90a they share one file.
+    return Listing.of(found, jumps, facts.get("vgpr_count", 0), facts.get("vgpr_spill_count", 0))
+
+
+def _instruction(name: str, operands: str, line: int) -> Instruction:
+    pipe, kind = _pipe_and_kind(name)
+    waits = tuple((_COUNTER[which], int(count)) for which, count in _COUNT.findall(operands))
+    marks: tuple[tuple[int, str], ...] = ()
+    if pipe == "global":
+        marks = ((_VECTOR, "result" if kind != "store" else "operands"),)
+    elif pipe == "shared" or name.startswith(("s_load", "s_buffer_load")):
+        marks = ((_LOCAL, "result"),)
+    # How long a wave is kept by an instruction depends on the pipe's width alone: see `devices`.
+    return Instruction(
+        name, pipe, line, 0, marks, waits, _bytes(name) if pipe in ("global", "shared") else 0, kind
+    )
+
+
+def _pipe_and_kind(name: str) -> tuple[str, str]:
+    if name.startswith("scratch_"):
+        return "global", "spill"
+    if name.startswith(("global_", "buffer_", "flat_", "tbuffer_")):
+        kind = "atomic" if "atomic" in name else "store" if "store" in name else "load"
+        return "global", kind if "wbl2" not in name and "inv" not in name else ""
+    if name.startswith("ds_"):
+        kind = "atomic" if "_add" in name else "shuffle" if "permute" in name or "swizzle" in name else ""
+        return "shared", kind
+    if name.startswith(_CONTROL):
+        return "control", "barrier" if name == "s_barrier" else "branch" if "branch" in name else ""
+    if name.startswith("s_"):
+        return "scalar", ""
+    if name.startswith(("v_mfma", "v_wmma", "v_smfmac")):
+        return "tensor", ""
+    if _SPECIAL.match(name):
+        return "mufu", ""
+    if "_f64" in name:
+        return "double", ""
+    return ("fma" if _MULTIPLY.match(name) else "alu"), ""
+
+
+def _bytes(name: str) -> int:
+    return next((size for text, size in _SIZES if text in name), 4)

@@ -1,0 +1,243 @@
+"""How often the loops of a generated Triton source run: its bounds, worked out for the sizes of one launch.
+
+Only what bounds can be made of is followed: sizes, constants, the program's place in the grid, and integer arithmetic
+on them. A bound that depends on memory (where packed sequences end) stays unknown, and so do its loop's trips.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import mean
+
+__all__ = ["SourceLoop", "source_loops"]
+
+_OPERATIONS: dict[type[ast.AST], Callable[[int, int], int]] = {
+    ast.Add: lambda x, y: x + y,
+    ast.Sub: lambda x, y: x - y,
+    ast.Mult: lambda x, y: x * y,
+    ast.FloorDiv: lambda x, y: x // y,
+    ast.Mod: lambda x, y: x % y,
+    ast.LShift: lambda x, y: x << y,
+    ast.RShift: lambda x, y: x >> y,
+    ast.Eq: lambda x, y: int(x == y),
+    ast.NotEq: lambda x, y: int(x != y),
+    ast.Lt: lambda x, y: int(x < y),
+    ast.LtE: lambda x, y: int(x <= y),
+    ast.Gt: lambda x, y: int(x > y),
+    ast.GtE: lambda x, y: int(x >= y),
+}
+_CALLS: dict[str, Callable[..., int]] = {
+    "minimum": min,
+    "min": min,
+    "maximum": max,
+    "max": max,
+    "cdiv": lambda x, y: -(-x // y),
+}
+_MOST_PLACES = 33  # programs along each axis of the grid whose trips are averaged
+
+
+@dataclass
+class SourceLoop:
+    """A loop of the source.
+
+    Attributes:
+        first: Line of its header.
+        last: Last line of its body.
+        parent: The loop around it.
+        trips: How often its body runs each time it is reached, on average over programs; None where data decide that.
+        unrolled: Whether it is written out before it is compiled (`tl.static_range`).
+    """
+
+    first: int
+    last: int
+    parent: SourceLoop | None
+    trips: float | None = None
+    unrolled: bool = False
+
+
+def source_loops(
+    source: str, function: str, scalars: Mapping[str, int], grid: tuple[int, int, int]
+) -> tuple[SourceLoop, ...]:
+    """The loops of a function, outer ones first.
+
+    Args:
+        source: The rendered Triton.
+        function: The kernel's name.
+        scalars: Values of its sizes, strides and constants.
+        grid: Programs along x, y and z.
+    """
+    (definition,) = [
+        node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == function
+    ]
+    loops: dict[ast.AST, SourceLoop] = {}
+    _collect(definition, None, loops)
+    middle = tuple(count // 2 for count in grid)
+    at_middle = _trips(definition, loops, scalars, middle, grid)
+    # What each axis of the grid adds to the program in the middle.
+    added = [
+        [
+            _trips(definition, loops, scalars, (*middle[:axis], place, *middle[axis + 1 :]), grid)
+            for place in places
+        ]
+        for axis, places in enumerate(map(_places, grid))
+        if len(places) > 1
+    ]
+    for node, loop in loops.items():
+        counts = [[found[node] for found in axis] for axis in added]
+        known = at_middle[node]
+        if known is not None and all(count is not None for axis in counts for count in axis):
+            loop.trips = known + sum(
+                mean(count - known for count in axis if count is not None) for axis in counts
+            )
+    return tuple(loops.values())
+
+
+def _places(count: int) -> list[int]:
+    """Places along an axis of the grid: all, or some at even distances."""
+    if count <= _MOST_PLACES:
+        return list(range(count))
+    return sorted({round(place * (count - 1) / (_MOST_PLACES - 1)) for place in range(_MOST_PLACES)})
+
+
+def _trips(
+    definition: ast.FunctionDef,
+    loops: Mapping[ast.AST, SourceLoop],
+    scalars: Mapping[str, int],
+    program: tuple[int, ...],
+    grid: tuple[int, int, int],
+) -> dict[ast.AST, float | None]:
+    """How often each loop runs in one program, each time it is reached."""
+    walk = _Walk(dict(scalars), program, grid)
+    walk.statements(definition.body)
+    found: dict[ast.AST, float | None] = {}
+    for node in loops:
+        seen = walk.seen.get(node, [0])
+        found[node] = None if None in seen else mean(count for count in seen if count is not None)
+    return found
+
+
+def _collect(node: ast.AST, parent: SourceLoop | None, loops: dict[ast.AST, SourceLoop]) -> None:
+    for child in ast.iter_child_nodes(node):
+        inner = parent
+        if isinstance(child, ast.For | ast.While):
+            unrolled = isinstance(child, ast.For) and "static_range" in ast.unparse(child.iter)
+            inner = loops[child] = SourceLoop(
+                child.lineno, child.end_lineno or child.lineno, parent, unrolled=unrolled
+            )
+        _collect(child, inner, loops)
+
+
+class _Walk:
+    """One program's way through the source, in which every loop's body is read once."""
+
+    def __init__(
+        self,
+        values: dict[str, int | None],
+        program: tuple[int, ...],
+        grid: tuple[int, int, int],
+    ) -> None:
+        self.seen: dict[ast.AST, list[int | None]] = {}
+        self._values = values
+        self._program = program
+        self._grid = grid
+
+    def statements(self, body: list[ast.stmt]) -> None:
+        """Follow some statements."""
+        for statement in body:
+            self._statement(statement)
+
+    def _statement(self, node: ast.stmt) -> None:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                self._values[name] = self._value(value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                self._values[name] = self._value(value)
+            case ast.AugAssign(target=ast.Name(id=name), op=operation, value=value):
+                self._values[name] = self._combined(type(operation), ast.Name(name, ast.Load()), value)
+            case ast.If():
+                test = self._value(node.test)
+                if test is None or test:
+                    self.statements(node.body)
+                if not test:
+                    self.statements(node.orelse)
+            case ast.For():
+                self._for(node)
+            case ast.While():
+                self.seen.setdefault(node, []).append(None)
+                self._forget(node)
+                self.statements(node.body)
+                self._forget(node)
+            case _:
+                self._forget(node)
+
+    def _for(self, node: ast.For) -> None:
+        start, stop, step = self._range(node.iter)
+        trips = None
+        if start is not None and stop is not None and step:
+            trips = max(0, -(-(stop - start) // step))
+        self.seen.setdefault(node, []).append(trips)
+        self._forget(node)
+        if isinstance(node.target, ast.Name):
+            # What the body sees halfway.
+            known = start is not None and step and trips is not None
+            self._values[node.target.id] = start + trips // 2 * step if known else None  # type: ignore[operator]
+        self.statements(node.body)
+        self._forget(node)
+
+    def _forget(self, node: ast.AST) -> None:
+        """What a statement assigns is not known after it."""
+        for child in ast.walk(node):
+            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+                self._values[child.id] = None
+
+    def _range(self, node: ast.expr) -> tuple[int | None, int | None, int | None]:
+        if not isinstance(node, ast.Call):
+            return None, None, None
+        values = [self._value(argument) for argument in node.args]
+        if len(values) == 1:
+            return 0, values[0], 1
+        return values[0], values[1], values[2] if len(values) > 2 else 1
+
+    def _value(self, node: ast.expr) -> int | None:
+        match node:
+            case ast.Constant(value=bool() | int() as constant):
+                return int(constant)
+            case ast.Name(id=name):
+                return self._values.get(name)
+            case ast.BinOp(left=left, op=operation, right=right):
+                return self._combined(type(operation), left, right)
+            case ast.Compare(left=left, ops=[operation], comparators=[right]):
+                return self._combined(type(operation), left, right)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                value = self._value(operand)
+                return None if value is None else -value
+            case ast.IfExp():
+                test = self._value(node.test)
+                return None if test is None else self._value(node.body if test else node.orelse)
+            case ast.Call():
+                return self._call(node)
+        return None
+
+    def _combined(self, operation: type[ast.AST], left: ast.expr, right: ast.expr) -> int | None:
+        x, y = self._value(left), self._value(right)
+        if x is None or y is None or operation not in _OPERATIONS:
+            return None
+        if operation in (ast.FloorDiv, ast.Mod) and not y:
+            return None
+        return _OPERATIONS[operation](x, y)
+
+    def _call(self, node: ast.Call) -> int | None:
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name == "to" and isinstance(node.func, ast.Attribute):
+            return self._value(node.func.value)
+        values = [self._value(argument) for argument in node.args]
+        if None in values or not values:
+            return None
+        known = [value for value in values if value is not None]
+        if name == "program_id":
+            return self._program[known[0]]
+        if name == "num_programs":
+            return self._grid[known[0]]
+        return _CALLS[name](*known) if name in _CALLS else None

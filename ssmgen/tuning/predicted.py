@@ -1,0 +1,317 @@
+"""Tuning without the device: configs ranked by what their machine code should take, and the best saved as predicted.
+
+The search is that of a device that is here; only the measurement is another: each config is compiled, in as many
+processes as there are cores, and its time predicted by `ssmgen.model`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from statistics import mean
+
+import ssmgen
+from ssmgen import dispatch, store, targets
+from ssmgen.config import Config
+from ssmgen.errors import InvalidInputError
+from ssmgen.kernels import Space
+from ssmgen.model import KernelCost
+from ssmgen.problem import Problem
+from ssmgen.store import TunedConfig
+from ssmgen.targets import Target
+from ssmgen.targets.devices import Device, device_of
+from ssmgen.targets.gpu import GpuTarget
+from ssmgen.tuning.process import Worker, WorkerDiedError, WorkerTimeoutError
+from ssmgen.tuning.result import Final, Observer, TuneResult
+from ssmgen.tuning.search import Search, default_configs
+from ssmgen.tuning.trial import Timing, Trial
+from ssmgen.tuning.worker import Count
+
+__all__ = ["Forecast", "Forecaster", "busy_space", "is_predictable"]
+
+_COMPILE_SECONDS = 120.0
+_LEFT_IDLE = 0.5  # configs that occupy less than this part of what another one does are not compiled
+_FIRST_GUESS = 2.0  # seconds that a config takes, before any did
+
+
+def is_predictable(target: Target) -> bool:
+    """Whether there is a model of what runs on the target."""
+    return isinstance(target, GpuTarget)
+
+
+class Forecast:
+    """What a search without the device has found.
+
+    Attributes:
+        device: The device that times are predicted for.
+        costs: What was compiled, by config.
+        search: The search, with a trial for each config.
+        idle: Configs that were not compiled because they leave too much of the device idle.
+    """
+
+    def __init__(self, device: Device, search: Search, idle: int) -> None:
+        self.device = device
+        self.costs: dict[Config, KernelCost] = {}
+        self.search = search
+        self.idle = idle
+
+    @property
+    def ranked(self) -> list[Config]:
+        """The configs that did not fail, those without spills first, the fastest of them first."""
+        good = [trial for trial in self.search.trials.values() if trial.failure is None]
+        good.sort(key=lambda trial: (self._spills(trial.config), trial.seconds, str(trial.config)))
+        return [trial.config for trial in good]
+
+    def _spills(self, config: Config) -> bool:
+        return any(launch.spills for launch in self.costs[config].launches)
+
+
+class Forecaster:
+    """Predicts times for one target; a context manager, because its worker processes serve many problems."""
+
+    def __init__(self, target_name: str, *, open_target: Callable[[str], Target] = targets.target) -> None:
+        """Find the target; the workers start with the first problem.
+
+        Raises:
+            UnknownNameError: There is no such target.
+            TargetUnavailableError: Triton is not installed.
+            InvalidInputError: The target is no GPU.
+        """
+        target = open_target(target_name)
+        if not isinstance(target, GpuTarget):
+            raise InvalidInputError(
+                f"times are predicted for GPUs only, not for target {target.name!r}: tune on it."
+            )
+        self.target: GpuTarget = target
+        # Counting compiles, and that is all: a worker needs no GPU, so an architecture is enough.
+        self._name = target.facts.arch
+        self._open_target = open_target
+        self._workers: list[Worker] = []
+
+    def __enter__(self) -> Forecaster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.kill()
+
+    def forecast(
+        self,
+        space: Space,
+        *,
+        seconds: float,
+        max_trials: int | None = None,
+        seed: int = 0,
+        every: bool = False,
+        observer: Observer | None = None,
+    ) -> tuple[Forecast, bool]:
+        """Compile and rank as many configs as the time allows.
+
+        Args:
+            space: The configs.
+            seconds: Wall-clock seconds.
+            max_trials: Most configs to compile.
+            seed: Seed of the search.
+            every: Compile also what leaves much of the device idle.
+            observer: Told of every step.
+
+        Returns:
+            What was found, and whether Ctrl-C ended the search.
+        """
+        observer = observer or Observer()
+        deadline = time.monotonic() + seconds
+        device = device_of(self.target.facts.name, self.target.facts.arch)
+        busy = space if every else busy_space(space, device)
+        found = Forecast(device, Search(busy, seed=seed), len(space) - len(busy))
+        observer.started(busy, 0, deadline)
+        observer.referenced(None)
+        batch = os.cpu_count() or 1
+        waits: list[float] = []
+
+        def room() -> int:
+            cost = mean(waits) if waits else _FIRST_GUESS
+            left = max(int(batch * (deadline - time.monotonic()) / cost), 0 if waits else 1)
+            return left if max_trials is None else min(left, max_trials - len(found.search.trials))
+
+        def measure(configs: Sequence[Config]) -> list[Trial]:
+            observer.compiling(configs)
+            start = time.monotonic()
+            trials = self._count(space.problem, configs, found)
+            waits.append(time.monotonic() - start)
+            for trial in trials:
+                found.search.learn(trial)
+                observer.measured(trial)
+            return trials
+
+        try:
+            found.search.run(measure, room, batch)
+        except KeyboardInterrupt:
+            return found, True
+        return found, False
+
+    def _count(self, problem: Problem, configs: Sequence[Config], found: Forecast) -> list[Trial]:
+        while len(self._workers) < len(configs):
+            self._workers.append(Worker(self._open_target, self._name))
+        free: SimpleQueue[Worker] = SimpleQueue()
+        for worker in self._workers:
+            free.put(worker)
+
+        def one(config: Config) -> Trial:
+            worker = free.get()
+            try:
+                answer = worker.ask(Count(problem, config), _COMPILE_SECONDS)
+            except WorkerTimeoutError as error:
+                return Trial(config, failure="compile timeout", detail=str(error))
+            except WorkerDiedError as error:
+                return Trial(config, failure="crash", detail=str(error))
+            finally:
+                free.put(worker)
+            if isinstance(answer, Trial):
+                return answer
+            assert isinstance(answer, KernelCost)
+            found.costs[config] = answer
+            if answer.heaviest.unexplained:
+                reason = "; ".join(answer.unexplained)
+                return Trial(
+                    config, failure="not accounted for", detail=reason, source_hash=answer.source_hash
+                )
+            seconds = answer.seconds(found.device)
+            return Trial(config, Timing(seconds, (seconds, seconds)), source_hash=answer.source_hash)
+
+        with ThreadPoolExecutor(len(configs)) as pool:
+            return list(pool.map(one, configs))
+
+    def tune(
+        self,
+        problem: Problem,
+        *,
+        budget_seconds: float,
+        max_trials: int | None = None,
+        seed: int = 0,
+        top_k: int | None = None,
+        observer: Observer | None = None,
+    ) -> TuneResult:
+        """Predict the best config of a problem and save it; a measured one that is saved already stays.
+
+        Args:
+            problem: The exact problem.
+            budget_seconds: Wall-clock seconds.
+            max_trials: Most configs to compile.
+            seed: Seed of the search.
+            top_k: Only for a device that is here, where it limits what is timed.
+            observer: Told of every step.
+
+        Raises:
+            InvalidInputError: The target has no kernel for the problem, or `top_k` is given.
+            ConfigFileError: The result cannot be saved.
+        """
+        start = time.monotonic()
+        if top_k is not None:
+            raise InvalidInputError(
+                f"target {self.target.name!r} is only named: nothing is timed there, so --top-k limits nothing."
+            )
+        observer = observer or Observer()
+        space = self.target.space(problem)
+        if not len(space):
+            raise InvalidInputError(
+                f"target {self.target.name} has no kernel for {problem}; choose another dtype, option or target."
+            )
+        found, interrupted = self.forecast(
+            space, seconds=budget_seconds, max_trials=max_trials, seed=seed, observer=observer
+        )
+        default = space.default()
+        best = _final(found, found.ranked[0]) if found.ranked else None
+        base = _final(found, default) if default in found.ranked else None
+        trials = found.search.trials
+        result = TuneResult(
+            problem=problem,
+            facts=self.target.facts,
+            reference=None,
+            default=base,
+            best=best,
+            tried=len(trials),
+            resumed=0,
+            valid=len(space),
+            failures=Counter(trial.failure for trial in trials.values() if trial.failure is not None),
+            excluded=space.excluded,
+            is_exhaustive=found.search.is_exhaustive,
+            is_interrupted=interrupted,
+            notes=_notes(found),
+            path=None if best is None else self._save(problem, best, base),
+            seconds=time.monotonic() - start,
+            evidence="predicted",
+        )
+        dispatch.forget()
+        observer.finished(result)
+        return result
+
+    def _save(self, problem: Problem, best: Final, default: Final | None) -> Path:
+        entry = TunedConfig(
+            problem=problem,
+            config=best.config,
+            evidence="predicted",
+            seconds=best.seconds,
+            quartiles=best.timing.quartiles,
+            default_seconds=None if default is None else default.seconds,
+            reference_seconds=None,
+            error={},
+            source_hash=best.source_hash,
+            versions={"ssmgen": ssmgen.__version__, **self.target.versions()},
+            device=self.target.facts,
+            threads=None,
+            created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        )
+        return store.save([entry])[0]
+
+
+def busy_space(space: Space, device: Device) -> Space:
+    """The configs that keep at least half as much of the device busy as the one that keeps most, and the defaults."""
+    partitions = device.units * device.core.partitions
+
+    def share(config: Config) -> float:
+        launches = space.variant(config).program(space.problem, config).launches
+        warps = [
+            launch.grid[0] * launch.grid[1] * launch.grid[2] * dict(launch.options).get("num_warps", 4)
+            for launch in launches
+        ]
+        return min(1.0, max(warps) / partitions)
+
+    shares = {config: share(config) for configs in space.configs.values() for config in configs}
+    defaults = default_configs(space)
+    enough = _LEFT_IDLE * max(shares.values(), default=0.0)
+    kept = {
+        name: tuple(config for config in configs if shares[config] >= enough or config in defaults)
+        for name, configs in space.configs.items()
+    }
+    return replace(space, configs=kept)
+
+
+def _final(found: Forecast, config: Config) -> Final:
+    trial = found.search.trials[config]
+    assert trial.timing is not None
+    return Final(config, trial.timing, {}, trial.source_hash)
+
+
+def _notes(found: Forecast) -> tuple[str, ...]:
+    notes = [f"predicted for {found.device.name}: no GPU has confirmed the times"]
+    if found.idle:
+        notes.append(f"{found.idle} configs were not compiled: they leave idle what others use")
+    left = len(found.search.space) - len(found.search.trials)
+    if left:
+        notes.append(f"{left} configs were not compiled for want of time")
+    if found.ranked:
+        cost = found.costs[found.ranked[0]]
+        spills = sum(launch.spills for launch in cost.launches)
+        limit = cost.limit(found.device)
+        notes.append(
+            f"the best is limited by {limit}"
+            + (f", and has {spills} spills" if spills else ", without spills")
+        )
+    return tuple(notes)
