@@ -13,7 +13,7 @@ from ssmgen.problem import Problem
 from ssmgen.report.wording import problem_text
 from ssmgen.targets import Target
 
-__all__ = ["KernelCode", "gradients_of", "kernel_code"]
+__all__ = ["KernelCode", "choose", "gradients_of", "kernel_code"]
 
 
 class KernelCode(NamedTuple):
@@ -68,13 +68,18 @@ def kernel_code(
             f"target {target.name!r} is plain PyTorch and has no kernels to show; choose another with --target."
         )
     target.require_stage(stage)
-    chosen, variant, reason = _choose(problem, target, config)
+    chosen, variant, reason = choose(problem, target, config)
     if stage in ("source", target.language):
         return KernelCode(variant.source(problem, chosen).text, target.language, reason)
     return KernelCode(target.compile(variant, problem, chosen).stage(stage), stage, reason)
 
 
-def _choose(problem: Problem, target: Target, text: str | None) -> tuple[Config, Variant, str]:
+def choose(problem: Problem, target: Target, text: str | None = None) -> tuple[Config, Variant, str]:
+    """The config that runs, or the one that is asked for; its variant; and why it is that one.
+
+    Raises:
+        InvalidInputError: The config is none of the problem's space, or the target has no kernel for the problem.
+    """
     if text is not None:
         config = Config.parse(text)
         return config, target.space(problem).check(config), f"{config}, as asked"

@@ -76,6 +76,11 @@ class TritonKernel(Kernel):
         self._compiled = self._compile(driver.current_device() if present else None)
 
     @property
+    def compiled(self) -> tuple[Any, ...]:
+        """What Triton made of each launch of the program."""
+        return tuple(self._compiled)
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """From the source to what the assembler wrote."""
         return STAGES[self._gpu.backend]
