@@ -60,7 +60,7 @@ int main(int argc, char **argv)
     float *u = sample(STEPS, -1, 1), *delta = sample(STEPS, 0, 0.2f), *z = sample(STEPS, -2, 2);
     float *A = sample(DIM * STATES, -8, -0.1f), *D = sample(DIM, -1, 1);
     float *B = sample(ROWS, -1, 1), *C = sample(ROWS, -1, 1);
-    float *out = sample(STEPS, NAN, NAN);
+    float *out = sample(STEPS, NAN, NAN); /* what is not written shows */
 
     const int64_t batch = DIM * SEQLEN, dim = SEQLEN; /* strides of (batch, dim, seqlen) */
     const struct selective_scan_args args = {

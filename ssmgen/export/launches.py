@@ -114,8 +114,9 @@ def _appended(launch: Launch, metadata: Any) -> list[dict[str, Any]]:
             "name": name,
             "c_type": "void *",
             "role": "scratch",
-            "multiple_of": getattr(metadata, f"{name}_align"),
-            "bytes": x * y * z * getattr(metadata, f"{name}_size"),
+            # Triton 3.6 says nothing of global scratch on AMD's GPUs, where it then passes null.
+            "multiple_of": getattr(metadata, f"{name}_align", 1),
+            "bytes": x * y * z * getattr(metadata, f"{name}_size", 0),
         }
         for name in _APPENDED
     ]
