@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ssmgen.device import DeviceFacts
@@ -61,7 +60,7 @@ def _of_library(kernel: CpuKernel, facts: DeviceFacts, parameters: Parameters) -
                 "parameters": [*pointers, *scalars, threads],
             }
         )
-    return entries, {name: Path(kernel.library).read_bytes()}
+    return entries, {name: kernel.library.read_bytes()}
 
 
 def _of_gpu(kernel: TritonKernel, facts: DeviceFacts, parameters: Parameters) -> Launches:
