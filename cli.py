@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ssmgen.cli_options import (
+    AsJson,
+    Backward,
+    Batch,
+    Channels,
+    Config,
+    Dim,
+    DState,
+    Dtype,
+    Groups,
+    Heads,
+    Op,
+    Options,
+    Poles,
+    Rank,
+    SeqLen,
+    TargetName,
+    Tokens,
+)
 
 if TYPE_CHECKING:
     from ssmgen.problem import Problem
@@ -27,64 +48,6 @@ app = typer.Typer(
 _TUNED_BY_DEFAULT = ("selective_scan", "selective_state_update", "linear_scan", "cauchy_mult")
 _MOST_STATES = 4.0  # as much as u, delta, z and out take together
 _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
-
-
-def _size(flag: str, meaning: str, default: str) -> Any:
-    return typer.Option(
-        flag, min=1, metavar="N", help=meaning, show_default=default, rich_help_panel="Problem"
-    )
-
-
-DState = Annotated[int | None, _size("--d-state", "States per channel of a selective scan.", "16")]
-Batch = Annotated[int | None, _size("--batch", "Sequences.", "1")]
-Dim = Annotated[int | None, _size("--dim", "Channels.", "1536; S4's ops 512")]
-SeqLen = Annotated[
-    int | None,
-    _size(
-        "--seqlen",
-        "Steps L; the nodes of cauchy_mult are L/2 + 1.",
-        "2048; cauchy_mult 8192; dplr_kernel 4096",
-    ),
-]
-Groups = Annotated[int | None, _size("--groups", "Groups of channels that share B and C.", "1")]
-Heads = Annotated[
-    int | None, _size("--heads", "Heads of selective_state_update; --dim is then that of a head.", "1")
-]
-Tokens = Annotated[int | None, _size("--tokens", "Tokens of one call of selective_state_update.", "1")]
-Poles = Annotated[int | None, _size("--poles", "Poles of S4's ops: pairs of them, half of S4's N.", "32")]
-Rank = Annotated[int | None, _size("--rank", "Rank of P and Q of dplr_kernel: 1 for LegS, 2 for LegT.", "1")]
-Channels = Annotated[int | None, _size("--channels", "Rows of C of dplr_kernel.", "1")]
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="fp32, bf16, fp16 or fp64, of linear_scan also c64 and c128; S4's ops take the complex one.",
-        show_default="fp32; bf16 on a GPU",
-        rich_help_panel="Problem",
-    ),
-]
-Options = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option",
-        metavar="NAME[=VALUE]",
-        help="An option of the op: D, z, softplus, layout=channel, ...; repeatable.",
-        show_default=False,
-        rich_help_panel="Problem",
-    ),
-]
-TargetName = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        metavar="NAME",
-        help="cpu, cuda, hip, interpret, or a GPU that is only named: sm_90, gfx942, h100, mi300x, ...",
-        show_default="SSMGEN_TARGET, else the GPU, else the CPU",
-    ),
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print JSON, errors included, on standard output and no progress.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -208,12 +171,7 @@ def tune(
 
 @app.command()
 def show(
-    op: Annotated[
-        str,
-        typer.Argument(
-            help="The op, as `ssmgen list` names it: selective_scan, cauchy_mult, ...", show_default=False
-        ),
-    ],
+    op: Op,
     d_state: DState = None,
     batch: Batch = None,
     dim: Dim = None,
@@ -234,17 +192,8 @@ def show(
             help="source, ttir, ttgir, llir, ptx, sass or amdgcn of a GPU; source or asm of a CPU.",
         ),
     ] = "source",
-    config: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Show this config, written as `ssmgen list` writes it.",
-            show_default="the one that runs",
-        ),
-    ] = None,
-    backward: Annotated[
-        bool, typer.Option("--backward", help="Show the gradients' kernel of a training call.")
-    ] = False,
+    config: Config = None,
+    backward: Backward = False,
 ) -> None:
     """Print the kernel that runs: highlighted on a terminal, plain in a pipe, down to the machine code."""
     from ssmgen.report.code import print_code
@@ -264,12 +213,7 @@ def show(
 
 @app.command()
 def explain(
-    op: Annotated[
-        str,
-        typer.Argument(
-            help="The op, as `ssmgen list` names it: selective_scan, cauchy_mult, ...", show_default=False
-        ),
-    ],
+    op: Op,
     d_state: DState = None,
     batch: Batch = None,
     dim: Dim = None,
@@ -283,13 +227,8 @@ def explain(
     dtype: Dtype = None,
     option: Options = None,
     target: TargetName = None,
-    config: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="Explain this config.", show_default="the one that runs"),
-    ] = None,
-    backward: Annotated[
-        bool, typer.Option("--backward", help="Explain the gradients' kernel of a training call.")
-    ] = False,
+    config: Config = None,
+    backward: Backward = False,
     as_json: AsJson = False,
 ) -> None:
     """Say why a config serves a problem: its rivals, what each costs and is limited by, and what is left out.
@@ -362,6 +301,50 @@ def doctor(
             print_json(data)
     if not is_well:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    op: Op,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where to; a new or empty folder.", show_default=False)
+    ],
+    d_state: DState = None,
+    batch: Batch = None,
+    dim: Dim = None,
+    seqlen: SeqLen = None,
+    groups: Groups = None,
+    heads: Heads = None,
+    tokens: Tokens = None,
+    poles: Poles = None,
+    rank: Rank = None,
+    channels: Channels = None,
+    dtype: Dtype = None,
+    option: Options = None,
+    target: TargetName = None,
+    config: Config = None,
+    backward: Backward = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier export.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a kernel as files that need no ssmgen: source, machine code, and a manifest of how to launch it."""
+    from ssmgen.export import export_kernel, print_exported
+    from ssmgen.report.kernel import gradients_of
+    from ssmgen.report.terminal import note, output, print_json, reported
+
+    with reported(as_json):
+        request = _request(
+            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
+        )
+        chosen = _target(target)
+        problem = _problems(request, [op], chosen)[0]
+        asked = gradients_of(problem, chosen) if backward else problem
+        exported = export_kernel(asked, chosen, out, config, force)
+        if as_json:
+            print_json(exported.to_data())
+        else:
+            note(exported.reason, "config")
+            print_exported(exported, output())
 
 
 def _request(

@@ -105,7 +105,7 @@ def test_sizes_that_an_op_does_not_take_are_mentioned() -> None:
         (("show", "linear_scan", "--target", "cpu", "--config", "channels(lanes=5)"), "must"),
         (("tune", "linear_scam"), "Did you mean 'linear_scan'?"),
         (("tune", "linear_scan", "--target", "interpret"), "tune for cpu"),
-        (("tune", "linear_scan", "--target", "sm_90"), "only named"),
+        (("tune", "linear_scan", "--target", "sm_90", "--top-k", "3"), "only named"),
         (("tune", "linear_scan", "--target", "reference"), "nothing to tune"),
     ],
 )

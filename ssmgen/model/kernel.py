@@ -24,7 +24,7 @@ from ssmgen.model.trips import source_loops
 from ssmgen.problem import Problem
 from ssmgen.targets.devices import Core, Device, device_of
 from ssmgen.targets.gpu import GpuTarget
-from ssmgen.targets.triton_kernel import Assembled, TritonKernel
+from ssmgen.targets.triton_kernel import TritonKernel
 
 __all__ = ["KernelCost", "kernel_cost"]
 
@@ -97,7 +97,8 @@ def kernel_cost(target: GpuTarget, problem: Problem, config: Config) -> KernelCo
     if known is not None:
         return known
     kernel = target.compile(variant, problem, config)
-    launches = tuple(_launch_cost(kernel, item, target) for item in kernel.assembled)
+    pairs = zip(kernel.program.launches, kernel.compiled, strict=True)
+    launches = tuple(_launch_cost(kernel, launch, compiled, target) for launch, compiled in pairs)
     cost = KernelCost(launches, interface(problem.op).elements(problem), source.hash)
     write_atomically(path, json.dumps(asdict(cost)))
     return cost
@@ -114,9 +115,9 @@ def _read(path: Any) -> KernelCost | None:
         return None  # it is counted anew, and the file replaced
 
 
-def _launch_cost(kernel: TritonKernel, item: Assembled, target: GpuTarget) -> LaunchCost:
-    problem, launch = kernel.problem, item.launch
-    listing = _listing(item.code)
+def _launch_cost(kernel: TritonKernel, launch: Launch, compiled: Any, target: GpuTarget) -> LaunchCost:
+    problem = kernel.problem
+    listing = _listing(compiled.asm["cubin" if target.facts.kind == "cuda" else "amdgcn"])
     face = interface(problem.op)
     scalars = face.bindings(problem, [operand.allocate("meta") for operand in face.operands(problem)])
     loops = source_loops(
@@ -134,10 +135,10 @@ def _launch_cost(kernel: TritonKernel, item: Assembled, target: GpuTarget) -> La
     return LaunchCost(
         launch.function,
         prod(launch.grid),
-        item.warps,
+        compiled.metadata.num_warps,
         listing.registers,
         listing.spills,
-        item.shared,
+        compiled.metadata.shared,
         listing.count("atomic"),
         barriers,
         dict(found.pipes()),

@@ -34,6 +34,8 @@ class CpuKernel(Kernel):
     scalars as int64, then the number of threads as int64: one foreign call with one argument costs least.
 
     Attributes:
+        compiler: What compiled it.
+        library: Where the compiled library lies.
         functions: The functions, in the order of the program's launches.
     """
 
@@ -47,7 +49,8 @@ class CpuKernel(Kernel):
         library: ctypes.CDLL,
     ) -> None:
         super().__init__(problem, config, source, program)
-        self._compiler = compiler
+        self.compiler = compiler
+        self.library = Path(library._name)
         self.functions = []
         for launch in program.launches:
             function = library[launch.function]
@@ -65,7 +68,7 @@ class CpuKernel(Kernel):
         if name in ("source", "c"):
             return self.source.text
         if name == "asm":
-            return self._compiler.assembly(self.source)
+            return self.compiler.assembly(self.source)
         raise unknown("stage of target cpu", name, _STAGES)
 
     def bind(self, scalars: Mapping[str, int]) -> Runner:

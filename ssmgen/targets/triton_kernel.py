@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -24,7 +24,7 @@ from ssmgen.targets.triton_source import (
     with_workspaces,
 )
 
-__all__ = ["STAGES", "Assembled", "TritonKernel"]
+__all__ = ["STAGES", "TritonKernel"]
 
 STAGES = {
     "cuda": ("source", "ttir", "ttgir", "llir", "ptx", "sass"),
@@ -37,22 +37,6 @@ _GRID_LIMIT = 65535  # blocks along y and z; x takes 2^31 - 1
 # What was compiled for a device, by everything it depends on. Never dropped: Triton unloads a binary with the object
 # that holds it, but a captured graph, or a launch still in flight, may need it longer than the plan that made it.
 _COMPILED: dict[tuple[object, ...], Any] = {}
-
-
-class Assembled(NamedTuple):
-    """One launch, compiled.
-
-    Attributes:
-        launch: The launch.
-        code: A cubin of an NVIDIA GPU, assembly of an AMD one.
-        warps: Warps of a block.
-        shared: Bytes of shared memory of a block.
-    """
-
-    launch: Launch
-    code: bytes | str
-    warps: int
-    shared: int
 
 
 class TritonKernel(Kernel):
@@ -92,6 +76,11 @@ class TritonKernel(Kernel):
         self._compiled = self._compile(driver.current_device() if present else None)
 
     @property
+    def compiled(self) -> tuple[Any, ...]:
+        """What Triton made of each launch of the program."""
+        return tuple(self._compiled)
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """From the source to what the assembler wrote."""
         return STAGES[self._gpu.backend]
@@ -107,16 +96,6 @@ class TritonKernel(Kernel):
             return texts[0]
         named = zip(self.program.launches, texts, strict=True)
         return "\n".join(f"// {launch.function}\n{text}" for launch, text in named)
-
-    @property
-    def assembled(self) -> tuple[Assembled, ...]:
-        """The launches in their order, as machine code."""
-        stage = "cubin" if self._gpu.backend == "cuda" else "amdgcn"
-        pairs = zip(self.program.launches, self._compiled, strict=True)
-        return tuple(
-            Assembled(launch, item.asm[stage], item.metadata.num_warps, item.metadata.shared)
-            for launch, item in pairs
-        )
 
     def _text(self, compiled: Any, stage: str) -> str:
         try:

@@ -1,0 +1,101 @@
+"""The options that commands share, as types of their parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+__all__ = [
+    "AsJson",
+    "Backward",
+    "Batch",
+    "Channels",
+    "Config",
+    "DState",
+    "Dim",
+    "Dtype",
+    "Groups",
+    "Heads",
+    "Op",
+    "Options",
+    "Poles",
+    "Rank",
+    "SeqLen",
+    "TargetName",
+    "Tokens",
+]
+
+
+def _size(flag: str, meaning: str, default: str) -> Any:
+    return typer.Option(
+        flag, min=1, metavar="N", help=meaning, show_default=default, rich_help_panel="Problem"
+    )
+
+
+DState = Annotated[int | None, _size("--d-state", "States per channel of a selective scan.", "16")]
+Batch = Annotated[int | None, _size("--batch", "Sequences.", "1")]
+Dim = Annotated[int | None, _size("--dim", "Channels.", "1536; S4's ops 512")]
+SeqLen = Annotated[
+    int | None,
+    _size(
+        "--seqlen",
+        "Steps L; the nodes of cauchy_mult are L/2 + 1.",
+        "2048; cauchy_mult 8192; dplr_kernel 4096",
+    ),
+]
+Groups = Annotated[int | None, _size("--groups", "Groups of channels that share B and C.", "1")]
+Heads = Annotated[
+    int | None, _size("--heads", "Heads of selective_state_update; --dim is then that of a head.", "1")
+]
+Tokens = Annotated[int | None, _size("--tokens", "Tokens of one call of selective_state_update.", "1")]
+Poles = Annotated[int | None, _size("--poles", "Poles of S4's ops: pairs of them, half of S4's N.", "32")]
+Rank = Annotated[int | None, _size("--rank", "Rank of P and Q of dplr_kernel: 1 for LegS, 2 for LegT.", "1")]
+Channels = Annotated[int | None, _size("--channels", "Rows of C of dplr_kernel.", "1")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="fp32, bf16, fp16 or fp64, of linear_scan also c64 and c128; S4's ops take the complex one.",
+        show_default="fp32; bf16 on a GPU",
+        rich_help_panel="Problem",
+    ),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME[=VALUE]",
+        help="An option of the op: D, z, softplus, layout=channel, ...; repeatable.",
+        show_default=False,
+        rich_help_panel="Problem",
+    ),
+]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="TEXT",
+        help="This config, written as `ssmgen list` writes it.",
+        show_default="the one that runs",
+    ),
+]
+Backward = Annotated[bool, typer.Option("--backward", help="The gradients' kernel of a training call.")]
+Op = Annotated[
+    str,
+    typer.Argument(
+        help="The op, as `ssmgen list` names it: selective_scan, cauchy_mult, ...", show_default=False
+    ),
+]
+TargetName = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="cpu, cuda, hip, interpret, or a GPU that is only named: sm_90, gfx942, h100, ...",
+        show_default="SSMGEN_TARGET, else the GPU, else the CPU",
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, errors included, on standard output and no progress.")
+]
