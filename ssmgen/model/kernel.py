@@ -63,6 +63,21 @@ class KernelCost:
         )
         return issued * core.lanes / self.elements
 
+    def loop_per_element(self, core: Core, pipe: str | None = None) -> float:
+        """The same of the heaviest launch's main loop alone, or of all of it where it has none."""
+        item = self.heaviest
+        counted, share = (item.main, item.main_share) if item.main else (item.pipes, 1.0)
+        part = 1.0 if pipe is None else counted.get(pipe, 0.0) / sum(counted.values())
+        return item.blocks * item.warps * item.slots * share * part * core.lanes / self.elements
+
+    def bound(self, core: Core) -> float:
+        """Cycles of a partition for each element of a lane: the most of issue slots and of each pipe's, in that loop.
+
+        Of pipes, those that issue slots do not bound anyway: special functions, and multiply-adds where they are narrow.
+        """
+        pipes = (self.loop_per_element(core, pipe) * core.cycles[pipe] for pipe in ("mufu", "fma"))
+        return max(self.loop_per_element(core) / core.issue, *pipes)
+
     @property
     def bytes_per_element(self) -> float:
         """Bytes from and to memory for each element."""

@@ -52,7 +52,7 @@ def print_explanation(found: Explanation, console: Console) -> None:
         console.print(f"Rivals of unknown time: {found.unknown}, {why}.", style="yellow", soft_wrap=True)
     if found.device is not None:
         console.print(
-            f"Times without a GPU are predicted for {found.device.name} from machine code; no GPU has confirmed them.",
+            f"* predicted for {found.device.name} from machine code: no GPU has confirmed it.",
             style="dim",
         )
 
@@ -61,6 +61,7 @@ def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, heading in enumerate(headings):
         last = number == len(headings) - 1
+        # Configs and reasons wrap; numbers do not.
         table.add_column(heading, no_wrap=number != 0 and not last, overflow="fold")
     return table
 
@@ -87,9 +88,9 @@ def _print_rivals(found: Explanation, console: Console) -> None:
 
 
 def _name(config: Config, chosen: Config) -> str:
-    """The config, or only how it differs from the chosen one."""
+    """The config, or only how it differs from the chosen one; broken at its params where a line is too short."""
     if config == chosen or config.variant != chosen.variant:
-        return str(config)
+        return str(config).replace(",", ", ")
     mine, theirs = dict(config.params), dict(chosen.params)
     return ", ".join(f"{name}={value}" for name, value in mine.items() if theirs.get(name) != value)
 

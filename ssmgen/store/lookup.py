@@ -12,7 +12,9 @@ from ssmgen.problem import Problem
 from ssmgen.store.entry import TunedConfig
 from ssmgen.store.files import config_path, read_file
 
-__all__ = ["Match", "lookup"]
+__all__ = ["GENERIC", "Match", "lookup"]
+
+GENERIC = "generic"  # the arch of entries that serve any device of their kind, where nothing else does
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Match:
     Attributes:
         entry: The entry.
         how: `exact` for the problem's class on this device, `nearest` for another class, `same arch` for
-            another device.
+            another device, `generic` for no device in particular.
         distance: Sum of |log2| ratios of the classes' run-time sizes; 0 for the same class.
         path: The file it was read from.
     """
@@ -36,8 +38,8 @@ class Match:
 def lookup(problem: Problem, facts: DeviceFacts, is_valid: Callable[[TunedConfig], bool]) -> Match | None:
     """The best tuned config for a problem on a device, or None.
 
-    This device before another of its arch, then the nearest class, then measured before predicted, then the
-    order of `settings.config_dirs()`.
+    This device before another of its arch, and that before any device; then the nearest class, then measured before
+    predicted, then the order of `settings.config_dirs()`.
 
     Args:
         problem: The problem; its class is what is looked up.
@@ -49,7 +51,7 @@ def lookup(problem: Problem, facts: DeviceFacts, is_valid: Callable[[TunedConfig
     return next((match for _, match in ranked if is_valid(match.entry)), None)
 
 
-Rank = tuple[bool, float, bool, int, str, str]
+Rank = tuple[bool, bool, float, bool, int, str, str]
 
 
 def _candidates(wanted: Problem, facts: DeviceFacts) -> Iterator[tuple[Rank, Match]]:
@@ -59,10 +61,13 @@ def _candidates(wanted: Problem, facts: DeviceFacts) -> Iterator[tuple[Rank, Mat
         for path in sorted({own, *folder.glob(f"*/{wanted.op}.json")}):
             for entry in read_file(path):
                 distance = wanted.distance(entry.problem.problem_class())
-                if distance is None or (entry.device.kind, entry.device.arch) != (facts.kind, facts.arch):
+                if distance is None or entry.device.kind != facts.kind:
+                    continue
+                generic = entry.device.arch == GENERIC
+                if entry.device.arch != facts.arch and not generic:
                     continue
                 other = entry.device.name != facts.name
-                how = "same arch" if other else "nearest" if distance else "exact"
+                how = GENERIC if generic else "same arch" if other else "nearest" if distance else "exact"
                 predicted = entry.evidence != "measured"
-                rank = (other, distance, predicted, order, entry.device.name, str(entry.problem))
+                rank = (generic, other, distance, predicted, order, entry.device.name, str(entry.problem))
                 yield rank, Match(entry, how, distance, path)
