@@ -53,11 +53,8 @@ class Cell(NamedTuple):
     direction: str = "forward"
 
 
-def _scan(
-    batch: int, dim: int, seqlen: int, layout: str, direction: str = "forward", d_state: int = 16
-) -> Cell:
-    sizes = {"batch": batch, "dim": dim, "seqlen": seqlen, "d_state": d_state}
-    saved = 4 if direction == "backward" else 0
+def _scan(batch: int, dim: int, seqlen: int, layout: str, direction: str = "forward", saved: int = 0) -> Cell:
+    sizes = {"batch": batch, "dim": dim, "seqlen": seqlen}
     return Cell("selective_scan", "bf16", sizes, {"layout": layout, "saved": saved}, direction)
 
 
