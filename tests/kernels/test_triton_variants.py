@@ -39,14 +39,14 @@ PACKED: dict[str, Option] = {"varlen": True, "batch": 3, **EVERYTHING}
 SMALL: dict[str, Option] = {"dim": 3, "d_state": 2}
 
 SCANS: tuple[tuple[str, dict[str, Option]], ...] = (
-    ("sequential", {"seqlen": 13, "layout": "channel"}),
+    ("sequential", {"seqlen": 13, "layout": "channel", "d_state": 16}),
     ("sequential", {"seqlen": 13, "layout": "time", **EVERYTHING}),
     ("sequential", {"seqlen": 1, "layout": "time", "d_state": 1}),
     ("sequential", {"seqlen": 5, "layout": "channel", "dim": 6, "groups": 3, "B": "constant"}),
     ("sequential", {"seqlen": 5, "layout": "channel", "C": "constant", "softplus": True}),
     ("sequential", {"seqlen": 5, "layout": "time", "B": "constant", "C": "constant", "delta_bias": True}),
     ("chunked", {"seqlen": 67, "layout": "channel", "batch": 1, "d_state": 2, **EVERYTHING}),
-    ("chunked", {"seqlen": 65, "layout": "time", "batch": 1, "d_state": 1, "dim": 3}),
+    ("chunked", {"seqlen": 65, "layout": "time", "batch": 1, "d_state": 8, "dim": 3}),
     ("states", {"seqlen": 7, "layout": "channel", **EVERYTHING}),
     ("states", {"seqlen": 1, "layout": "time", "d_state": 4, "dim": 6, "groups": 2}),
     ("states", {"seqlen": 6, "layout": "time", "B": "constant", "C": "constant", "delta_bias": True}),

@@ -16,6 +16,7 @@ __all__ = [
     "CHUNK_RULE",
     "EXP_RULE",
     "MOST_BLOCKS",
+    "POLY_RULE",
     "RECIPROCAL_RULE",
     "UNROLL_RULE",
     "TritonVariant",
@@ -25,6 +26,7 @@ __all__ = [
     "masks",
     "parameters",
     "per_lane",
+    "poly_choices",
     "width_rule",
 ]
 
@@ -124,6 +126,23 @@ def grid_rule(blocks: Callable[[Problem, Config], int]) -> Rule:
 
 
 EXP_RULE = Rule("exp", "PTX runs on NVIDIA GPUs only: neither on AMD's nor in the interpreter", _exp_exists)
+
+
+def poly_choices(problem: Problem, facts: DeviceFacts) -> tuple[int, ...]:
+    """How many in 16 decays of real states are polynomials on the FMA pipe, the most first.
+
+    An exponential keeps the special function unit of NVIDIA's GPUs busy for eight issue slots, more than the rest of a
+    state element takes; that of AMD's for four. The interpreter has the choice so that it is tested.
+    """
+    pays = facts.kind in ("cuda", "interpret") and not problem.has("complex")
+    return (*(poly for poly in (2, 1) if pays and poly * problem["d_state"] % 16 == 0), 0)
+
+
+POLY_RULE = Rule(
+    "poly",
+    "the plain exponential takes as long elsewhere, so that the special function unit needs no relief",
+    lambda problem, config, facts: config["poly"] == 0 or config["exp"] == "asm" or facts.kind == "interpret",
+)
 
 RECIPROCAL_RULE = Rule(
     "reciprocal",

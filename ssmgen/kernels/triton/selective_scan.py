@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels.interfaces import INTERFACES, row_groups, state_slots
-from ssmgen.kernels.polynomials import COS_FLOAT, SIN_FLOAT
+from ssmgen.kernels.polynomials import COS_FLOAT, EXP2_FLOAT, SIN_FLOAT
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
     CHUNK_RULE,
     CHUNKS,
     EXP_RULE,
     MOST_BLOCKS,
+    POLY_RULE,
     TritonVariant,
     chunk_count,
     exp_choices,
@@ -22,6 +23,7 @@ from ssmgen.kernels.triton.common import (
     masks,
     parameters,
     per_lane,
+    poly_choices,
 )
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem
@@ -79,11 +81,13 @@ class SelectiveScan(TritonVariant):
 def scan_context(problem: Problem, config: Config) -> dict[str, object]:
     """What the templates of both directions see."""
     return {
+        "poly": 0,
         **dict(problem.options),
         **dict(config.params),
         **masks(problem, is_masked(problem, config)),
         "cos": [repr(float.fromhex(c)) for c in COS_FLOAT],
         "d_state": problem["d_state"],
+        "exp2_terms": [repr(float.fromhex(c)) for c in EXP2_FLOAT],
         "groups": row_groups(problem),
         "length": "length" if problem.option("varlen") else "seqlen",
         "planes": planes(problem),
@@ -238,7 +242,7 @@ class Sequential(SelectiveScan):
     name = "sequential"
     template = "selective_scan_sequential.py.j2"
     summary = "channels across lanes, one vector per state, time in order"
-    rules = (EXP_RULE, LANES, WIDTH, GRID, REGISTERS)
+    rules = (EXP_RULE, POLY_RULE, LANES, WIDTH, GRID, REGISTERS)
 
     def supports(self, problem: Problem) -> bool:
         """As many states as the registers of a lane hold."""
@@ -250,6 +254,7 @@ class Sequential(SelectiveScan):
             "block_d": (32, 64, 128, 256),
             "exp": exp_choices(facts),
             "num_warps": (1, 2, 4),
+            "poly": poly_choices(problem, facts),
             "unroll": (1, 2, 4, 8),
         }
 
@@ -270,6 +275,7 @@ class Chunked(SelectiveScan):
     summary = "time split into chunks, in two passes: for few channels and long sequences"
     rules = (
         EXP_RULE,
+        POLY_RULE,
         LANES,
         WIDTH,
         GRID,
@@ -297,6 +303,7 @@ class Chunked(SelectiveScan):
             "chunk": CHUNKS,
             "exp": exp_choices(facts),
             "num_warps": (1,),
+            "poly": poly_choices(problem, facts),
             "unroll": (2, 4, 8),
         }
 

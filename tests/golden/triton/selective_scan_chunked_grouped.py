@@ -1,7 +1,7 @@
-# selective_scan forward, fp32: chunked(block_d=64,chunk=256,exp=asm,num_warps=1,unroll=4)
+# selective_scan forward, fp32: chunked(block_d=64,chunk=256,exp=asm,num_warps=1,poly=2,unroll=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 1003ebb3744993bf.
+# Rendered by ssmgen from templates/triton/selective_scan_chunked.py.j2; source 4fb40c4b96761361.
 import triton
 import triton.language as tl
 
@@ -11,6 +11,23 @@ def exp2(x):
     # One MUFU instruction: tl.exp2 adds the handling of denormals, which these sums do not need.
     asm: tl.constexpr = "ex2.approx.ftz.f32 $0, $1;"
     return tl.inline_asm_elementwise(asm, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
+def exp2_by_polynomial(x):
+    # 2^x on the FMA pipe, for a few of the exponentials, which keep the special function unit busy for longer than all
+    # else takes. 2^f, f in [-1/2, 1/2], is a minimax polynomial, to whose exponent whole powers are added: -127 gives 0,
+    # 128 infinity.
+    x = tl.minimum(tl.maximum(x, -127.0), 128.0)
+    shifted = x + 12582912.0  # rounded to a whole number, in its low bits
+    f = x - (shifted - 12582912.0)
+    p = tl.fma(f, 0.0013267837930470705, 0.009668542072176933)
+    p = tl.fma(p, f, 0.055506885051727295)
+    p = tl.fma(p, f, 0.24022305011749268)
+    p = tl.fma(p, f, 0.6931470632553101)
+    p = tl.fma(p, f, 1.0)
+    bits = p.to(tl.int32, bitcast=True) + (shifted.to(tl.int32, bitcast=True) << 23)
+    return bits.to(tl.float32, bitcast=True)
 
 
 @triton.jit
@@ -118,7 +135,7 @@ def summarise_chunks(
         h4 = tl.fma(exp2(delta_t * A4), h4, x * B4)
         h5 = tl.fma(exp2(delta_t * A5), h5, x * B5)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         h8 = tl.fma(exp2(delta_t * A8), h8, x * B8)
         h9 = tl.fma(exp2(delta_t * A9), h9, x * B9)
@@ -128,7 +145,7 @@ def summarise_chunks(
         h12 = tl.fma(exp2(delta_t * A12), h12, x * B12)
         h13 = tl.fma(exp2(delta_t * A13), h13, x * B13)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         B += 16
         u_t = u_1
         delta_t = delta_1
@@ -143,7 +160,7 @@ def summarise_chunks(
         h4 = tl.fma(exp2(delta_t * A4), h4, x * B4)
         h5 = tl.fma(exp2(delta_t * A5), h5, x * B5)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         h8 = tl.fma(exp2(delta_t * A8), h8, x * B8)
         h9 = tl.fma(exp2(delta_t * A9), h9, x * B9)
@@ -153,7 +170,7 @@ def summarise_chunks(
         h12 = tl.fma(exp2(delta_t * A12), h12, x * B12)
         h13 = tl.fma(exp2(delta_t * A13), h13, x * B13)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         B += 16
         u_t = u_2
         delta_t = delta_2
@@ -168,7 +185,7 @@ def summarise_chunks(
         h4 = tl.fma(exp2(delta_t * A4), h4, x * B4)
         h5 = tl.fma(exp2(delta_t * A5), h5, x * B5)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         h8 = tl.fma(exp2(delta_t * A8), h8, x * B8)
         h9 = tl.fma(exp2(delta_t * A9), h9, x * B9)
@@ -178,7 +195,7 @@ def summarise_chunks(
         h12 = tl.fma(exp2(delta_t * A12), h12, x * B12)
         h13 = tl.fma(exp2(delta_t * A13), h13, x * B13)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         B += 16
         u_t = u_3
         delta_t = delta_3
@@ -193,7 +210,7 @@ def summarise_chunks(
         h4 = tl.fma(exp2(delta_t * A4), h4, x * B4)
         h5 = tl.fma(exp2(delta_t * A5), h5, x * B5)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         h8 = tl.fma(exp2(delta_t * A8), h8, x * B8)
         h9 = tl.fma(exp2(delta_t * A9), h9, x * B9)
@@ -203,7 +220,7 @@ def summarise_chunks(
         h12 = tl.fma(exp2(delta_t * A12), h12, x * B12)
         h13 = tl.fma(exp2(delta_t * A13), h13, x * B13)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         B += 16
         u += 4
         delta += 4
@@ -365,7 +382,7 @@ def scan_chunks(
         y0 = tl.fma(h5, C5, y0)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y0 = tl.fma(h6, C6, y0)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y0 = tl.fma(h7, C7, y0)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -385,7 +402,7 @@ def scan_chunks(
         y0 = tl.fma(h13, C13, y0)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y0 = tl.fma(h14, C14, y0)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y0 = tl.fma(h15, C15, y0)
         B += 16
         C += 16
@@ -410,7 +427,7 @@ def scan_chunks(
         y1 = tl.fma(h5, C5, y1)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y1 = tl.fma(h6, C6, y1)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y1 = tl.fma(h7, C7, y1)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -430,7 +447,7 @@ def scan_chunks(
         y1 = tl.fma(h13, C13, y1)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y1 = tl.fma(h14, C14, y1)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y1 = tl.fma(h15, C15, y1)
         B += 16
         C += 16
@@ -455,7 +472,7 @@ def scan_chunks(
         y2 = tl.fma(h5, C5, y2)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y2 = tl.fma(h6, C6, y2)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y2 = tl.fma(h7, C7, y2)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -475,7 +492,7 @@ def scan_chunks(
         y2 = tl.fma(h13, C13, y2)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y2 = tl.fma(h14, C14, y2)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y2 = tl.fma(h15, C15, y2)
         B += 16
         C += 16
@@ -500,7 +517,7 @@ def scan_chunks(
         y3 = tl.fma(h5, C5, y3)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y3 = tl.fma(h6, C6, y3)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y3 = tl.fma(h7, C7, y3)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -520,7 +537,7 @@ def scan_chunks(
         y3 = tl.fma(h13, C13, y3)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y3 = tl.fma(h14, C14, y3)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y3 = tl.fma(h15, C15, y3)
         B += 16
         C += 16
@@ -550,7 +567,7 @@ def scan_chunks(
         y = tl.fma(h5, C5, y)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y = tl.fma(h6, C6, y)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y = tl.fma(h7, C7, y)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -570,7 +587,7 @@ def scan_chunks(
         y = tl.fma(h13, C13, y)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y = tl.fma(h14, C14, y)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y = tl.fma(h15, C15, y)
         B += 16
         C += 16

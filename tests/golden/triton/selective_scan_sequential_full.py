@@ -1,7 +1,7 @@
-# selective_scan forward, bf16: sequential(block_d=128,exp=asm,num_warps=1,unroll=4)
+# selective_scan forward, bf16: sequential(block_d=128,exp=asm,num_warps=1,poly=2,unroll=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_sequential.py.j2; source 5e29b1451a0d3c20.
+# Rendered by ssmgen from templates/triton/selective_scan_sequential.py.j2; source ad2859f61ef2b725.
 import triton
 import triton.language as tl
 
@@ -14,6 +14,23 @@ def exp2(x):
 
 
 @triton.jit
+def exp2_by_polynomial(x):
+    # 2^x on the FMA pipe, for a few of the exponentials, which keep the special function unit busy for longer than all
+    # else takes. 2^f, f in [-1/2, 1/2], is a minimax polynomial, to whose exponent whole powers are added: -127 gives 0,
+    # 128 infinity.
+    x = tl.minimum(tl.maximum(x, -127.0), 128.0)
+    shifted = x + 12582912.0  # rounded to a whole number, in its low bits
+    f = x - (shifted - 12582912.0)
+    p = tl.fma(f, 0.0013267837930470705, 0.009668542072176933)
+    p = tl.fma(p, f, 0.055506885051727295)
+    p = tl.fma(p, f, 0.24022305011749268)
+    p = tl.fma(p, f, 0.6931470632553101)
+    p = tl.fma(p, f, 1.0)
+    bits = p.to(tl.int32, bitcast=True) + (shifted.to(tl.int32, bitcast=True) << 23)
+    return bits.to(tl.float32, bitcast=True)
+
+
+@triton.jit
 def reciprocal(x):
     # One MUFU instruction, off by one unit in the last place at most; a division adds the handling of denormals.
     asm: tl.constexpr = "rcp.approx.ftz.f32 $0, $1;"
@@ -22,16 +39,18 @@ def reciprocal(x):
 
 @triton.jit
 def softplus(x):
-    # max(x, 0) + log1p(exp(-|x|)), with log1p(e) = 2 artanh(e / (2 + e)): exact to rounding where e is small, and
-    # equal to x beyond 20.
+    # max(x, 0) + log1p(exp(-|x|)), with log1p(e) = e p(e) and p(0) = 1: exact to rounding where e is small, and equal to
+    # x beyond 20. A minimax polynomial takes as many instructions as a division and half the special functions.
     e = exp2(tl.abs(x) * -1.4426950408889634)
-    s = e * reciprocal(2.0 + e)
-    q = s * s
-    p = tl.fma(q, 0.28157779574394226, 0.27965158224105835)
-    p = tl.fma(p, q, 0.4002459645271301)
-    p = tl.fma(p, q, 0.6666632294654846)
-    p = tl.fma(p, q, 2.0)
-    return tl.fma(p, s, tl.maximum(x, 0.0))
+    p = tl.fma(e, 0.005365422461181879, -0.030068300664424896)
+    p = tl.fma(p, e, 0.07920882850885391)
+    p = tl.fma(p, e, -0.13754187524318695)
+    p = tl.fma(p, e, 0.1915384829044342)
+    p = tl.fma(p, e, -0.24857217073440552)
+    p = tl.fma(p, e, 0.33321329951286316)
+    p = tl.fma(p, e, -0.49999648332595825)
+    p = tl.fma(p, e, 1.0)
+    return tl.fma(p, e, tl.maximum(x, 0.0))
 
 
 @triton.jit
@@ -170,7 +189,7 @@ def selective_scan(
             y = tl.fma(h5, C5, y)
             h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
             y = tl.fma(h6, C6, y)
-            h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+            h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
             y = tl.fma(h7, C7, y)
             B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
             C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -190,7 +209,7 @@ def selective_scan(
             y = tl.fma(h13, C13, y)
             h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
             y = tl.fma(h14, C14, y)
-            h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+            h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
             y = tl.fma(h15, C15, y)
             y *= silu(z_t)
             B += 16
@@ -242,7 +261,7 @@ def selective_scan(
         y = tl.fma(h5, C5, y)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y = tl.fma(h6, C6, y)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y = tl.fma(h7, C7, y)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -262,7 +281,7 @@ def selective_scan(
         y = tl.fma(h13, C13, y)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y = tl.fma(h14, C14, y)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y = tl.fma(h15, C15, y)
         y *= silu(z_t)
         B += 16

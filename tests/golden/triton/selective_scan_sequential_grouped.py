@@ -1,7 +1,7 @@
-# selective_scan forward, fp32: sequential(block_d=128,exp=asm,num_warps=1,unroll=4)
+# selective_scan forward, fp32: sequential(block_d=128,exp=asm,num_warps=1,poly=2,unroll=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_sequential.py.j2; source fb02b1cb930e4ebb.
+# Rendered by ssmgen from templates/triton/selective_scan_sequential.py.j2; source 4c7d9fb2ae9a6362.
 import triton
 import triton.language as tl
 
@@ -11,6 +11,23 @@ def exp2(x):
     # One MUFU instruction: tl.exp2 adds the handling of denormals, which these sums do not need.
     asm: tl.constexpr = "ex2.approx.ftz.f32 $0, $1;"
     return tl.inline_asm_elementwise(asm, "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
+def exp2_by_polynomial(x):
+    # 2^x on the FMA pipe, for a few of the exponentials, which keep the special function unit busy for longer than all
+    # else takes. 2^f, f in [-1/2, 1/2], is a minimax polynomial, to whose exponent whole powers are added: -127 gives 0,
+    # 128 infinity.
+    x = tl.minimum(tl.maximum(x, -127.0), 128.0)
+    shifted = x + 12582912.0  # rounded to a whole number, in its low bits
+    f = x - (shifted - 12582912.0)
+    p = tl.fma(f, 0.0013267837930470705, 0.009668542072176933)
+    p = tl.fma(p, f, 0.055506885051727295)
+    p = tl.fma(p, f, 0.24022305011749268)
+    p = tl.fma(p, f, 0.6931470632553101)
+    p = tl.fma(p, f, 1.0)
+    bits = p.to(tl.int32, bitcast=True) + (shifted.to(tl.int32, bitcast=True) << 23)
+    return bits.to(tl.float32, bitcast=True)
 
 
 @triton.jit
@@ -123,7 +140,7 @@ def selective_scan(
         y0 = tl.fma(h5, C5, y0)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y0 = tl.fma(h6, C6, y0)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y0 = tl.fma(h7, C7, y0)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -143,7 +160,7 @@ def selective_scan(
         y0 = tl.fma(h13, C13, y0)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y0 = tl.fma(h14, C14, y0)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y0 = tl.fma(h15, C15, y0)
         B += 16
         C += 16
@@ -168,7 +185,7 @@ def selective_scan(
         y1 = tl.fma(h5, C5, y1)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y1 = tl.fma(h6, C6, y1)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y1 = tl.fma(h7, C7, y1)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -188,7 +205,7 @@ def selective_scan(
         y1 = tl.fma(h13, C13, y1)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y1 = tl.fma(h14, C14, y1)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y1 = tl.fma(h15, C15, y1)
         B += 16
         C += 16
@@ -213,7 +230,7 @@ def selective_scan(
         y2 = tl.fma(h5, C5, y2)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y2 = tl.fma(h6, C6, y2)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y2 = tl.fma(h7, C7, y2)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -233,7 +250,7 @@ def selective_scan(
         y2 = tl.fma(h13, C13, y2)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y2 = tl.fma(h14, C14, y2)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y2 = tl.fma(h15, C15, y2)
         B += 16
         C += 16
@@ -258,7 +275,7 @@ def selective_scan(
         y3 = tl.fma(h5, C5, y3)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y3 = tl.fma(h6, C6, y3)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y3 = tl.fma(h7, C7, y3)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -278,7 +295,7 @@ def selective_scan(
         y3 = tl.fma(h13, C13, y3)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y3 = tl.fma(h14, C14, y3)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y3 = tl.fma(h15, C15, y3)
         B += 16
         C += 16
@@ -308,7 +325,7 @@ def selective_scan(
         y = tl.fma(h5, C5, y)
         h6 = tl.fma(exp2(delta_t * A6), h6, x * B6)
         y = tl.fma(h6, C6, y)
-        h7 = tl.fma(exp2(delta_t * A7), h7, x * B7)
+        h7 = tl.fma(exp2_by_polynomial(delta_t * A7), h7, x * B7)
         y = tl.fma(h7, C7, y)
         B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
         C8, C9, C10, C11 = row4(C + 8, BLOCK_D)
@@ -328,7 +345,7 @@ def selective_scan(
         y = tl.fma(h13, C13, y)
         h14 = tl.fma(exp2(delta_t * A14), h14, x * B14)
         y = tl.fma(h14, C14, y)
-        h15 = tl.fma(exp2(delta_t * A15), h15, x * B15)
+        h15 = tl.fma(exp2_by_polynomial(delta_t * A15), h15, x * B15)
         y = tl.fma(h15, C15, y)
         B += 16
         C += 16

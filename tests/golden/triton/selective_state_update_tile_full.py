@@ -1,7 +1,7 @@
 # selective_state_update forward, bf16: tile(block_d=32,exp=asm,num_warps=2)
 # h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 # dt = softplus(dt + dt_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source 97e2e817196675f6.
+# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source 2aa9dcae974e0b37.
 import triton
 import triton.language as tl
 
@@ -22,16 +22,18 @@ def reciprocal(x):
 
 @triton.jit
 def softplus(x):
-    # max(x, 0) + log1p(exp(-|x|)), with log1p(e) = 2 artanh(e / (2 + e)): exact to rounding where e is small, and
-    # equal to x beyond 20.
+    # max(x, 0) + log1p(exp(-|x|)), with log1p(e) = e p(e) and p(0) = 1: exact to rounding where e is small, and equal to
+    # x beyond 20. A minimax polynomial takes as many instructions as a division and half the special functions.
     e = exp2(tl.abs(x) * -1.4426950408889634)
-    s = e * reciprocal(2.0 + e)
-    q = s * s
-    p = tl.fma(q, 0.28157779574394226, 0.27965158224105835)
-    p = tl.fma(p, q, 0.4002459645271301)
-    p = tl.fma(p, q, 0.6666632294654846)
-    p = tl.fma(p, q, 2.0)
-    return tl.fma(p, s, tl.maximum(x, 0.0))
+    p = tl.fma(e, 0.005365422461181879, -0.030068300664424896)
+    p = tl.fma(p, e, 0.07920882850885391)
+    p = tl.fma(p, e, -0.13754187524318695)
+    p = tl.fma(p, e, 0.1915384829044342)
+    p = tl.fma(p, e, -0.24857217073440552)
+    p = tl.fma(p, e, 0.33321329951286316)
+    p = tl.fma(p, e, -0.49999648332595825)
+    p = tl.fma(p, e, 1.0)
+    return tl.fma(p, e, tl.maximum(x, 0.0))
 
 
 @triton.jit
