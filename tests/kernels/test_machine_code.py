@@ -68,7 +68,7 @@ def test_forward_is_bound_by_few_cycles_without_spills(
     assert (found.spills, found.atomics) == (0, 0)
 
 
-@pytest.mark.parametrize(("imaginary", "most"), [(False, 20), (True, 14)])
+@pytest.mark.parametrize(("imaginary", "most"), [(False, 18), (True, 14)])
 def test_cauchy_products_take_few_slots_for_each_pair_and_node(imaginary: bool, most: float) -> None:
     problem = make_problem("cauchy_mult").with_options(imaginary=imaginary)
     found = slots(problem, target("sm_90").space(problem).default())["cauchy_mult"]
@@ -80,7 +80,7 @@ def test_four_products_of_a_pair_and_node_share_one_reciprocal() -> None:
     problem = make_problem("dplr_kernel")
     found = slots(problem, target("sm_90").space(problem).default())["dplr_kernel"]
     assert found.mufu == 1
-    assert found.slots <= 29
+    assert found.slots <= 28
     assert (found.spills, found.atomics) == (0, 0)
 
 
@@ -88,7 +88,7 @@ def test_four_products_of_a_pair_and_node_share_one_reciprocal() -> None:
     ("op", "most"),
     [
         ("cauchy_mult", {"cauchy_mult_backward": 42, "multiply_nodes": 31}),
-        ("dplr_kernel", {"differentiate_nodes": 25, "dplr_kernel_backward": 86}),
+        ("dplr_kernel", {"differentiate_nodes": 24, "dplr_kernel_backward": 86}),
     ],
 )
 def test_gradients_of_poles_take_no_spills_or_atomics(op: str, most: dict[str, float]) -> None:

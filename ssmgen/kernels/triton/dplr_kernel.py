@@ -163,11 +163,12 @@ def set_up(problem: Problem) -> tuple[Launch, ...]:
 def set_up_workspaces(problem: Problem) -> tuple[Workspace, ...]:
     """What the set-up writes."""
     poles = (problem["dim"], problem["poles"])
+    extra = 3 if problem.direction == "forward" else 4
     return (
         Workspace("tangents", "fp64", (node_count(problem),)),
         Workspace("terms", "fp32", (*poles, product_count(problem) + 1, 4)),
-        # Complex factors, and how near a node may come.
-        Workspace("factors", "fp32", (*poles, 2 * factor_count(problem) + 1)),
+        # Complex factors, the pole, how near a node may come; for gradients the pole's number.
+        Workspace("factors", "fp32", (*poles, 2 * factor_count(problem) + extra)),
     )
 
 
@@ -201,7 +202,7 @@ class Fused(TritonVariant):
         products = product_count(problem)
         nodes = 4 if products <= 6 else 2 if products <= 12 else 1
         wanted = [facts.lanes * count for count in (4, 2, 1) if count <= nodes]
-        return {"block": wanted, "unroll": (2, 1, 4)}
+        return {"block": wanted, "unroll": (4, 2, 1) if products <= 6 else (2, 1, 4)}
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""

@@ -135,7 +135,7 @@ class Chunked(TritonVariant):
                 "add_nearest",
                 (
                     *(("Lambda",) if problem.has("pairs") else ()),
-                    "terms",
+                    "factors",
                     "places",
                     "shares",
                     "nearest",

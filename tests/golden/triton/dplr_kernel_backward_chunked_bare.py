@@ -1,7 +1,7 @@
 # dplr_kernel backward, c64: chunked(block=32,chunk=128,reciprocal=asm)
 # out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 # R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source e18b2ff0824cdf7d.
+# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source d25174760b184aac.
 import triton
 import triton.language as tl
 
@@ -124,41 +124,43 @@ def prepare_poles(
     # A row's poles are written in the order of b; one that is not a number comes last.
     first = cell // 32 * 32
     height = tl.where(b == b, b, float("inf"))
-    place = first
+    place = tl.full((BLOCK,), 0, tl.int32)
     for n in range(32):
         other = tl.load(Lambda + 2 * (first + n) + 1, mask=inside) * scale
         other = tl.where(other == other, tl.abs(other), float("inf"))
         place += tl.where((other < height) | ((other == height) & (first + n < cell)), 1, 0)
-    terms += place * 20
-    tl.store(terms, a * a, mask=inside)
-    tl.store(terms + 1, b, mask=inside)
-    tl.store(terms + 2, a, mask=inside)
-    tl.store(terms + 3, (cell - first).to(tl.float32), mask=inside)
+    terms += (first + place) * 20
+    square = a.to(tl.float64) * a + b.to(tl.float64) * b
+    w_squared = square.to(tl.float32)
+    tl.store(terms, 4.0 * a * a, mask=inside)
+    tl.store(terms + 1, w_squared, mask=inside)
+    tl.store(terms + 2, (square - w_squared).to(tl.float32), mask=inside)
+    tl.store(terms + 3, place.to(tl.float32), mask=inside)
     re, im = multiply(C_re, -C_im, B_re, B_im)
     s = tl.fma(a, re, -(b * im))
     tl.store(terms + 4, s, mask=inside)
     tl.store(terms + 5, s * a * -2.0, mask=inside)
     tl.store(terms + 6, re, mask=inside)
-    tl.store(terms + 7, re * a * 0.5, mask=inside)
+    tl.store(terms + 7, re * a * 2.0, mask=inside)
     re, im = multiply(C_re, -C_im, P_re, P_im)
     s = tl.fma(a, re, -(b * im))
     tl.store(terms + 8, s, mask=inside)
     tl.store(terms + 9, s * a * -2.0, mask=inside)
     tl.store(terms + 10, re, mask=inside)
-    tl.store(terms + 11, re * a * 0.5, mask=inside)
+    tl.store(terms + 11, re * a * 2.0, mask=inside)
     re, im = multiply(Q_re, -Q_im, B_re, B_im)
     s = tl.fma(a, re, -(b * im))
     tl.store(terms + 12, s, mask=inside)
     tl.store(terms + 13, s * a * -2.0, mask=inside)
     tl.store(terms + 14, re, mask=inside)
-    tl.store(terms + 15, re * a * 0.5, mask=inside)
+    tl.store(terms + 15, re * a * 2.0, mask=inside)
     re, im = multiply(Q_re, -Q_im, P_re, P_im)
     s = tl.fma(a, re, -(b * im))
     tl.store(terms + 16, s, mask=inside)
     tl.store(terms + 17, s * a * -2.0, mask=inside)
     tl.store(terms + 18, re, mask=inside)
-    tl.store(terms + 19, re * a * 0.5, mask=inside)
-    factors += place * 9
+    tl.store(terms + 19, re * a * 2.0, mask=inside)
+    factors += (first + place) * 12
     tl.store(factors, scale * C_re, mask=inside)
     tl.store(factors + 1, scale * -C_im, mask=inside)
     tl.store(factors + 2, scale * Q_re, mask=inside)
@@ -167,10 +169,13 @@ def prepare_poles(
     tl.store(factors + 5, B_im, mask=inside)
     tl.store(factors + 6, P_re, mask=inside)
     tl.store(factors + 7, P_im, mask=inside)
+    tl.store(factors + 8, a, mask=inside)
+    tl.store(factors + 9, b, mask=inside)
     # How near a node may come, squared: |Q| |P| is then 16 times the distance.
     Q_size = Q_re * Q_re + Q_im * Q_im
     P_size = P_re * P_re + P_im * P_im
-    tl.store(factors + 8, (0.0625 * scale) * (0.0625 * scale) * Q_size * P_size, mask=inside)
+    tl.store(factors + 10, (0.0625 * scale) * (0.0625 * scale) * Q_size * P_size, mask=inside)
+    tl.store(factors + 11, (cell - first).to(tl.float32), mask=inside)
 
 
 @triton.jit
@@ -187,10 +192,11 @@ def differentiate_nodes(
     BLOCK: tl.constexpr,
 ):
     # A pair of poles w = -a + i b at a node i y: v / (i y - w) + conj(v) / (i y - conj(w)) = 2 (s + i y Re v) / d, with
-    # s = a Re v - b Im v and d = p + 2 i a y, p = a^2 - (y - b) (y + b): factored, since expanded it cancels. That is
+    # s = a Re v - b Im v and d = p + 2 i a y, p = |w|^2 - y^2. That is
     # 2 r (s p + 2 a y^2 Re v + i y (p Re v - 2 a s)) with r = 1 / |d|^2: one reciprocal serves every v.
     #
-    # y = (2 / step) tan(phi) is a sum of two floats: close to a pole y - b cancels, and would be the rounding of one.
+    # y = (2 / step) tan(phi), y^2 and |w|^2 are sums of two floats: close to a pole y - b and p cancel, and would be the
+    # rounding of one.
     # Poles and nodes are scaled alike, exactly, so that squares stay in range, whatever the unit of time. A node beyond
     # the limit, as Nyquist's is, is moved there: for poles below 2^8 / step the same to rounding, as tan(phi) is moved too.
     limit: tl.constexpr = 1073741824.0
@@ -205,20 +211,23 @@ def differentiate_nodes(
     y = wide.to(tl.float32)
     y_low = (wide - y).to(tl.float32)
     t = (wide * half_step).to(tl.float32)
-    y4 = 4.0 * y * y
+    square = wide * wide
+    y_squared = square.to(tl.float32)
+    y_squared_low = (square - y_squared).to(tl.float32)
     terms += row * 640
     # The pole nearest to each node, by bisection, as poles rise. The sums leave it out where what it adds to QP is larger
     # than 16: that would take the digits of all else. Farther away it stays, for without it 1 + QP may vanish.
     closest = tl.full((BLOCK,), 0, tl.int32)
+    factors += row * 384
     for bit in tl.static_range(5):
         higher = tl.minimum(closest + (16 >> bit), 31)
-        heights = terms + higher * 20 + 1
-        closest = tl.where(y > 0.5 * (tl.load(heights - 20) + tl.load(heights)), higher, closest)
-    factors += row * 288
-    d = (y - tl.load(terms + closest * 20 + 1)) + y_low
-    a_squared = tl.load(terms + closest * 20)
-    reach = tl.load(factors + closest * 9 + 8)
-    place = tl.where(tl.fma(d, d, a_squared) < reach, closest, -1)
+        heights = factors + higher * 12 + 9
+        closest = tl.where(y > 0.5 * (tl.load(heights - 12) + tl.load(heights)), higher, closest)
+    nearest = factors + closest * 12 + 8
+    a = tl.load(nearest)
+    d = (y - tl.load(nearest + 1)) + y_low
+    reach = tl.load(nearest + 2)
+    place = tl.where(tl.fma(d, d, a * a) < reach, closest, -1)
     CP_re = tl.full((BLOCK,), 0.0, tl.float32)
     CP_im = tl.full((BLOCK,), 0.0, tl.float32)
     QB_re = tl.full((BLOCK,), 0.0, tl.float32)
@@ -226,15 +235,14 @@ def differentiate_nodes(
     QP_re = tl.full((BLOCK,), 0.0, tl.float32)
     QP_im = tl.full((BLOCK,), 0.0, tl.float32)
     term = terms
-    n = 0
+    left_out = place.to(tl.float32)
     for _ in range(16):
         for _ in tl.static_range(2):
-            a_squared, b, _, _ = four(term, BLOCK)
-            d = (y - b) + y_low
-            p = tl.fma(-d, y + b, a_squared)
-            r = tl.where(place == n, 0.0, reciprocal(tl.fma(p, p, a_squared * y4)))
+            a_squared4, w_squared, w_squared_low, n = four(term, BLOCK)
+            p = (w_squared - y_squared) + (w_squared_low - y_squared_low)
+            r = tl.where(n == left_out, 0.0, reciprocal(tl.fma(p, p, a_squared4 * y_squared)))
             p *= r
-            q = y4 * r
+            q = y_squared * r
             s, sa, v, va = four(term + 8, BLOCK)
             CP_re = tl.fma(s, p, tl.fma(va, q, CP_re))
             CP_im = tl.fma(v, p, tl.fma(sa, r, CP_im))
@@ -245,7 +253,6 @@ def differentiate_nodes(
             QP_re = tl.fma(s, p, tl.fma(va, q, QP_re))
             QP_im = tl.fma(v, p, tl.fma(sa, r, QP_im))
             term += 20
-            n += 1
     CP_re *= 2.0 * scale
     CP_im *= 2.0 * scale * y
     QB_re *= 2.0 * scale
@@ -254,11 +261,10 @@ def differentiate_nodes(
     QP_im *= 2.0 * scale * y
     # The pole that was left out, and its factors, C and Q conjugated and scaled; where there is none they are 0.
     apart = place >= 0
-    nearest = terms + place * 20
-    a = tl.load(nearest + 2, mask=apart, other=1.0)
-    b = tl.load(nearest + 1, mask=apart, other=0.0)
+    factors += place * 12
+    a = tl.load(factors + 8, mask=apart, other=1.0)
+    b = tl.load(factors + 9, mask=apart, other=0.0)
     d = (y - b) + y_low
-    factors += place * 9
     C_re = tl.load(factors, mask=apart, other=0.0)
     C_im = tl.load(factors + 1, mask=apart, other=0.0)
     Q_re = tl.load(factors + 2, mask=apart, other=0.0)
@@ -324,7 +330,7 @@ def differentiate_nodes(
     tl.store(records + 7, dQB_im, mask=inside)
     tl.store(records + 8, dQP_re, mask=inside)
     tl.store(records + 9, dQP_im, mask=inside)
-    tl.store(records + 10, tl.load(nearest + 3, mask=apart, other=-1.0), mask=inside)
+    tl.store(records + 10, tl.load(factors + 11, mask=apart, other=-1.0), mask=inside)
     tl.store(places + row * nodes + k, closest, mask=inside)
     shares += row * nodes * 11 + k
     tl.store(shares, dC_re, mask=inside)
@@ -484,7 +490,7 @@ def count_before(places, place, nodes):
 @triton.jit
 def add_nearest(
     Lambda,
-    terms,
+    factors,
     places,
     shares,
     nearest,
@@ -524,7 +530,7 @@ def add_nearest(
         de_re += tl.load(shares + 8 * nodes + node, mask=inside, other=0.0)
         de_im += tl.load(shares + 9 * nodes + node, mask=inside, other=0.0)
         moved += tl.load(shares + 10 * nodes + node, mask=inside, other=0.0)
-    pole = tl.load(terms + tl.program_id(0).to(tl.int64) * 20 + 3).to(tl.int32)
+    pole = tl.load(factors + tl.program_id(0).to(tl.int64) * 12 + 11).to(tl.int32)
     cell = row * 32 + pole
     sign = tl.where(tl.load(Lambda + 2 * cell + 1) < 0.0, -1.0, 1.0)
     nearest += cell * 11

@@ -1,7 +1,7 @@
 # dplr_kernel backward, c64: chunked(block=32,chunk=128,reciprocal=asm)
 # out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 # R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source 419bb1b29d9dd212.
+# Rendered by ssmgen from templates/triton/dplr_kernel_backward.py.j2; source cd0ba7af21cbf8f3.
 import triton
 import triton.language as tl
 
@@ -117,16 +117,15 @@ def prepare_poles(
     # A row's poles are written in the order of b; one that is not a number comes last.
     first = cell // 32 * 32
     height = tl.where(b == b, b, float("inf"))
-    place = first
+    place = tl.full((BLOCK,), 0, tl.int32)
     for n in range(32):
         other = tl.load(Lambda + 2 * (first + n) + 1, mask=inside) * scale
         other = tl.where(other == other, other, float("inf"))
         place += tl.where((other < height) | ((other == height) & (first + n < cell)), 1, 0)
-    terms += place * 20
+    terms += (first + place) * 20
     tl.store(terms, a * a, mask=inside)
     tl.store(terms + 1, b, mask=inside)
-    tl.store(terms + 2, a, mask=inside)
-    tl.store(terms + 3, (cell - first).to(tl.float32), mask=inside)
+    tl.store(terms + 3, place.to(tl.float32), mask=inside)
     re, im = multiply(C_re, -C_im, B_re, B_im)
     tl.store(terms + 4, re, mask=inside)
     tl.store(terms + 5, re * a, mask=inside)
@@ -147,7 +146,7 @@ def prepare_poles(
     tl.store(terms + 17, re * a, mask=inside)
     tl.store(terms + 18, im, mask=inside)
     tl.store(terms + 19, im * a, mask=inside)
-    factors += place * 9
+    factors += (first + place) * 12
     tl.store(factors, scale * C_re, mask=inside)
     tl.store(factors + 1, scale * -C_im, mask=inside)
     tl.store(factors + 2, scale * Q_re, mask=inside)
@@ -156,10 +155,13 @@ def prepare_poles(
     tl.store(factors + 5, B_im, mask=inside)
     tl.store(factors + 6, P_re, mask=inside)
     tl.store(factors + 7, P_im, mask=inside)
+    tl.store(factors + 8, a, mask=inside)
+    tl.store(factors + 9, b, mask=inside)
     # How near a node may come, squared: |Q| |P| is then 16 times the distance.
     Q_size = Q_re * Q_re + Q_im * Q_im
     P_size = P_re * P_re + P_im * P_im
-    tl.store(factors + 8, (0.0625 * scale) * (0.0625 * scale) * Q_size * P_size, mask=inside)
+    tl.store(factors + 10, (0.0625 * scale) * (0.0625 * scale) * Q_size * P_size, mask=inside)
+    tl.store(factors + 11, (cell - first).to(tl.float32), mask=inside)
 
 
 @triton.jit
@@ -197,15 +199,16 @@ def differentiate_nodes(
     # The pole nearest to each node, by bisection, as poles rise. The sums leave it out where what it adds to QP is larger
     # than 16: that would take the digits of all else. Farther away it stays, for without it 1 + QP may vanish.
     closest = tl.full((BLOCK,), 0, tl.int32)
+    factors += row * 384
     for bit in tl.static_range(5):
         higher = tl.minimum(closest + (16 >> bit), 31)
-        heights = terms + higher * 20 + 1
-        closest = tl.where(y > 0.5 * (tl.load(heights - 20) + tl.load(heights)), higher, closest)
-    factors += row * 288
-    d = (y - tl.load(terms + closest * 20 + 1)) + y_low
-    a_squared = tl.load(terms + closest * 20)
-    reach = tl.load(factors + closest * 9 + 8)
-    place = tl.where(tl.fma(d, d, a_squared) < reach, closest, -1)
+        heights = factors + higher * 12 + 9
+        closest = tl.where(y > 0.5 * (tl.load(heights - 12) + tl.load(heights)), higher, closest)
+    nearest = factors + closest * 12 + 8
+    a = tl.load(nearest)
+    d = (y - tl.load(nearest + 1)) + y_low
+    reach = tl.load(nearest + 2)
+    place = tl.where(tl.fma(d, d, a * a) < reach, closest, -1)
     CP_re = tl.full((BLOCK,), 0.0, tl.float32)
     CP_im = tl.full((BLOCK,), 0.0, tl.float32)
     QB_re = tl.full((BLOCK,), 0.0, tl.float32)
@@ -213,12 +216,12 @@ def differentiate_nodes(
     QP_re = tl.full((BLOCK,), 0.0, tl.float32)
     QP_im = tl.full((BLOCK,), 0.0, tl.float32)
     term = terms
-    n = 0
+    left_out = place.to(tl.float32)
     for _ in range(16):
         for _ in tl.static_range(2):
-            a_squared, b, _, _ = four(term, BLOCK)
+            a_squared, b, _, n = four(term, BLOCK)
             d = (y - b) + y_low
-            r = tl.where(place == n, 0.0, reciprocal(tl.fma(d, d, a_squared)))
+            r = tl.where(n == left_out, 0.0, reciprocal(tl.fma(d, d, a_squared)))
             d *= r
             v, va, u, ua = four(term + 8, BLOCK)
             CP_re = tl.fma(va, r, tl.fma(u, d, CP_re))
@@ -230,7 +233,6 @@ def differentiate_nodes(
             QP_re = tl.fma(va, r, tl.fma(u, d, QP_re))
             QP_im = tl.fma(ua, r, tl.fma(-v, d, QP_im))
             term += 20
-            n += 1
     CP_re *= scale
     CP_im *= scale
     QB_re *= scale
@@ -239,11 +241,10 @@ def differentiate_nodes(
     QP_im *= scale
     # The pole that was left out, and its factors, C and Q conjugated and scaled; where there is none they are 0.
     apart = place >= 0
-    nearest = terms + place * 20
-    a = tl.load(nearest + 2, mask=apart, other=1.0)
-    b = tl.load(nearest + 1, mask=apart, other=0.0)
+    factors += place * 12
+    a = tl.load(factors + 8, mask=apart, other=1.0)
+    b = tl.load(factors + 9, mask=apart, other=0.0)
     d = (y - b) + y_low
-    factors += place * 9
     C_re = tl.load(factors, mask=apart, other=0.0)
     C_im = tl.load(factors + 1, mask=apart, other=0.0)
     Q_re = tl.load(factors + 2, mask=apart, other=0.0)
@@ -302,7 +303,7 @@ def differentiate_nodes(
     tl.store(records + 7, dQB_im, mask=inside)
     tl.store(records + 8, dQP_re, mask=inside)
     tl.store(records + 9, dQP_im, mask=inside)
-    tl.store(records + 10, tl.load(nearest + 3, mask=apart, other=-1.0), mask=inside)
+    tl.store(records + 10, tl.load(factors + 11, mask=apart, other=-1.0), mask=inside)
     tl.store(places + row * nodes + k, closest, mask=inside)
     shares += row * nodes * 11 + k
     tl.store(shares, dC_re, mask=inside)
@@ -427,7 +428,7 @@ def count_before(places, place, nodes):
 
 @triton.jit
 def add_nearest(
-    terms,
+    factors,
     places,
     shares,
     nearest,
@@ -467,7 +468,7 @@ def add_nearest(
         de_re += tl.load(shares + 8 * nodes + node, mask=inside, other=0.0)
         de_im += tl.load(shares + 9 * nodes + node, mask=inside, other=0.0)
         moved += tl.load(shares + 10 * nodes + node, mask=inside, other=0.0)
-    pole = tl.load(terms + tl.program_id(0).to(tl.int64) * 20 + 3).to(tl.int32)
+    pole = tl.load(factors + tl.program_id(0).to(tl.int64) * 12 + 11).to(tl.int32)
     cell = row * 32 + pole
     nearest += cell * 11
     tl.store(nearest, tl.reduce(dC_re, 0, add))

@@ -1,7 +1,7 @@
-# dplr_kernel forward, c64: fused(block=128,num_warps=1,reciprocal=asm,unroll=2)
+# dplr_kernel forward, c64: fused(block=128,num_warps=1,reciprocal=asm,unroll=4)
 # out = (1 + i tan(phi)) (R_CB - R_CP (1 + R_QP)^-1 R_QB),  phi = pi k / seqlen,  z = 2 i tan(phi) / step
 # R_XY = sum_n conj(X_n) Y_n / (z - Lambda_n), pairs: + X_n conj(Y_n) / (z - conj(Lambda_n))
-# Rendered by ssmgen from templates/triton/dplr_kernel_fused.py.j2; source cf34c441ea37a2d8.
+# Rendered by ssmgen from templates/triton/dplr_kernel_fused.py.j2; source a968fbed21100f00.
 import triton
 import triton.language as tl
 
@@ -109,15 +109,15 @@ def prepare_poles(
     # A row's poles are written in the order of b; one that is not a number comes last.
     first = cell // 32 * 32
     height = tl.where(b == b, b, float("inf"))
-    place = first
+    place = tl.full((BLOCK,), 0, tl.int32)
     for n in range(32):
         other = tl.load(Lambda + 2 * (first + n) + 1, mask=inside) * scale
         other = tl.where(other == other, other, float("inf"))
         place += tl.where((other < height) | ((other == height) & (first + n < cell)), 1, 0)
-    terms += place * 20
+    terms += (first + place) * 20
     tl.store(terms, a * a, mask=inside)
     tl.store(terms + 1, b, mask=inside)
-    tl.store(terms + 2, a, mask=inside)
+    tl.store(terms + 3, place.to(tl.float32), mask=inside)
     re, im = multiply(C_re, -C_im, B_re, B_im)
     tl.store(terms + 4, re, mask=inside)
     tl.store(terms + 5, re * a, mask=inside)
@@ -138,7 +138,7 @@ def prepare_poles(
     tl.store(terms + 17, re * a, mask=inside)
     tl.store(terms + 18, im, mask=inside)
     tl.store(terms + 19, im * a, mask=inside)
-    factors += place * 9
+    factors += (first + place) * 11
     tl.store(factors, scale * C_re, mask=inside)
     tl.store(factors + 1, scale * -C_im, mask=inside)
     tl.store(factors + 2, scale * Q_re, mask=inside)
@@ -147,10 +147,12 @@ def prepare_poles(
     tl.store(factors + 5, B_im, mask=inside)
     tl.store(factors + 6, P_re, mask=inside)
     tl.store(factors + 7, P_im, mask=inside)
+    tl.store(factors + 8, a, mask=inside)
+    tl.store(factors + 9, b, mask=inside)
     # How near a node may come, squared: |Q| |P| is then 16 times the distance.
     Q_size = Q_re * Q_re + Q_im * Q_im
     P_size = P_re * P_re + P_im * P_im
-    tl.store(factors + 8, (0.0625 * scale) * (0.0625 * scale) * Q_size * P_size, mask=inside)
+    tl.store(factors + 10, (0.0625 * scale) * (0.0625 * scale) * Q_size * P_size, mask=inside)
 
 
 @triton.jit
@@ -185,15 +187,16 @@ def dplr_kernel(
     # The pole nearest to each node, by bisection, as poles rise. The sums leave it out where what it adds to QP is larger
     # than 16: that would take the digits of all else. Farther away it stays, for without it 1 + QP may vanish.
     closest = tl.full((BLOCK,), 0, tl.int32)
+    factors += row * 352
     for bit in tl.static_range(5):
         higher = tl.minimum(closest + (16 >> bit), 31)
-        heights = terms + higher * 20 + 1
-        closest = tl.where(y > 0.5 * (tl.load(heights - 20) + tl.load(heights)), higher, closest)
-    factors += row * 288
-    d = (y - tl.load(terms + closest * 20 + 1)) + y_low
-    a_squared = tl.load(terms + closest * 20)
-    reach = tl.load(factors + closest * 9 + 8)
-    place = tl.where(tl.fma(d, d, a_squared) < reach, closest, -1)
+        heights = factors + higher * 11 + 9
+        closest = tl.where(y > 0.5 * (tl.load(heights - 11) + tl.load(heights)), higher, closest)
+    nearest = factors + closest * 11 + 8
+    a = tl.load(nearest)
+    d = (y - tl.load(nearest + 1)) + y_low
+    reach = tl.load(nearest + 2)
+    place = tl.where(tl.fma(d, d, a * a) < reach, closest, -1)
     CB_re = tl.full((BLOCK,), 0.0, tl.float32)
     CB_im = tl.full((BLOCK,), 0.0, tl.float32)
     CP_re = tl.full((BLOCK,), 0.0, tl.float32)
@@ -203,12 +206,12 @@ def dplr_kernel(
     QP_re = tl.full((BLOCK,), 0.0, tl.float32)
     QP_im = tl.full((BLOCK,), 0.0, tl.float32)
     term = terms
-    n = 0
-    for _ in range(16):
-        for _ in tl.static_range(2):
-            a_squared, b, _, _ = four(term, BLOCK)
+    left_out = place.to(tl.float32)
+    for _ in range(8):
+        for _ in tl.static_range(4):
+            a_squared, b, _, n = four(term, BLOCK)
             d = (y - b) + y_low
-            r = tl.where(place == n, 0.0, reciprocal(tl.fma(d, d, a_squared)))
+            r = tl.where(n == left_out, 0.0, reciprocal(tl.fma(d, d, a_squared)))
             d *= r
             v, va, u, ua = four(term + 4, BLOCK)
             CB_re = tl.fma(va, r, tl.fma(u, d, CB_re))
@@ -223,7 +226,6 @@ def dplr_kernel(
             QP_re = tl.fma(va, r, tl.fma(u, d, QP_re))
             QP_im = tl.fma(ua, r, tl.fma(-v, d, QP_im))
             term += 20
-            n += 1
     CB_re *= scale
     CB_im *= scale
     CP_re *= scale
@@ -234,11 +236,10 @@ def dplr_kernel(
     QP_im *= scale
     # The pole that was left out, and its factors, C and Q conjugated and scaled; where there is none they are 0.
     apart = place >= 0
-    nearest = terms + place * 20
-    a = tl.load(nearest + 2, mask=apart, other=1.0)
-    b = tl.load(nearest + 1, mask=apart, other=0.0)
+    factors += place * 11
+    a = tl.load(factors + 8, mask=apart, other=1.0)
+    b = tl.load(factors + 9, mask=apart, other=0.0)
     d = (y - b) + y_low
-    factors += place * 9
     C_re = tl.load(factors, mask=apart, other=0.0)
     C_im = tl.load(factors + 1, mask=apart, other=0.0)
     Q_re = tl.load(factors + 2, mask=apart, other=0.0)
