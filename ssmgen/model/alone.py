@@ -65,7 +65,7 @@ class _Warp:
     def _issue(self, item: Instruction) -> None:
         for counter, outstanding in item.waits:
             times = self._ready[counter]
-            done = times[: len(times) - outstanding] if outstanding else times
+            done = times[: max(0, len(times) - outstanding)]
             self.now = max([self.now, *done])
             del times[: len(done)]
         self.now = max(self.now, self._free[item.pipe])

@@ -8,16 +8,19 @@ from ssmgen.model.listing import Instruction, Jump, Listing
 
 __all__ = ["parse"]
 
-_LINE = re.compile(r"^\s+\.loc\s+\d+\s+(\d+)(?:[^;]*;.*@\[ \S*?:(\d+):\d+ \]\s*$)?")
+_LINE = re.compile(r"^\s+\.loc\s+\d+\s+(\d+)(?:[^;]*;.*@\[ .*?:(\d+):\d+ [\] ]+$)?")
 _LABEL = re.compile(r"^(\.LBB\w+):")
 _INSTRUCTION = re.compile(
     r"^\s+(?P<name>(?:v|s|ds|global|buffer|flat|scratch|tbuffer)_\w+)(?P<operands>[^;]*)"
 )
 _TARGET = re.compile(r"\.LBB\w+")  # far ones are an address, which s_setpc takes
-_COUNT = re.compile(r"\b(vmcnt|lgkmcnt)\((\d+)\)")
+_COUNT = re.compile(r"(vmcnt|lgkmcnt|vscnt)(?:\((\d+)\)| null, 0x([0-9a-f]+))")
 _METADATA = re.compile(r"^\s+(?:- )?\.(vgpr_count|vgpr_spill_count):\s+(\d+)", re.MULTILINE)
-_VECTOR, _LOCAL = 0, 1  # counters: vmcnt of memory, lgkmcnt of the block's memory and of scalar loads
-_COUNTER = {"vmcnt": _VECTOR, "lgkmcnt": _LOCAL}
+# Counters: vmcnt of memory, lgkmcnt of the block's memory and of scalar loads, and since gfx10 vscnt of stores, which
+# until then count as vector memory. A store counts until it has reached the cache of all blocks.
+_VECTOR, _LOCAL, _STORED = 0, 1, 2
+_COUNTER = {"vmcnt": _VECTOR, "lgkmcnt": _LOCAL, "vscnt": _STORED}
+_STORES_APART = re.compile(r"amdhsa--gfx1\d")
 
 _SPECIAL = re.compile(r"v_(?:exp|log|rcp|rsq|sqrt|sin|cos|rcp_iflag)_f(?:16|32)")
 _MULTIPLY = re.compile(
@@ -39,8 +42,8 @@ _SIZES: tuple[tuple[str, int], ...] = (
     *((name, 12) for name in ("dwordx3", "b96")),
     *((name, 8) for name in ("dwordx2", "b64")),
     *((name, 4) for name in ("dword", "b32")),
-    *((name, 2) for name in ("short", "b16", "d16")),
-    *((name, 1) for name in ("byte", "b8", "u8")),
+    *((name, 2) for name in ("short", "b16", "u16", "i16", "d16")),
+    *((name, 1) for name in ("byte", "b8", "u8", "i8")),
 )
 
 
@@ -50,6 +53,7 @@ def parse(text: str) -> Listing:
     labels: dict[str, int] = {}
     branches: dict[int, tuple[str | None, bool]] = {}
     line, far = 0, ""
+    stores = _STORED if _STORES_APART.search(text) else _VECTOR
     for row in text.splitlines():
         mark, label, match = _LINE.match(row), _LABEL.match(row), _INSTRUCTION.match(row)
         if mark is not None:
@@ -66,19 +70,22 @@ def parse(text: str) -> Listing:
             elif name.startswith("s_setpc"):
                 branches[len(found)] = (far, False)
             far = target[0] if (target := _TARGET.search(operands)) else far
-            found.append(_instruction(name, operands, line))
+            found.append(_instruction(name, operands, line, stores))
     jumps = {index: Jump(labels.get(target or ""), passes) for index, (target, passes) in branches.items()}
     facts = {name: int(value) for name, value in _METADATA.findall(text)}
     # Accumulation registers are among them: since gfx90a they share one file.
     return Listing.of(found, jumps, facts.get("vgpr_count", 0), facts.get("vgpr_spill_count", 0))
 
 
-def _instruction(name: str, operands: str, line: int) -> Instruction:
+def _instruction(name: str, operands: str, line: int, stores: int) -> Instruction:
     pipe, kind = _pipe_and_kind(name)
-    waits = tuple((_COUNTER[which], int(count)) for which, count in _COUNT.findall(operands))
+    said = _COUNT.findall(f"{name} {operands}")
+    waits = tuple((_COUNTER[which], int(count or high, 10 if count else 16)) for which, count, high in said)
     marks: tuple[tuple[int, str], ...] = ()
     if pipe == "global":
-        marks = ((_VECTOR, "result" if kind != "store" else "operands"),)
+        marks = ((stores if "_store" in name else _VECTOR, "result"),)
+        # Until its address is known, a flat access may be to the block's memory.
+        marks += ((_LOCAL, "result"),) if name.startswith("flat_") else ()
     elif pipe == "shared" or name.startswith(("s_load", "s_buffer_load")):
         marks = ((_LOCAL, "result"),)
     # How long a wave is kept by an instruction depends on the pipe's width alone: see `devices`.
@@ -110,4 +117,9 @@ def _pipe_and_kind(name: str) -> tuple[str, str]:
 
 
 def _bytes(name: str) -> int:
-    return next((size for text, size in _SIZES if text in name), 4)
+    pair = (
+        2
+        if name.startswith(("ds_read2", "ds_write2", "ds_load_2", "ds_store_2", "ds_load2", "ds_store2"))
+        else 1
+    )
+    return pair * next((size for text, size in _SIZES if text in name), 4)

@@ -170,7 +170,7 @@ def _launch_cost(kernel: TritonKernel, launch: Launch, compiled: Any, target: Gp
 def _listing(code: bytes | str) -> Listing:
     if isinstance(code, str):
         return amd.parse(code)
-    return nvidia.parse(nvidia.disassemble(code, _nvdisasm()))
+    return nvidia.parse(nvidia.disassemble(code, _nvdisasm()), nvidia.registers(code))
 
 
 def _nvdisasm() -> str:

@@ -110,6 +110,13 @@ class Listing:
 
 def natural_loops(count: int, jumps: Mapping[int, Jump]) -> tuple[Loop, ...]:
     """The natural loops of some instructions: an edge back to a dominator, and all that leads to it (Aho et al.)."""
+    if not count:
+        return ()
+    # A label behind the last instruction leads nowhere.
+    jumps = {
+        index: jump if jump.target is None or jump.target < count else Jump(None, jump.passes)
+        for index, jump in jumps.items()
+    }
     starts = {0} | {index + 1 for index in jumps if index + 1 < count}
     starts |= {jump.target for jump in jumps.values() if jump.target is not None}
     blocks = sorted(starts)
@@ -133,7 +140,8 @@ def natural_loops(count: int, jumps: Mapping[int, Jump]) -> tuple[Loop, ...]:
                 waiting = [position]
                 while waiting:
                     block = waiting.pop()
-                    if block not in body:
+                    # Code that nothing leads to is in no loop, though it may jump into one.
+                    if block not in body and block in dominators:
                         body.add(block)
                         waiting += before[block]
     loops = [

@@ -99,7 +99,7 @@ def _cdna(shared: int) -> Core:
 
 
 CORES = {
-    "sm_80": _nvidia(2, 2, 64, 32, 164),
+    "sm_80": _nvidia(2, 4, 64, 32, 164),
     "sm_86": _nvidia(1, 64, 48, 16, 100),
     "sm_89": _nvidia(1, 64, 48, 24, 100),
     "sm_90": _nvidia(1, 2, 64, 32, 228),
@@ -109,7 +109,7 @@ CORES = {
     "gfx942": _cdna(64),
     "gfx950": _cdna(160),
     # Two SIMDs of 32 lanes; special functions at a quarter of the rate.
-    "gfx1100": Core(32, 2, _cycles(1, 1, 4, 32, 16, 4), 1, 1536, 24, 16, 32, 64 * 1024, 0, _AMD_LATENCY),
+    "gfx1100": Core(32, 2, _cycles(1, 1, 4, 16, 16, 4), 1, 1536, 24, 16, 32, 64 * 1024, 0, _AMD_LATENCY),
 }
 
 _MIB = 1 << 20
