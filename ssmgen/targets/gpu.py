@@ -9,7 +9,7 @@ import torch
 
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
-from ssmgen.errors import TargetUnavailableError
+from ssmgen.errors import CompileError, TargetUnavailableError
 from ssmgen.kernels import Variant
 from ssmgen.problem import Problem
 from ssmgen.targets import driver
@@ -101,7 +101,19 @@ class GpuTarget(Target):
     ) -> TritonKernel:
         """See `Target.compile`; Triton keeps what it compiled in its own cache."""
         source, program = variant.source(problem, config), variant.program(problem, config)
-        return TritonKernel(problem, config, source, program, self._gpu, aligned, self.facts.present)
+        kernel = TritonKernel(problem, config, source, program, self._gpu, aligned, self.facts.present)
+        self._require_fitting(kernel)
+        return kernel
+
+    def _require_fitting(self, kernel: TritonKernel) -> None:
+        """Raise a `CompileError` now where a launch would fail for want of shared memory."""
+        for launch, compiled in zip(kernel.program.launches, kernel.compiled, strict=True):
+            needed = compiled.metadata.shared
+            if needed > self.facts.shared_bytes:
+                raise CompileError(
+                    f"{kernel.source.name}, {launch.function}: {kernel.config} needs {needed:,} bytes of shared memory, "
+                    f"and a block of {self.facts.name} has {self.facts.shared_bytes:,}; choose a smaller config."
+                )
 
     def synchronize(self) -> None:
         """Wait for the current device."""
