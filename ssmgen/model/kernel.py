@@ -73,7 +73,7 @@ class KernelCost:
     def bound(self, core: Core) -> float:
         """Cycles of a partition for each element of a lane: the most of issue slots and of each pipe's, in that loop.
 
-        Of pipes, those that issue slots alone do not bound: special functions, and multiply-adds where they are narrow.
+        Of pipes, those that slots alone do not bound: special functions, and multiply-adds where they are narrow.
         """
         pipes = (self.loop_per_element(core, pipe) * core.cycles[pipe] for pipe in ("mufu", "fma"))
         return max(self.loop_per_element(core) / core.issue, *pipes)

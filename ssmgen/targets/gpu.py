@@ -111,8 +111,8 @@ class GpuTarget(Target):
             needed = compiled.metadata.shared
             if needed > self.facts.shared_bytes:
                 raise CompileError(
-                    f"{kernel.source.name}, {launch.function}: {kernel.config} needs {needed:,} bytes of shared memory, "
-                    f"and a block of {self.facts.name} has {self.facts.shared_bytes:,}; choose a smaller config."
+                    f"{kernel.source.name}, {launch.function}: {kernel.config} needs {needed:,} bytes of "
+                    f"shared memory, and a block of {self.facts.name} has {self.facts.shared_bytes:,}; choose another config."
                 )
 
     def synchronize(self) -> None:
