@@ -112,7 +112,7 @@ class GpuTarget(Target):
             if needed > self.facts.shared_bytes:
                 raise CompileError(
                     f"{kernel.source.name}, {launch.function}: {kernel.config} needs {needed:,} bytes of "
-                    f"shared memory, and a block of {self.facts.name} has {self.facts.shared_bytes:,}; choose another config."
+                    f"shared memory, a block of {self.facts.name} has {self.facts.shared_bytes:,}; choose another config."
                 )
 
     def synchronize(self) -> None:
