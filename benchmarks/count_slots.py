@@ -114,6 +114,9 @@ def elements(problem: Problem, config: Config, launch: Launch) -> tuple[int, int
     if config.variant == "sequential" and problem.direction == "forward":
         lanes = 32 * config.integer("num_warps")
         return config.integer("unroll") * config.integer("block_d") // lanes * problem["d_state"], 1
+    if config.variant == "split":
+        lanes = config.integer("lanes")
+        return lanes * -(-problem["d_state"] // lanes), 1
     if config.variant in ("sequential", "looped") and "interval" in params:
         steps = config.integer("interval") * config.integer("block_d") // config.integer("lanes")
         return steps * problem["d_state"], problem["d_state"] // config.integer("states")

@@ -68,6 +68,19 @@ def test_forward_is_bound_by_few_cycles_without_spills(
     assert (found.spills, found.atomics) == (0, 0)
 
 
+@pytest.mark.parametrize(("d_state", "most"), [(16, 19), (128, 7)])
+def test_states_split_over_lanes_leave_them_without_shared_memory(d_state: int, most: float) -> None:
+    problem = make_problem("selective_scan", "bf16", layout="channel", dim=64, d_state=d_state, **EPILOGUES)
+    machine = target("sm_90")
+    (variant,) = (item for item in machine.space(problem).variants if item.name == "split")
+    config = variant.default(problem, machine.facts)
+    found = slots(problem, config)["selective_scan"]
+    assert 1 <= found.mufu <= found.slots <= most
+    assert (found.spills, found.atomics) == (0, 0)
+    sass = machine.compile(variant, problem, config).stage("sass")
+    assert not any(name in sass for name in ("LDS", "STS", "BAR.SYNC"))
+
+
 @pytest.mark.parametrize(("imaginary", "most"), [(False, 18), (True, 14)])
 def test_cauchy_products_take_few_slots_for_each_pair_and_node(imaginary: bool, most: float) -> None:
     problem = make_problem("cauchy_mult").with_options(imaginary=imaginary)

@@ -10,6 +10,7 @@ from ssmgen.kernels.triton import (
     linear_scan,
     selective_scan,
     selective_scan_backward,
+    selective_scan_split,
     selective_scan_tiles,
     selective_state_update,
     vandermonde,
@@ -20,6 +21,7 @@ __all__ = ["VARIANTS"]
 
 VARIANTS: tuple[Variant, ...] = (
     *selective_scan.SCANS,
+    *selective_scan_split.SCANS,
     *selective_scan_tiles.SCANS,
     *selective_scan_backward.SCANS,
     *selective_state_update.UPDATES,
