@@ -16,6 +16,7 @@ ROWS = [
     ("codegen",),
     ("kernels",),
     ("targets",),
+    ("model",),
     ("store",),
     ("dispatch",),
     ("ops",),

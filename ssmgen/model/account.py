@@ -1,14 +1,15 @@
 """How often each instruction of a kernel runs: the loops of its machine code, set against those of its source.
 
 Compilers unroll, peel and split loops, so several loops of the machine code may come from one of the source: one that
-takes several steps at a time, and others for what is left. Line numbers tell which belong together, and how many steps
-one takes follows from its stores (loads, special functions), of which a step has the same number everywhere.
+takes several steps at a time, and others for what is left. Line numbers tell which belong together. How many steps one
+takes follows from the bytes that it moves: what a step moves is known (`ssmgen.model.moved`), and where it is not, a
+step has as many stores (loads, special functions) in every loop that was made of it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ssmgen.model.listing import Listing, Loop
@@ -58,27 +59,46 @@ class Account:
         return max(outer, key=lambda loop: sum(self.times[index] for index in loop.body), default=None)
 
 
-def account(listing: Listing, loops: Sequence[SourceLoop]) -> Account:
-    """Set a function's loops against those of its source."""
+def account(
+    listing: Listing, loops: Sequence[SourceLoop], moved: Mapping[int, float] | None = None
+) -> Account:
+    """Set a function's loops against those of its source.
+
+    Args:
+        listing: The function.
+        loops: The loops of its source.
+        moved: Bytes that a lane moves at each line of the source, once through, as far as is known.
+    """
     origin = {loop: _origin(listing, loop, loops) for loop in listing.loops}
     unexplained = [
         f"a loop of {len(loop.body)} instructions is of no loop of the source"
         for loop, source in origin.items()
         if source is None
     ]
+    for loop, source in origin.items():
+        around = listing.parent(loop)
+        while around is not None and source is not None:
+            if origin[around] is source:
+                # Perhaps of a helper, which is inlined at a line of that loop.
+                unexplained.append(
+                    f"a loop inside the one at line {source.first} is of no loop of the source"
+                )
+            around = listing.parent(around)
     iterations: dict[Loop, float] = {}
     steps: dict[Loop, int] = {}
     for source in loops:
         for siblings in _siblings(listing, [loop for loop in listing.loops if origin[loop] is source]):
             if source.trips is None:
                 unexplained.append(f"how often the loop at line {source.first} runs depends on the data")
-            left = source.trips or 0.0
-            taken = _steps(listing, siblings)
+            left = list((source.counts or {}).items())
+            taken = _steps(listing, siblings, loops, moved or {})
             for loop in sorted(siblings, key=lambda loop: -taken[loop]):
                 steps[loop] = taken[loop]
-                whole = left // taken[loop] if taken[loop] > 1 else left
-                iterations[loop] = whole
-                left -= whole * taken[loop]
+                many = taken[loop] > 1
+                iterations[loop] = sum(
+                    share * (count // taken[loop] if many else count) for count, share in left
+                )
+                left = [(count % taken[loop] if many else 0.0, share) for count, share in left]
     times = [1.0] * len(listing.instructions)
     for loop in listing.loops:
         for index in loop.body:
@@ -88,18 +108,19 @@ def account(listing: Listing, loops: Sequence[SourceLoop]) -> Account:
 
 def _origin(listing: Listing, loop: Loop, loops: Sequence[SourceLoop]) -> SourceLoop | None:
     """The loop of the source that most of a loop's own instructions come from."""
+    lines = Counter(listing.instructions[index].line for index in listing.own(loop))
     votes: Counter[int] = Counter()
-    for index in listing.own(loop):
-        line = listing.instructions[index].line
-        around = [
-            number
-            for number, source in enumerate(loops)
-            if not source.unrolled and source.first <= line <= source.last
-        ]
-        # Later ones are further inside. The header's line is also that of what comes before the first round.
-        if around:
-            votes[around[-1]] += 1
+    for line, count in lines.items():
+        if (source := _innermost(line, loops)) is not None:
+            votes[loops.index(source)] += count
     return loops[votes.most_common(1)[0][0]] if votes else None
+
+
+def _innermost(line: int, loops: Sequence[SourceLoop]) -> SourceLoop | None:
+    """The loop of the source that a line is in, of those that are still loops when they are compiled."""
+    around = [source for source in loops if not source.unrolled and source.first <= line <= source.last]
+    # Later ones are further inside. The header's line is also that of what comes before the first round.
+    return around[-1] if around else None
 
 
 def _siblings(listing: Listing, found: Sequence[Loop]) -> list[list[Loop]]:
@@ -110,8 +131,14 @@ def _siblings(listing: Listing, found: Sequence[Loop]) -> list[list[Loop]]:
     return list(groups.values())
 
 
-def _steps(listing: Listing, siblings: Sequence[Loop]) -> dict[Loop, int]:
+def _steps(
+    listing: Listing, siblings: Sequence[Loop], loops: Sequence[SourceLoop], moved: Mapping[int, float]
+) -> dict[Loop, int]:
     """Steps of the source that a round of each loop takes."""
+    known = {loop: _steps_moved(listing, loop, loops, moved) for loop in siblings}
+    found = {loop: steps for loop, steps in known.items() if steps is not None}
+    if len(found) == len(siblings):
+        return found
     if len(siblings) == 1:
         return {siblings[0]: 1}
     counts = {loop: _anchors(listing, loop) for loop in siblings}
@@ -120,6 +147,24 @@ def _steps(listing: Listing, siblings: Sequence[Loop]) -> dict[Loop, int]:
         if fewest:
             return {loop: max(1, round(count[anchor] / fewest)) for loop, count in counts.items()}
     return dict.fromkeys(siblings, 1)
+
+
+def _steps_moved(
+    listing: Listing, loop: Loop, loops: Sequence[SourceLoop], moved: Mapping[int, float]
+) -> int | None:
+    """Steps of a round, by what it moves at the lines that are in no loop further inside.
+
+    At all of them together: neighbouring accesses become one, which is then at the line of the first.
+    """
+    source = _origin(listing, loop, loops)
+    step = sum(size for line, size in moved.items() if _innermost(line, loops) is source)
+    items = [listing.instructions[index] for index in listing.own(loop)]
+    found = sum(
+        item.bytes
+        for item in items
+        if item.kind in ("load", "store") and _innermost(item.line, loops) is source
+    )
+    return max(1, round(found / step)) if found and step else None
 
 
 def _anchors(listing: Listing, loop: Loop) -> Counter[str]:

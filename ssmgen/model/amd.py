@@ -26,6 +26,7 @@ _SPECIAL = re.compile(r"v_(?:exp|log|rcp|rsq|sqrt|sin|cos|rcp_iflag)_f(?:16|32)"
 _MULTIPLY = re.compile(
     r"v_(?:pk_)?(?:dual_)?(?:fma|fmac|fmamk|fmaak|mul|add|sub|subrev|mac|mad)\w*_(?:f32|f16|legacy)"
 )
+_SCALAR_LOADS = ("s_load", "s_buffer_load")
 _CONTROL = (
     "s_waitcnt",
     "s_nop",
@@ -38,6 +39,8 @@ _CONTROL = (
     "s_sleep",
 )
 _SIZES: tuple[tuple[str, int], ...] = (
+    *((name, 64) for name in ("dwordx16", "b512")),
+    *((name, 32) for name in ("dwordx8", "b256")),
     *((name, 16) for name in ("dwordx4", "b128", "x4")),
     *((name, 12) for name in ("dwordx3", "b96")),
     *((name, 8) for name in ("dwordx2", "b64")),
@@ -86,12 +89,10 @@ def _instruction(name: str, operands: str, line: int, stores: int) -> Instructio
         marks = ((stores if "_store" in name else _VECTOR, "result"),)
         # Until its address is known, a flat access may be to the block's memory.
         marks += ((_LOCAL, "result"),) if name.startswith("flat_") else ()
-    elif pipe == "shared" or name.startswith(("s_load", "s_buffer_load")):
+    elif pipe == "shared" or name.startswith(_SCALAR_LOADS):
         marks = ((_LOCAL, "result"),)
     # How long a wave is kept by an instruction depends on the pipe's width alone: see `devices`.
-    return Instruction(
-        name, pipe, line, 0, marks, waits, _bytes(name) if pipe in ("global", "shared") else 0, kind
-    )
+    return Instruction(name, pipe, line, 0, marks, waits, _bytes(name) if marks else 0, kind)
 
 
 def _pipe_and_kind(name: str) -> tuple[str, str]:
@@ -106,7 +107,7 @@ def _pipe_and_kind(name: str) -> tuple[str, str]:
     if name.startswith(_CONTROL):
         return "control", "barrier" if name == "s_barrier" else "branch" if "branch" in name else ""
     if name.startswith("s_"):
-        return "scalar", ""
+        return "scalar", "load" if name.startswith(_SCALAR_LOADS) else ""
     if name.startswith(("v_mfma", "v_wmma", "v_smfmac")):
         return "tensor", ""
     if _SPECIAL.match(name):

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import ssmgen
@@ -19,16 +20,16 @@ from ssmgen.model import amd, nvidia
 from ssmgen.model.account import account
 from ssmgen.model.alone import cycles_alone
 from ssmgen.model.listing import Listing
+from ssmgen.model.moved import moved_bytes
 from ssmgen.model.predict import LaunchCost, Prediction, predict
 from ssmgen.model.trips import source_loops
 from ssmgen.problem import Problem
+from ssmgen.targets import devices
 from ssmgen.targets.devices import Core, Device, device_of
 from ssmgen.targets.gpu import GpuTarget
 from ssmgen.targets.triton_kernel import TritonKernel
 
 __all__ = ["KernelCost", "kernel_cost"]
-
-_FORMAT = 2  # of the files that costs are kept in; another one, and they are counted anew
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class KernelCost:
     def unexplained(self) -> tuple[str, ...]:
         """What could not be accounted for: such a cost is too low, by nobody knows how much."""
         return tuple(f"{item.function}: {reason}" for item in self.launches for reason in item.unexplained)
+
+    @property
+    def is_accounted_for(self) -> bool:
+        """Whether the loops are known of what does most: of the heaviest launch, and of those that move most bytes.
+
+        A launch whose loops are unknown counts for little; that it moves much shows that it is not.
+        """
+        unknown = sum(item.read + item.written for item in self.launches if item.unexplained)
+        total = sum(item.read + item.written for item in self.launches)
+        return not self.heaviest.unexplained and 2 * unknown <= total
 
     @property
     def heaviest(self) -> LaunchCost:
@@ -105,8 +116,9 @@ def kernel_cost(target: GpuTarget, problem: Problem, config: Config) -> KernelCo
     """
     variant = target.space(problem).check(config)
     source = variant.source(problem, config)
-    versions = (ssmgen.__version__, target.versions()["triton"], str(_FORMAT))
-    key = "\n".join((target.facts.arch, str(problem), str(config), source.hash, *versions))
+    program = variant.program(problem, config)
+    versions = (ssmgen.__version__, target.versions()["triton"], _digest())
+    key = "\n".join((target.facts.arch, str(problem), str(config), source.hash, repr(program), *versions))
     path = settings.cache_dir() / "costs" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     known = _read(path)
     if known is not None:
@@ -119,7 +131,14 @@ def kernel_cost(target: GpuTarget, problem: Problem, config: Config) -> KernelCo
     return cost
 
 
-def _read(path: Any) -> KernelCost | None:
+@lru_cache(maxsize=1)
+def _digest() -> str:
+    """Of all that turns machine code into a cost: where that changes, costs are counted anew."""
+    files = sorted((*Path(__file__).parent.glob("*.py"), Path(devices.__file__)))
+    return hashlib.sha256(b"\n".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _read(path: Path) -> KernelCost | None:
     try:
         data = json.loads(path.read_text())
         launches = tuple(
@@ -138,7 +157,7 @@ def _launch_cost(kernel: TritonKernel, launch: Launch, compiled: Any, target: Gp
     loops = source_loops(
         kernel.source.text, launch.function, {**scalars, **dict(launch.constants)}, launch.grid
     )
-    found = account(listing, loops)
+    found = account(listing, loops, moved_bytes(compiled.asm["ttgir"]))
     main = found.main()
     slots = sum(found.pipes().values())
     in_main = sum(found.times[index] for index in main.body) if main else 0.0

@@ -100,15 +100,16 @@ def predict(cost: LaunchCost, device: Device) -> Prediction:
     resident = max(1, resident_blocks(cost, core))
     spread = device.units * resident
     full, rest = divmod(cost.blocks, spread)
-    loads = [resident] * full + ([ceil(rest / device.units)] if rest else [])
+    # Waves, and the blocks of the fullest unit in each.
+    loads = [(full, resident), (1, ceil(rest / device.units))] if rest else [(full, resident)]
     bounds: Counter[str] = Counter()
     busy = 0.0
     per_warp = {"issue": cost.slots / core.issue / _SUSTAINED}
     per_warp |= {pipe: count * core.cycles[pipe] for pipe, count in cost.pipes.items()}
-    for blocks in loads:
+    for waves, blocks in loads:
         warps = ceil(blocks * cost.warps / core.partitions)
-        cycles = {name: warps * each for name, each in per_warp.items()}
-        cycles["latency"] = cost.alone
+        cycles = {name: waves * warps * each for name, each in per_warp.items()}
+        cycles["latency"] = waves * cost.alone
         busy += max(cycles.values())
         for name, count in cycles.items():
             bounds[name] += count / device.clock  # type: ignore[assignment]
@@ -120,8 +121,8 @@ def predict(cost: LaunchCost, device: Device) -> Prediction:
         limit,
         dict(bounds),
         resident * cost.warps / core.partitions,
-        len(loads),
-        cost.blocks / (spread * max(len(loads), 1)),
+        full + bool(rest),
+        cost.blocks / (spread * max(full + bool(rest), 1)),
     )
 
 

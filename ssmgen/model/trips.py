@@ -7,8 +7,9 @@ on them. A bound that depends on memory (where packed sequences end) stays unkno
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from statistics import mean
 
 __all__ = ["SourceLoop", "source_loops"]
@@ -19,7 +20,7 @@ _OPERATIONS: dict[type[ast.AST], Callable[[int, int], int]] = {
     ast.Mult: lambda x, y: x * y,
     ast.FloorDiv: lambda x, y: x // y,
     ast.Mod: lambda x, y: x % y,
-    ast.LShift: lambda x, y: x << y,
+    ast.LShift: lambda x, y: x << min(y, 64),
     ast.RShift: lambda x, y: x >> y,
     ast.Eq: lambda x, y: int(x == y),
     ast.NotEq: lambda x, y: int(x != y),
@@ -46,15 +47,21 @@ class SourceLoop:
         first: Line of its header.
         last: Last line of its body.
         parent: The loop around it.
-        trips: How often its body runs each time it is reached, on average over programs; None where data decide that.
+        counts: How often its body runs each time it is reached, and in what share of the programs; None where data
+            decide that.
         unrolled: Whether it is written out before it is compiled (`tl.static_range`).
     """
 
     first: int
     last: int
     parent: SourceLoop | None
-    trips: float | None = None
+    counts: Mapping[float, float] | None = None
     unrolled: bool = False
+
+    @property
+    def trips(self) -> float | None:
+        """How often its body runs, on average over programs."""
+        return None if self.counts is None else sum(count * share for count, share in self.counts.items())
 
 
 def source_loops(
@@ -75,30 +82,50 @@ def source_loops(
     _collect(definition, None, loops)
     middle = tuple(count // 2 for count in grid)
     at_middle = _trips(definition, loops, scalars, middle, grid)
-    # What each axis of the grid adds to the program in the middle.
+    # What each axis of the grid adds to the program in the middle, and how many of the places do so.
     added = [
         [
-            _trips(definition, loops, scalars, (*middle[:axis], place, *middle[axis + 1 :]), grid)
-            for place in places
+            (_trips(definition, loops, scalars, (*middle[:axis], place, *middle[axis + 1 :]), grid), share)
+            for place, share in places.items()
         ]
         for axis, places in enumerate(map(_places, grid))
         if len(places) > 1
     ]
     for node, loop in loops.items():
-        counts = [[found[node] for found in axis] for axis in added]
         known = at_middle[node]
-        if known is not None and all(count is not None for axis in counts for count in axis):
-            loop.trips = known + sum(
-                mean(count - known for count in axis if count is not None) for axis in counts
-            )
+        counts: dict[float, Fraction] | None = None if known is None else {known: Fraction(1)}
+        for axis in added:
+            counts = _sums(counts, [(found[node], share) for found, share in axis], known)
+        if counts is not None:
+            loop.counts = {count: float(share) for count, share in counts.items()}
     return tuple(loops.values())
 
 
-def _places(count: int) -> list[int]:
-    """Places along an axis of the grid: all, or some at even distances."""
+def _sums(
+    counts: Mapping[float, Fraction] | None,
+    found: Sequence[tuple[float | None, Fraction]],
+    middle: float | None,
+) -> dict[float, Fraction] | None:
+    """Counts and their shares, once another axis of the grid adds what it differs by from the middle."""
+    if counts is None or middle is None:
+        return None
+    sums: dict[float, Fraction] = {}
+    for count, share in counts.items():
+        for other, part in found:
+            if other is None:
+                return None
+            total = max(0.0, count + other - middle)
+            sums[total] = sums.get(total, Fraction(0)) + share * part
+    return sums
+
+
+def _places(count: int) -> dict[int, Fraction]:
+    """Places along an axis of the grid, with the shares that they stand for: all, or both ends and some between."""
     if count <= _MOST_PLACES:
-        return list(range(count))
-    return sorted({round(place * (count - 1) / (_MOST_PLACES - 1)) for place in range(_MOST_PLACES)})
+        return dict.fromkeys(range(count), Fraction(1, max(count, 1)))
+    places = sorted({round(place * (count - 1) / (_MOST_PLACES - 1)) for place in range(_MOST_PLACES)})
+    inner = Fraction(count - 2, count * (len(places) - 2))
+    return {place: Fraction(1, count) if place in (0, count - 1) else inner for place in places}
 
 
 def _trips(
@@ -157,11 +184,7 @@ class _Walk:
             case ast.AugAssign(target=ast.Name(id=name), op=operation, value=value):
                 self._values[name] = self._combined(type(operation), ast.Name(name, ast.Load()), value)
             case ast.If():
-                test = self._value(node.test)
-                if test is None or test:
-                    self.statements(node.body)
-                if not test:
-                    self.statements(node.orelse)
+                self._if(node)
             case ast.For():
                 self._for(node)
             case ast.While():
@@ -171,6 +194,18 @@ class _Walk:
                 self._forget(node)
             case _:
                 self._forget(node)
+
+    def _if(self, node: ast.If) -> None:
+        test = self._value(node.test)
+        if test is not None:
+            self.statements(node.body if test else node.orelse)
+            return
+        before = dict(self._values)
+        self.statements(node.body)
+        after, self._values = self._values, before
+        self.statements(node.orelse)
+        # What the branches do not agree on is not known.
+        self._values = {name: value for name, value in self._values.items() if after.get(name) == value}
 
     def _for(self, node: ast.For) -> None:
         start, stop, step = self._range(node.iter)
@@ -193,11 +228,13 @@ class _Walk:
                 self._values[child.id] = None
 
     def _range(self, node: ast.expr) -> tuple[int | None, int | None, int | None]:
-        if not isinstance(node, ast.Call):
+        if not isinstance(node, ast.Call) or _name(node) not in ("range", "static_range"):
             return None, None, None
         values = [self._value(argument) for argument in node.args]
         if len(values) == 1:
             return 0, values[0], 1
+        if len(values) not in (2, 3) or any(item.arg == "step" for item in node.keywords):
+            return None, None, None
         return values[0], values[1], values[2] if len(values) > 2 else 1
 
     def _value(self, node: ast.expr) -> int | None:
@@ -226,18 +263,24 @@ class _Walk:
             return None
         if operation in (ast.FloorDiv, ast.Mod) and not y:
             return None
+        if operation in (ast.LShift, ast.RShift) and y < 0:
+            return None
         return _OPERATIONS[operation](x, y)
 
     def _call(self, node: ast.Call) -> int | None:
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        name = _name(node)
         if name == "to" and isinstance(node.func, ast.Attribute):
             return self._value(node.func.value)
         values = [self._value(argument) for argument in node.args]
         if None in values or not values:
             return None
         known = [value for value in values if value is not None]
-        if name == "program_id":
-            return self._program[known[0]]
-        if name == "num_programs":
-            return self._grid[known[0]]
-        return _CALLS[name](*known) if name in _CALLS else None
+        if name in ("program_id", "num_programs"):
+            return (self._program if name == "program_id" else self._grid)[known[0]]
+        if name not in _CALLS or len(known) != 2 or (name == "cdiv" and not known[1]):
+            return None
+        return _CALLS[name](*known)
+
+
+def _name(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")

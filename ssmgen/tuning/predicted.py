@@ -10,8 +10,8 @@ import datetime
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,7 +22,7 @@ from ssmgen import dispatch, store, targets
 from ssmgen.config import Config
 from ssmgen.errors import InvalidInputError
 from ssmgen.kernels import Space
-from ssmgen.model import KernelCost
+from ssmgen.model import KernelCost, resident_blocks
 from ssmgen.problem import Problem
 from ssmgen.store import TunedConfig
 from ssmgen.targets import Target
@@ -39,6 +39,7 @@ __all__ = ["Forecast", "Forecaster", "busy_space", "is_predictable"]
 _COMPILE_SECONDS = 120.0
 _LEFT_IDLE = 0.5  # configs that occupy less than this part of what another one does are not compiled
 _FIRST_GUESS = 2.0  # seconds that a config takes, before any did
+_MOST_WORKERS = 16  # each is a process with PyTorch in it: some 400 MB
 
 
 def is_predictable(target: Target) -> bool:
@@ -132,7 +133,7 @@ class Forecaster:
         found = Forecast(device, Search(busy, seed=seed), len(space) - len(busy))
         observer.started(busy, 0, deadline)
         observer.referenced(None)
-        batch = os.cpu_count() or 1
+        batch = min(os.cpu_count() or 1, _MOST_WORKERS)
         waits: list[float] = []
 
         def room() -> int:
@@ -143,11 +144,13 @@ class Forecaster:
         def measure(configs: Sequence[Config]) -> list[Trial]:
             observer.compiling(configs)
             start = time.monotonic()
-            trials = self._count(space.problem, configs, found)
-            waits.append(time.monotonic() - start)
-            for trial in trials:
+            trials = []
+            # Learnt one by one, lest an interruption loses the others of the batch.
+            for trial in self._count(space.problem, configs, found):
+                trials.append(trial)
                 found.search.learn(trial)
                 observer.measured(trial)
+            waits.append(time.monotonic() - start)
             return trials
 
         try:
@@ -156,7 +159,8 @@ class Forecaster:
             return found, True
         return found, False
 
-    def _count(self, problem: Problem, configs: Sequence[Config], found: Forecast) -> list[Trial]:
+    def _count(self, problem: Problem, configs: Sequence[Config], found: Forecast) -> Iterator[Trial]:
+        """What becomes of each config, in the order in which they are done."""
         while len(self._workers) < len(configs):
             self._workers.append(Worker(self._open_target, self._name))
         free: SimpleQueue[Worker] = SimpleQueue()
@@ -177,16 +181,24 @@ class Forecaster:
                 return answer
             assert isinstance(answer, KernelCost)
             found.costs[config] = answer
-            if answer.heaviest.unexplained:
+            if not answer.is_accounted_for:
                 reason = "; ".join(answer.unexplained)
                 return Trial(
                     config, failure="not accounted for", detail=reason, source_hash=answer.source_hash
+                )
+            if not all(resident_blocks(launch, found.device.core) for launch in answer.launches):
+                return Trial(
+                    config,
+                    failure="out of resources",
+                    detail=f"a block of it does not fit into a unit of {found.device.name}",
+                    source_hash=answer.source_hash,
                 )
             seconds = answer.seconds(found.device)
             return Trial(config, Timing(seconds, (seconds, seconds)), source_hash=answer.source_hash)
 
         with ThreadPoolExecutor(len(configs)) as pool:
-            return list(pool.map(one, configs))
+            for done in as_completed([pool.submit(one, config) for config in configs]):
+                yield done.result()
 
     def tune(
         self,
@@ -209,10 +221,13 @@ class Forecaster:
             observer: Told of every step.
 
         Raises:
-            InvalidInputError: The target has no kernel for the problem, or `top_k` is given.
+            InvalidInputError: The budget is not positive, the target has no kernel for the problem, or `top_k` is
+                given.
             ConfigFileError: The result cannot be saved.
         """
         start = time.monotonic()
+        if budget_seconds <= 0 or (max_trials is not None and max_trials < 1):
+            raise InvalidInputError("the budget and the number of trials must be positive.")
         if top_k is not None:
             raise InvalidInputError(
                 f"target {self.target.name!r} is only named: nothing is timed there, so --top-k limits nothing."
@@ -281,7 +296,7 @@ def busy_space(space: Space, device: Device) -> Space:
             launch.grid[0] * launch.grid[1] * launch.grid[2] * dict(launch.options).get("num_warps", 4)
             for launch in launches
         ]
-        return min(1.0, max(warps) / partitions)
+        return min(1.0, max(warps, default=0) / partitions)
 
     shares = {config: share(config) for configs in space.configs.values() for config in configs}
     defaults = default_configs(space)
@@ -305,7 +320,7 @@ def _notes(found: Forecast) -> tuple[str, ...]:
         notes.append(f"{found.idle} configs were not compiled: they leave idle what others use")
     left = len(found.search.space) - len(found.search.trials)
     if left:
-        notes.append(f"{left} configs were not compiled for want of time")
+        notes.append(f"{left} configs were not compiled: the budget ended before")
     if found.ranked:
         cost = found.costs[found.ranked[0]]
         spills = sum(launch.spills for launch in cost.launches)
