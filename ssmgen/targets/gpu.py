@@ -110,9 +110,10 @@ class GpuTarget(Target):
         for launch, compiled in zip(kernel.program.launches, kernel.compiled, strict=True):
             needed = compiled.metadata.shared
             if needed > self.facts.shared_bytes:
+                where = f"{kernel.source.name}, {launch.function}: {kernel.config}"
                 raise CompileError(
-                    f"{kernel.source.name}, {launch.function}: {kernel.config} needs {needed:,} bytes of "
-                    f"shared memory, a block of {self.facts.name} has {self.facts.shared_bytes:,}; choose another config."
+                    f"{where} needs {needed:,} bytes of shared memory; a block of {self.facts.name} has "
+                    f"{self.facts.shared_bytes:,}. Choose another config."
                 )
 
     def synchronize(self) -> None:

@@ -1,7 +1,7 @@
 # selective_scan forward, bf16: split(ahead=1,block_d=2,exp=asm,lanes=16,num_warps=1)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_split.py.j2; source fa511e1f69f461db.
+# Rendered by ssmgen from templates/triton/selective_scan_split.py.j2; source 5bbd388abf9aa4f1.
 import triton
 import triton.language as tl
 
@@ -22,16 +22,18 @@ def reciprocal(x):
 
 @triton.jit
 def softplus(x):
-    # max(x, 0) + log1p(exp(-|x|)), with log1p(e) = 2 artanh(e / (2 + e)): exact to rounding where e is small, and
-    # equal to x beyond 20.
+    # max(x, 0) + log1p(exp(-|x|)), with log1p(e) = e p(e) and p(0) = 1: exact to rounding where e is small, and equal to
+    # x beyond 20. A minimax polynomial takes as many instructions as a division and half the special functions.
     e = exp2(tl.abs(x) * -1.4426950408889634)
-    s = e * reciprocal(2.0 + e)
-    q = s * s
-    p = tl.fma(q, 0.28157779574394226, 0.27965158224105835)
-    p = tl.fma(p, q, 0.4002459645271301)
-    p = tl.fma(p, q, 0.6666632294654846)
-    p = tl.fma(p, q, 2.0)
-    return tl.fma(p, s, tl.maximum(x, 0.0))
+    p = tl.fma(e, 0.005365422461181879, -0.030068300664424896)
+    p = tl.fma(p, e, 0.07920882850885391)
+    p = tl.fma(p, e, -0.13754187524318695)
+    p = tl.fma(p, e, 0.1915384829044342)
+    p = tl.fma(p, e, -0.24857217073440552)
+    p = tl.fma(p, e, 0.33321329951286316)
+    p = tl.fma(p, e, -0.49999648332595825)
+    p = tl.fma(p, e, 1.0)
+    return tl.fma(p, e, tl.maximum(x, 0.0))
 
 
 @triton.jit
