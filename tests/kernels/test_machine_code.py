@@ -68,7 +68,7 @@ def test_forward_is_bound_by_few_cycles_without_spills(
     assert (found.spills, found.atomics) == (0, 0)
 
 
-@pytest.mark.parametrize(("d_state", "most"), [(16, 19), (128, 7)])
+@pytest.mark.parametrize(("d_state", "most"), [(16, 19), pytest.param(128, 7, marks=pytest.mark.slow)])
 def test_states_split_over_lanes_leave_them_without_shared_memory(d_state: int, most: float) -> None:
     problem = make_problem("selective_scan", "bf16", layout="channel", dim=64, d_state=d_state, **EPILOGUES)
     machine = target("sm_90")
