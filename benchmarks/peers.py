@@ -17,7 +17,6 @@ __all__ = [
     "PEERS",
     "STATE_UPDATE",
     "Peer",
-    "peer",
 ]
 
 
@@ -102,8 +101,3 @@ PEERS = tuple(
     )
     for item in kernel.values()
 )
-
-
-def peer(kernel: str, arch: str) -> Peer | None:
-    """The figures of a kernel on an architecture; None where it was not counted."""
-    return next((item for item in PEERS if (item.kernel, item.arch) == (kernel, arch)), None)
