@@ -25,6 +25,7 @@ ROWS = [
     ("selftest",),
     ("request",),
     ("report",),
+    ("export",),
     ("cli", "__main__"),
 ]
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
