@@ -26,7 +26,7 @@ ROWS = [
     ("request",),
     ("report",),
     ("export",),
-    ("cli", "__main__"),
+    ("cli", "cli_options", "__main__"),
 ]
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 
