@@ -25,7 +25,8 @@ ROWS = [
     ("selftest",),
     ("request",),
     ("report",),
-    ("cli", "__main__"),
+    ("export",),
+    ("cli", "cli_options", "__main__"),
 ]
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 

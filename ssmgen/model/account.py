@@ -69,7 +69,7 @@ def account(
         loops: The loops of its source.
         moved: Bytes that a lane moves at each line of the source, once through, as far as is known.
     """
-    origin = {loop: _origin(listing, loop, loops) for loop in listing.loops}
+    origin = _origins(listing, loops)
     unexplained = [
         f"a loop of {len(loop.body)} instructions is of no loop of the source"
         for loop, source in origin.items()
@@ -87,7 +87,9 @@ def account(
     iterations: dict[Loop, float] = {}
     steps: dict[Loop, int] = {}
     for source in loops:
-        for siblings in _siblings(listing, [loop for loop in listing.loops if origin[loop] is source]):
+        for group in _siblings(listing, [loop for loop in listing.loops if origin[loop] is source]):
+            siblings = _with_all_inside(listing, group)
+            iterations |= dict.fromkeys(group, 0.0)
             if source.trips is None:
                 unexplained.append(f"how often the loop at line {source.first} runs depends on the data")
             left = list((source.counts or {}).items())
@@ -104,6 +106,20 @@ def account(
         for index in loop.body:
             times[index] *= iterations.get(loop, 0.0)
     return Account(listing, tuple(times), iterations, steps, tuple(dict.fromkeys(unexplained)))
+
+
+def _origins(listing: Listing, loops: Sequence[SourceLoop]) -> dict[Loop, SourceLoop | None]:
+    """The loops of the source that those of the machine code come from."""
+    found: dict[Loop, SourceLoop | None] = {}
+    for loop in reversed(listing.loops):
+        source = _origin(listing, loop, loops)
+        inside = [found[other] for other in found if listing.parent(other) is loop]
+        # It may hold more of what the loop inside leaves over than of its own.
+        around = source.parent if source is not None and source in inside else None
+        while around is not None and around.unrolled:
+            around = around.parent
+        found[loop] = around or source
+    return {loop: found[loop] for loop in listing.loops}
 
 
 def _origin(listing: Listing, loop: Loop, loops: Sequence[SourceLoop]) -> SourceLoop | None:
@@ -131,6 +147,12 @@ def _siblings(listing: Listing, found: Sequence[Loop]) -> list[list[Loop]]:
     return list(groups.values())
 
 
+def _with_all_inside(listing: Listing, siblings: Sequence[Loop]) -> list[Loop]:
+    """Those loops with most loops inside: compilers make others for the case that the loops inside do not run."""
+    inside = {loop: sum(loop.holds(other) for other in listing.loops) for loop in siblings}
+    return [loop for loop in siblings if inside[loop] or not any(inside.values())]
+
+
 def _steps(
     listing: Listing, siblings: Sequence[Loop], loops: Sequence[SourceLoop], moved: Mapping[int, float]
 ) -> dict[Loop, int]:
@@ -152,18 +174,20 @@ def _steps(
 def _steps_moved(
     listing: Listing, loop: Loop, loops: Sequence[SourceLoop], moved: Mapping[int, float]
 ) -> int | None:
-    """Steps of a round, by what it moves at the lines that are in no loop further inside.
-
-    At all of them together: neighbouring accesses become one, which is then at the line of the first.
-    """
+    """Steps of a round, by what it moves in all: compilers merge neighbouring accesses, and mix up their lines."""
+    if any(loop.holds(other) for other in listing.loops):
+        return 1  # only innermost loops are unrolled in part
     source = _origin(listing, loop, loops)
-    step = sum(size for line, size in moved.items() if _innermost(line, loops) is source)
-    items = [listing.instructions[index] for index in listing.own(loop)]
-    found = sum(
-        item.bytes
-        for item in items
-        if item.kind in ("load", "store") and _innermost(item.line, loops) is source
-    )
+    step = 0.0
+    for line, size in moved.items():
+        around = _innermost(line, loops)
+        # A loop inside that is none of the machine code any more runs whole in every step.
+        while around is not None and around is not source:
+            size *= 1.0 if around.unrolled else around.trips or 0.0
+            around = around.parent
+        step += size if around is source else 0.0
+    items = [listing.instructions[index] for index in loop.body]
+    found = sum(item.bytes for item in items if item.kind in ("load", "store"))
     return max(1, round(found / step)) if found and step else None
 
 

@@ -14,7 +14,7 @@ _INSTRUCTION = re.compile(
     r"^\s+(?P<name>(?:v|s|ds|global|buffer|flat|scratch|tbuffer)_\w+)(?P<operands>[^;]*)"
 )
 _TARGET = re.compile(r"\.LBB\w+")  # far ones are an address, which s_setpc takes
-_COUNT = re.compile(r"(vmcnt|lgkmcnt|vscnt)(?:\((\d+)\)| null, 0x([0-9a-f]+))")
+_COUNT = re.compile(r"(vmcnt|lgkmcnt|vscnt)(?:\((\d+)\)|\s+null, 0x([0-9a-f]+))")
 _METADATA = re.compile(r"^\s+(?:- )?\.(vgpr_count|vgpr_spill_count):\s+(\d+)", re.MULTILINE)
 # Counters: vmcnt of memory, lgkmcnt of the block's memory and of scalar loads, and since gfx10 vscnt of stores, which
 # until then count as vector memory. A store counts until it has reached the cache of all blocks.
