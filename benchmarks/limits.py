@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from benchmarks.peers import CAUCHY_FORWARD, MAMBA_BACKWARD, MAMBA_FORWARD, Peer
 from ssmgen.errors import SsmgenError
 from ssmgen.kernels import interface
 from ssmgen.model import KernelCost, kernel_cost
@@ -31,6 +32,13 @@ from ssmgen.targets.devices import device_of
 from ssmgen.targets.gpu import GpuTarget
 
 _EPILOGUES: Mapping[str, Option] = {"D": True, "z": True, "softplus": True}
+
+
+def _of(peer: Mapping[str, Peer]) -> str:
+    """What a kernel of another project issues for each element on sm_90, as `docs/peers.md` says."""
+    found = peer["sm_90"]
+    atomics = f" + {found.atomics:.0f} atomics" if found.atomics else ""
+    return f"{found.kernel.split()[0]} {found.all_slots:.1f}{atomics}"
 
 
 class Case(NamedTuple):
@@ -69,19 +77,24 @@ def cases() -> list[Case]:
     """The kernels of the table."""
     found = [
         Case("scan, D", scan("bf16", 16, D=True), 7.8),
-        Case("scan, D, z, softplus", scan("bf16", 16, **_EPILOGUES), 9.0, "mamba-ssm 22.8"),
+        Case("scan, D, z, softplus", scan("bf16", 16, **_EPILOGUES), 9.0, _of(MAMBA_FORWARD)),
         Case("scan backward", scan("bf16", 16, "backward"), 18.0),
         Case(
             "scan backward, D, z, softplus",
             scan("bf16", 16, "backward", **_EPILOGUES),
             20.0,
-            "mamba-ssm 65 + 2 atomics",
+            _of(MAMBA_BACKWARD),
         ),
-        Case("Cauchy product", problem("cauchy_mult", "c64", {"nodes": 4096}), 18.0, "S4 72"),
+        Case("Cauchy product", problem("cauchy_mult", "c64", {"nodes": 4096}), 18.0, _of(CAUCHY_FORWARD)),
         Case(
             "Cauchy product, imaginary nodes", problem("cauchy_mult", "c64", {"nodes": 4096}, imaginary=True)
         ),
-        Case("DPLR, four products", problem("dplr_kernel", "c64", {"seqlen": 8190}), 28.0, "S4 4 x 72"),
+        Case(
+            "DPLR, four products",
+            problem("dplr_kernel", "c64", {"seqlen": 8190}),
+            28.0,
+            f"4 x {_of(CAUCHY_FORWARD)}",
+        ),
         Case("decode step", problem("selective_state_update", "bf16", {"batch": 64}, softplus=True)),
     ]
     for d_state in (16, 64, 128):
