@@ -74,9 +74,19 @@ class KernelCost:
         )
         return issued * core.lanes / self.elements
 
-    def loop_per_element(self, core: Core, pipe: str | None = None) -> float:
-        """The same of the heaviest launch's main loop alone, or of all of it where it has none."""
-        item = self.heaviest
+    def launch(self, function: str) -> LaunchCost:
+        """The launch of that function."""
+        return next(item for item in self.launches if item.function == function)
+
+    def loop_per_element(self, core: Core, pipe: str | None = None, function: str | None = None) -> float:
+        """Instructions of a lane for each element in a launch's main loop, or in all of it where it has none.
+
+        Args:
+            core: What the launch runs on.
+            pipe: Instructions of this pipe only.
+            function: The launch; by default the heaviest.
+        """
+        item = self.heaviest if function is None else self.launch(function)
         counted, share = (item.main, item.main_share) if item.main else (item.pipes, 1.0)
         part = 1.0 if pipe is None else counted.get(pipe, 0.0) / sum(counted.values())
         return item.blocks * item.warps * item.slots * share * part * core.lanes / self.elements

@@ -134,8 +134,10 @@ def parse(text: str, registers: int = 0) -> Listing:
             control = (int(encoding["high"], 16) if encoding else 0) >> 41
             name, operands = match["name"], match["operands"]
             named = max([named, *(int(number) + 1 for number in _REGISTER.findall(operands))])
-            if name.startswith(("BRA", "EXIT", "RET")) and not name.startswith(_DIVERGED):
-                target = _BRANCH.search(operands)
+            target = _BRANCH.search(operands)
+            # For sm_80 to sm_89 the assembler also jumps by a call, to a label of the function's own.
+            jumps_away = name.startswith(("BRA", "EXIT", "RET")) or (name.startswith("CALL.REL") and target)
+            if jumps_away and not name.startswith(_DIVERGED):
                 # Guarded by a predicate in front, or among the operands (`BRA.U !UP0, ...`).
                 guarded = bool(match["guard"]) or bool(_GUARD.match(operands))
                 branches[len(found)] = (target[0] if target else None, guarded)

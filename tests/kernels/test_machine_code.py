@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.count_slots import Slots, slots
-from ssmgen.problem import Option
+from ssmgen.model import KernelCost, kernel_cost
+from ssmgen.problem import Option, Problem
 from ssmgen.targets import target
+from ssmgen.targets.devices import device_of
+from ssmgen.targets.gpu import GpuTarget
 from tests.helpers import make_problem
 
 pytest.importorskip("triton")
 
+CORE = device_of("", "sm_90").core
 EPILOGUES: dict[str, Option] = dict.fromkeys(("D", "z", "delta_bias", "softplus"), True)
 STATES: dict[str, Option] = dict.fromkeys(("initial_state", "last_state"), True)
+
+
+def cost_of(problem: Problem) -> KernelCost:
+    """What the untuned kernel costs; it never spills, and has no atomics."""
+    machine = target("sm_90")
+    assert isinstance(machine, GpuTarget)
+    found = kernel_cost(machine, problem, machine.space(problem).default())
+    for launch in found.launches:
+        assert (launch.spills, launch.atomics) == (0, 0), launch
+    return found
 
 
 @pytest.mark.parametrize(
@@ -33,17 +46,7 @@ def test_gradients_take_few_slots_without_spills_or_atomics(
     problem = make_problem(
         "selective_scan", "bf16", direction="backward", layout=layout, saved=saved, batch=8, **options
     )
-    config = target("sm_90").space(problem).default()
-    found = slots(problem, config)
-    assert found["selective_scan_backward"].slots <= 28
-    for launch in found.values():
-        assert (launch.spills, launch.atomics) == (0, 0), launch
-
-
-def bound(launch: Slots) -> float:
-    """The most that any unit is kept busy for a state element, in cycles of a quarter of a multiprocessor."""
-    fma_pipe = sum(launch.mix.get(name, 0) for name in ("FADD", "FFMA", "FMUL"))
-    return max(launch.slots, 8 * launch.mufu, fma_pipe)
+    assert cost_of(problem).loop_per_element(CORE, function="selective_scan_backward") <= 28
 
 
 @pytest.mark.parametrize(
@@ -61,40 +64,37 @@ def test_forward_is_bound_by_few_cycles_without_spills(
 ) -> None:
     given: dict[str, Option] = {"layout": "channel", "saved": 4, "batch": 8, "d_state": d_state, **options}
     problem = make_problem("selective_scan", "bf16", **given)
-    found = slots(problem, target("sm_90").space(problem).default())["selective_scan"]
+    found = cost_of(problem)
     # Most exponentials are left to the special function unit.
-    assert 0.8 < found.mufu < found.slots
-    assert bound(found) <= most, found
-    assert (found.spills, found.atomics) == (0, 0)
+    assert 0.8 < found.loop_per_element(CORE, "mufu") < found.loop_per_element(CORE)
+    assert found.bound(CORE) <= most, found
 
 
 @pytest.mark.parametrize(("d_state", "most"), [(16, 19), pytest.param(128, 7, marks=pytest.mark.slow)])
 def test_states_split_over_lanes_leave_them_without_shared_memory(d_state: int, most: float) -> None:
     problem = make_problem("selective_scan", "bf16", layout="channel", dim=64, d_state=d_state, **EPILOGUES)
     machine = target("sm_90")
+    assert isinstance(machine, GpuTarget)
     (variant,) = (item for item in machine.space(problem).variants if item.name == "split")
     config = variant.default(problem, machine.facts)
-    found = slots(problem, config)["selective_scan"]
-    assert 1 <= found.mufu <= found.slots <= most
-    assert (found.spills, found.atomics) == (0, 0)
+    found = kernel_cost(machine, problem, config)
+    assert 1 <= found.loop_per_element(CORE, "mufu") <= found.loop_per_element(CORE) <= most
+    assert (found.heaviest.spills, found.heaviest.atomics) == (0, 0)
     sass = machine.compile(variant, problem, config).stage("sass")
     assert not any(name in sass for name in ("LDS", "STS", "BAR.SYNC"))
 
 
 @pytest.mark.parametrize(("imaginary", "most"), [(False, 18), (True, 14)])
 def test_cauchy_products_take_few_slots_for_each_pair_and_node(imaginary: bool, most: float) -> None:
-    problem = make_problem("cauchy_mult").with_options(imaginary=imaginary)
-    found = slots(problem, target("sm_90").space(problem).default())["cauchy_mult"]
-    assert 1 <= found.mufu <= found.slots <= most
-    assert (found.spills, found.atomics) == (0, 0)
+    # So many nodes that no lane is idle.
+    found = cost_of(make_problem("cauchy_mult", nodes=4096).with_options(imaginary=imaginary))
+    assert 1 <= found.loop_per_element(CORE, "mufu") <= found.loop_per_element(CORE) <= most
 
 
 def test_four_products_of_a_pair_and_node_share_one_reciprocal() -> None:
-    problem = make_problem("dplr_kernel")
-    found = slots(problem, target("sm_90").space(problem).default())["dplr_kernel"]
-    assert found.mufu == 1
-    assert found.slots <= 28
-    assert (found.spills, found.atomics) == (0, 0)
+    found = cost_of(make_problem("dplr_kernel", seqlen=8190))
+    assert found.loop_per_element(CORE, "mufu") == 1
+    assert found.loop_per_element(CORE) <= 28
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,7 @@ def test_four_products_of_a_pair_and_node_share_one_reciprocal() -> None:
     ],
 )
 def test_gradients_of_poles_take_no_spills_or_atomics(op: str, most: dict[str, float]) -> None:
-    problem = make_problem(op, direction="backward")
-    problem = problem.with_options(dz=True) if op == "cauchy_mult" else problem
-    found = slots(problem, target("sm_90").space(problem).default())
-    assert set(found) == set(most)
-    for name, launch in found.items():
-        assert launch.slots <= most[name], launch
-        assert (launch.spills, launch.atomics) == (0, 0), launch
+    given: dict[str, Option] = {"nodes": 4096, "dz": True} if op == "cauchy_mult" else {"seqlen": 8190}
+    found = cost_of(make_problem(op, direction="backward", **given))
+    for name, slots in most.items():
+        assert found.loop_per_element(CORE, function=name) <= slots, found.launch(name)
