@@ -11,6 +11,10 @@ import time
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from ssmgen.cli import app
+from ssmgen.report import explanation
 
 SSMGEN = (sys.executable, "-m", "ssmgen")
 SMALL = ("linear_scan", "--dim", "64", "--seqlen", "256", "--target", "cpu")
@@ -83,6 +87,38 @@ def test_ctrl_c_keeps_what_was_measured() -> None:
     assert process.returncode == 130
     assert "interrupted" in out
     assert len(saved_here()) == 1
+
+
+@pytest.mark.slow
+def test_a_gpu_that_is_only_named_is_tuned_by_predictions_and_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("triton")
+    named = ("linear_scan", "--dim", "32", "--seqlen", "64", "--dtype", "fp32", "--target", "sm_90")
+    tuned = run("tune", *named, "--budget", "5", "--max-trials", "2", "--json")
+    assert tuned.returncode == 0, tuned.stderr
+    (result,) = json.loads(tuned.stdout)["results"]
+    assert (result["tried"], result["evidence"]) == (2, "predicted")
+    (entry,) = saved_here()
+    assert (entry["config"], entry["evidence"]) == (result["best"]["config"], "predicted")
+
+    rivals_of = explanation._rivals
+    monkeypatch.setattr(explanation, "_rivals", lambda *given: rivals_of(*given)[:3])  # to compile no more
+    explained = CliRunner().invoke(app, ["explain", *named, "--json"], catch_exceptions=False)
+    assert explained.exit_code == 0
+    data = json.loads(explained.stdout)
+    assert data["chosen"] == result["best"]["config"]
+    assert "predicted" in data["reason"]
+    chosen, *rivals = data["configs"]
+    assert chosen["predicted_seconds"] == pytest.approx(result["best"]["seconds"])
+    assert len(rivals) == 2
+    assert all(rival["predicted_seconds"] > 0 for rival in rivals)
+    # Three floats for each element, and no special functions.
+    assert chosen["bytes_per_element"] == pytest.approx(12, rel=0.2)
+    assert chosen["pipes_per_element"]["mufu"] == 0
+    assert [(launch["spills"], launch["atomics"]) for launch in chosen["launches"]] == [(0, 0)] * len(
+        chosen["launches"]
+    )
 
 
 @pytest.mark.slow
