@@ -116,7 +116,8 @@ def elements(problem: Problem, config: Config, launch: Launch) -> tuple[int, int
         return config.integer("unroll") * config.integer("block_d") // lanes * problem["d_state"], 1
     if config.variant in ("sequential", "looped") and "interval" in params:
         steps = config.integer("interval") * config.integer("block_d") // config.integer("lanes")
-        return steps * problem["d_state"], problem["d_state"] // config.integer("states")
+        in_a_row = config.integer("states") * int(params.get("flat", 1))
+        return steps * problem["d_state"], problem["d_state"] // in_a_row
     raise typer.BadParameter(f"what a lane does in a round of {config.variant} is not known here")
 
 

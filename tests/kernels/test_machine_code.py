@@ -15,35 +15,34 @@ EPILOGUES: dict[str, Option] = dict.fromkeys(("D", "z", "delta_bias", "softplus"
 STATES: dict[str, Option] = dict.fromkeys(("initial_state", "last_state"), True)
 
 
+def bound(launch: Slots) -> float:
+    """The most that any unit is kept busy for a state element, in cycles of a quarter of a multiprocessor."""
+    fma_pipe = sum(launch.mix.get(name, 0) for name in ("FADD", "FFMA", "FMUL"))
+    return max(launch.slots, 8 * launch.mufu, fma_pipe)
+
+
 @pytest.mark.parametrize(
-    ("layout", "saved", "options"),
+    ("layout", "saved", "options", "most"),
     [
-        ("channel", 4, {}),
-        pytest.param("channel", 32, {}, marks=pytest.mark.slow),
-        pytest.param("channel", 32, {**EPILOGUES, **STATES}, marks=pytest.mark.slow),
-        pytest.param("channel", 4, {**EPILOGUES, **STATES}, marks=pytest.mark.slow),
-        pytest.param("time", 4, EPILOGUES, marks=pytest.mark.slow),
-        pytest.param("time", 32, EPILOGUES, marks=pytest.mark.slow),
+        ("channel", 4, {}, 16),
+        pytest.param("channel", 4, dict.fromkeys(("D", "z", "softplus"), True), 20, marks=pytest.mark.slow),
+        pytest.param("channel", 4, {**EPILOGUES, "d_state": 64}, 17.2, marks=pytest.mark.slow),
+        pytest.param("channel", 32, {**EPILOGUES, **STATES}, 20.2, marks=pytest.mark.slow),
+        pytest.param("time", 4, EPILOGUES, 22, marks=pytest.mark.slow),
     ],
     ids=str,
 )
 def test_gradients_take_few_slots_without_spills_or_atomics(
-    layout: str, saved: int, options: dict[str, Option]
+    layout: str, saved: int, options: dict[str, Option], most: float
 ) -> None:
     problem = make_problem(
         "selective_scan", "bf16", direction="backward", layout=layout, saved=saved, batch=8, **options
     )
     config = target("sm_90").space(problem).default()
     found = slots(problem, config)
-    assert found["selective_scan_backward"].slots <= 28
+    assert bound(found["selective_scan_backward"]) <= most
     for launch in found.values():
         assert (launch.spills, launch.atomics) == (0, 0), launch
-
-
-def bound(launch: Slots) -> float:
-    """The most that any unit is kept busy for a state element, in cycles of a quarter of a multiprocessor."""
-    fma_pipe = sum(launch.mix.get(name, 0) for name in ("FADD", "FFMA", "FMUL"))
-    return max(launch.slots, 8 * launch.mufu, fma_pipe)
 
 
 @pytest.mark.parametrize(
