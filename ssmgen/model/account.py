@@ -115,11 +115,23 @@ def _origins(listing: Listing, loops: Sequence[SourceLoop]) -> dict[Loop, Source
         source = _origin(listing, loop, loops)
         inside = [found[other] for other in found if listing.parent(other) is loop]
         # It may hold more of what the loop inside leaves over than of its own.
-        around = source.parent if source is not None and source in inside else None
-        while around is not None and around.unrolled:
-            around = around.parent
-        found[loop] = around or source
+        found[loop] = (_around(source) if source is not None and source in inside else None) or source
+    for loop in listing.loops:
+        source = found[loop]
+        # Where the loop around is nowhere, this is that one, and what it seemed to be was written out in it.
+        while source is not None and (around := _around(source)) is not None:
+            if (around.trips or 0) <= 1 or around in found.values():
+                break
+            source = found[loop] = around
     return {loop: found[loop] for loop in listing.loops}
+
+
+def _around(source: SourceLoop) -> SourceLoop | None:
+    """The loop around one of the source, of those that are still loops when they are compiled."""
+    around = source.parent
+    while around is not None and around.unrolled:
+        around = around.parent
+    return around
 
 
 def _origin(listing: Listing, loop: Loop, loops: Sequence[SourceLoop]) -> SourceLoop | None:

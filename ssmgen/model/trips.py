@@ -49,7 +49,7 @@ class SourceLoop:
         parent: The loop around it.
         counts: How often its body runs each time it is reached, and in what share of the programs; None where data
             decide that.
-        unrolled: Whether it is written out before it is compiled (`tl.static_range`).
+        unrolled: Whether it is written out before it is compiled (`tl.static_range`, or as a single round).
     """
 
     first: int
@@ -98,6 +98,8 @@ def source_loops(
             counts = _sums(counts, [(found[node], share) for found, share in axis], known)
         if counts is not None:
             loop.counts = {count: float(share) for count, share in counts.items()}
+            # Triton writes out a round of what it is told to unroll: a single one is no loop any more.
+            loop.unrolled |= _unroll_factor(node) > 1 and max(counts) <= 1
     return tuple(loops.values())
 
 
@@ -143,6 +145,13 @@ def _trips(
         seen = walk.seen.get(node, [0])
         found[node] = None if None in seen else mean(count for count in seen if count is not None)
     return found
+
+
+def _unroll_factor(node: ast.AST) -> int:
+    """Steps that Triton writes out in a row: `tl.range(..., loop_unroll_factor=4)`."""
+    given = node.iter.keywords if isinstance(node, ast.For) and isinstance(node.iter, ast.Call) else []
+    values = [item.value for item in given if item.arg == "loop_unroll_factor"]
+    return int(values[0].value) if values and isinstance(values[0], ast.Constant) else 1  # type: ignore[arg-type]
 
 
 def _collect(node: ast.AST, parent: SourceLoop | None, loops: dict[ast.AST, SourceLoop]) -> None:
@@ -212,6 +221,7 @@ class _Walk:
         trips = None
         if start is not None and stop is not None and step:
             trips = max(0, -(-(stop - start) // step))
+            trips = -(-trips // _unroll_factor(node))
         self.seen.setdefault(node, []).append(trips)
         self._forget(node)
         if isinstance(node.target, ast.Name):

@@ -29,24 +29,23 @@ def cost_of(problem: Problem) -> KernelCost:
 
 
 @pytest.mark.parametrize(
-    ("layout", "saved", "options"),
+    ("layout", "saved", "options", "most"),
     [
-        ("channel", 4, {}),
-        pytest.param("channel", 32, {}, marks=pytest.mark.slow),
-        pytest.param("channel", 32, {**EPILOGUES, **STATES}, marks=pytest.mark.slow),
-        pytest.param("channel", 4, {**EPILOGUES, **STATES}, marks=pytest.mark.slow),
-        pytest.param("time", 4, EPILOGUES, marks=pytest.mark.slow),
-        pytest.param("time", 32, EPILOGUES, marks=pytest.mark.slow),
+        ("channel", 4, {}, 16),
+        pytest.param("channel", 4, dict.fromkeys(("D", "z", "softplus"), True), 20, marks=pytest.mark.slow),
+        pytest.param("channel", 4, {**EPILOGUES, "d_state": 64}, 17.2, marks=pytest.mark.slow),
+        pytest.param("channel", 32, {**EPILOGUES, **STATES}, 20.2, marks=pytest.mark.slow),
+        pytest.param("time", 4, EPILOGUES, 22, marks=pytest.mark.slow),
     ],
     ids=str,
 )
 def test_gradients_take_few_slots_without_spills_or_atomics(
-    layout: str, saved: int, options: dict[str, Option]
+    layout: str, saved: int, options: dict[str, Option], most: float
 ) -> None:
     problem = make_problem(
         "selective_scan", "bf16", direction="backward", layout=layout, saved=saved, batch=8, **options
     )
-    assert cost_of(problem).loop_per_element(CORE, function="selective_scan_backward") <= 28
+    assert cost_of(problem).bound(CORE) <= most
 
 
 @pytest.mark.parametrize(

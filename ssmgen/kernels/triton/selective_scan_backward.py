@@ -161,6 +161,7 @@ class _Backward(TritonVariant):
             "exp": exp_choices(facts),
             "interval": _INTERVALS,
             "lanes": (facts.lanes,),
+            "reread": (0, 1),
             "states": tuple(
                 size
                 for size in ((1, 2) if problem.has("complex") else (1, 2, 4))
@@ -185,14 +186,17 @@ class _Backward(TritonVariant):
         groups = _groups(problem, config)
         widths = [group.size * planes(problem) // problem["d_state"] for group in groups]
         looped = problem["d_state"] // size * size if self.carried else 0
+        masked = is_masked(problem, config)
         return {
             **scan_context(problem, config),
+            "apart": self._apart(problem, config),
             "between": "between" if _recomputes(problem, config) else "states",
             "carried": self.carried,
             "channel_sums": _channel_sums(problem),
             "halves": lambda count: [count >> bit for bit in range(1, count.bit_length())],
             "looped": looped,
-            "mask0": ", mask=inside, other=0.0" if is_masked(problem, config) else "",
+            "mask0": ", mask=inside, other=0.0" if masked else "",
+            "paired": self._is_paired(config),
             "parameters": parameters(self._launches(problem, config)),
             "partial": problem.has("varlen") or problem["seqlen"] % interval != 0,
             "per_lane": _per_lane(config),
@@ -205,6 +209,8 @@ class _Backward(TritonVariant):
             "sizes": sorted({group.size for group in groups}, reverse=True),
             "state_groups": [group for group in groups if group.first >= looped],
             "state_sums": _state_sums(problem),
+            "twice_mask": ", mask=twice_inside" if masked else "",
+            "twice_mask0": ", mask=twice_inside, other=0.0" if masked else "",
             "unroll": interval,
             "walked": _sequences(problem),
             "weights": _transposed(problem),
@@ -254,7 +260,7 @@ class _Backward(TritonVariant):
                     between,
                     *outputs,
                     *first,
-                    *(["g_parts"] if self.carried else []),
+                    *(["pairs"] if self._is_paired(config) else ["g_parts"] if self.carried else []),
                     *parts,
                     *(["partial"] if rows else []),
                     *step_strides(problem, sequences),
@@ -292,6 +298,15 @@ class _Backward(TritonVariant):
             )
         return tuple(launches)
 
+    def _is_paired(self, config: Config) -> bool:
+        """Whether g and dA lie side by side in memory; of four channels in a lane each fills a wide access itself."""
+        return self.carried and _per_lane(config) <= 2
+
+    def _apart(self, problem: Problem, config: Config) -> list[str]:
+        """What chunks hand on in memory, each by itself."""
+        names = ["g", *_state_sums(problem)] if self.carried else []
+        return [name for name in names if not (self._is_paired(config) and name in ("g", "dA"))]
+
     def _recompute(self, problem: Problem, config: Config) -> Launch:
         block_d, saved = config.integer("block_d"), int(problem.option("saved"))
         from_start = ["initial_state"] if problem.has("initial_state") else []
@@ -324,8 +339,11 @@ class _Backward(TritonVariant):
         found = [Workspace("weights", "fp32", (len(_transposed(problem)) * problem["d_state"], dim))]
         if _recomputes(problem, config):
             found.append(Workspace("between", "fp32", state_slots(problem, config.integer("interval"))))
-        carried = ["g"] if self.carried else []
-        states = [*carried, *_state_sums(problem)]
+        if self._is_paired(config):
+            found.append(Workspace("pairs", "fp32", (batch, reals, dim, 2)))
+        elif self.carried:
+            found.append(Workspace("g_parts", "fp32", (batch, reals, dim)))
+        states = _state_sums(problem)
         found += [Workspace(f"{name}_parts", "fp32", (batch, reals, dim)) for name in states]
         found += [Workspace(f"{name}_parts", "fp32", (batch, dim)) for name in _channel_sums(problem)]
         rows = variable_rows(problem)
@@ -368,6 +386,14 @@ class Looped(_Backward):
     rules = (
         *_Backward.rules,
         Rule(
+            "flat",
+            "rounds of the loop over states stand in a row in the code, as many each time",
+            lambda problem, config, facts: (
+                problem["d_state"] // config.integer("states") % config.integer("flat") == 0
+                and config.integer("flat") <= max(1, problem["d_state"] // config.integer("states"))
+            ),
+        ),
+        Rule(
             "registers",
             "what a chunk holds does not fit a lane's registers",
             lambda problem, config, facts: (
@@ -387,7 +413,14 @@ class Looped(_Backward):
         choices = dict(super().choices(problem, facts))
         if planes(problem) > _RECOMPUTED:
             choices["interval"] = (int(problem.option("saved")),)
+        choices["flat"] = (1, 2, 4)
         return choices
+
+    def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
+        """Four rounds in a row, whose addresses are then constants; two where ptxas spilled addresses of four."""
+        more = ("complex", "delta_bias", "initial_state", "last_state", "varlen")
+        crowded = problem["d_state"] > 16 or (problem.has("z") and any(map(problem.has, more)))
+        return {**super().preferences(problem, facts), "flat": (2, 1, 4) if crowded else (4, 2, 1)}
 
 
 SCANS = (Looped(), Sequential())

@@ -1,7 +1,7 @@
-# selective_scan backward, fp32: looped(block_d=64,exp=asm,interval=4,lanes=32,states=4)
+# selective_scan backward, fp32: looped(block_d=64,exp=asm,flat=4,interval=4,lanes=32,reread=0,states=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 13a136c7f0033c13.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 322129e44de4c40d.
 import triton
 import triton.language as tl
 
@@ -143,11 +143,11 @@ def transpose_weights(
     DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    # A row for each state, so that neighbouring channels are neighbours in memory.
+    # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
     for n in range(16):
-        A_n = tl.load(A + channels * 16 + n, mask=inside)
+        A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
         tl.store(weights + n * DIM + channels, A_n, mask=inside)
 
 
@@ -357,7 +357,7 @@ def selective_scan_backward(
     between,
     du,
     ddelta,
-    g_parts,
+    pairs,
     dA_parts,
     partial,
     u_stride_batch,
@@ -388,11 +388,11 @@ def selective_scan_backward(
     between += batch * ((seqlen + 3) // 4) * SLOT
     cells = channels // 16 * 256 + channels % 16
     zero = tl.full((BLOCK_D,), 0.0, tl.float32)
-    g_parts += batch * 16 * DIM
-    dA_parts += batch * 16 * DIM
+    pairs += batch * 32 * DIM
+    twice = tl.program_id(1) * (2 * BLOCK_D) + tl.arange(0, 2 * BLOCK_D)
     for n in range(16):
-        tl.store(g_parts + n * DIM + channels, zero)
-        tl.store(dA_parts + n * DIM + channels, zero)
+        both = tl.reshape(tl.join(zero, zero), (2 * BLOCK_D,))
+        tl.store(pairs + 2 * n * DIM + twice, both)
     # What is carried in memory is read by the lane that wrote it, unless the compiler lays it out anew.
     tl.debug_barrier()
     sum4 = tl.arange(0, 32)
@@ -421,46 +421,40 @@ def selective_scan_backward(
         tile = tl.load(dout[:, None] + within)
         dy0, dy1, dy2, dy3 = split4(tile, BLOCK_D)
         x0 = delta0 * u0
-        # In units of ln 2 from here on, so that the decay is exp2(delta A).
-        delta0 *= 1.4426950408889634
         sum_g0 = zero
         sum_q0 = zero
         x1 = delta1 * u1
-        delta1 *= 1.4426950408889634
         sum_g1 = zero
         sum_q1 = zero
         x2 = delta2 * u2
-        delta2 *= 1.4426950408889634
         sum_g2 = zero
         sum_q2 = zero
         x3 = delta3 * u3
-        delta3 *= 1.4426950408889634
         sum_g3 = zero
         sum_q3 = zero
-        for n in range(0, 16, 4):
+        for n in tl.range(0, 16, 4, loop_unroll_factor=4):
             weights_n = weights + n * DIM
             between_n = between + n * 16
             B_n = B + n
             C_n = C + n
             partial_n = partial + n
-            g_parts_n = g_parts + n * DIM
-            dA_parts_n = dA_parts + n * DIM
+            pairs_n = pairs + 2 * n * DIM
             A0 = tl.load(weights_n + channels)
             A1 = tl.load(weights_n + DIM + channels)
             A2 = tl.load(weights_n + 2 * DIM + channels)
             A3 = tl.load(weights_n + 3 * DIM + channels)
             h0_0 = tl.load(between_n + cells)
-            g0 = tl.load(g_parts_n + channels)
-            dA0 = tl.load(dA_parts_n + channels)
+            both = tl.load(pairs_n + twice)
+            g0, dA0 = tl.split(tl.reshape(both, (BLOCK_D, 2)))
             h0_1 = tl.load(between_n + 16 + cells)
-            g1 = tl.load(g_parts_n + DIM + channels)
-            dA1 = tl.load(dA_parts_n + DIM + channels)
+            both = tl.load(pairs_n + 2 * DIM + twice)
+            g1, dA1 = tl.split(tl.reshape(both, (BLOCK_D, 2)))
             h0_2 = tl.load(between_n + 32 + cells)
-            g2 = tl.load(g_parts_n + 2 * DIM + channels)
-            dA2 = tl.load(dA_parts_n + 2 * DIM + channels)
+            both = tl.load(pairs_n + 4 * DIM + twice)
+            g2, dA2 = tl.split(tl.reshape(both, (BLOCK_D, 2)))
             h0_3 = tl.load(between_n + 48 + cells)
-            g3 = tl.load(g_parts_n + 3 * DIM + channels)
-            dA3 = tl.load(dA_parts_n + 3 * DIM + channels)
+            both = tl.load(pairs_n + 6 * DIM + twice)
+            g3, dA3 = tl.split(tl.reshape(both, (BLOCK_D, 2)))
             B0_0, B0_1, B0_2, B0_3 = row4(B_n, BLOCK_D)
             decay0_0 = exp2(delta0 * A0)
             h1_0 = tl.fma(decay0_0, h0_0, x0 * B0_0)
@@ -581,14 +575,14 @@ def selective_scan_backward(
             )
             dB0_3 = within_lanes(dh, x0, LANES)
             dC0_3 = within_lanes(h1_3, dy0, LANES)
-            tl.store(g_parts_n + channels, g0)
-            tl.store(dA_parts_n + channels, dA0)
-            tl.store(g_parts_n + DIM + channels, g1)
-            tl.store(dA_parts_n + DIM + channels, dA1)
-            tl.store(g_parts_n + 2 * DIM + channels, g2)
-            tl.store(dA_parts_n + 2 * DIM + channels, dA2)
-            tl.store(g_parts_n + 3 * DIM + channels, g3)
-            tl.store(dA_parts_n + 3 * DIM + channels, dA3)
+            both = tl.reshape(tl.join(g0, dA0), (2 * BLOCK_D,))
+            tl.store(pairs_n + twice, both)
+            both = tl.reshape(tl.join(g1, dA1), (2 * BLOCK_D,))
+            tl.store(pairs_n + 2 * DIM + twice, both)
+            both = tl.reshape(tl.join(g2, dA2), (2 * BLOCK_D,))
+            tl.store(pairs_n + 4 * DIM + twice, both)
+            both = tl.reshape(tl.join(g3, dA3), (2 * BLOCK_D,))
+            tl.store(pairs_n + 6 * DIM + twice, both)
             sums = add_lanes32(
                 dB0_0,
                 dB0_1,
@@ -625,16 +619,14 @@ def selective_scan_backward(
                 LANES,
             )
             tl.store(partial_n + place4, sums)
-        tile = tl.load(u[:, None] + within)
-        u0, u1, u2, u3 = split4(tile, BLOCK_D)
-        du0 = delta0 * 0.6931471805599453 * sum_g0
-        ddelta0 = tl.fma(u0, sum_g0, sum_q0)
-        du1 = delta1 * 0.6931471805599453 * sum_g1
-        ddelta1 = tl.fma(u1, sum_g1, sum_q1)
-        du2 = delta2 * 0.6931471805599453 * sum_g2
-        ddelta2 = tl.fma(u2, sum_g2, sum_q2)
-        du3 = delta3 * 0.6931471805599453 * sum_g3
-        ddelta3 = tl.fma(u3, sum_g3, sum_q3)
+        du0 = delta0 * sum_g0
+        ddelta0 = tl.fma(sum_q0, 0.6931471805599453, u0 * sum_g0)
+        du1 = delta1 * sum_g1
+        ddelta1 = tl.fma(sum_q1, 0.6931471805599453, u1 * sum_g1)
+        du2 = delta2 * sum_g2
+        ddelta2 = tl.fma(sum_q2, 0.6931471805599453, u2 * sum_g2)
+        du3 = delta3 * sum_g3
+        ddelta3 = tl.fma(sum_q3, 0.6931471805599453, u3 * sum_g3)
         tile = join4(du0, du1, du2, du3, BLOCK_D)
         tl.store(du[:, None] + within, tile)
         tile = join4(ddelta0, ddelta1, ddelta2, ddelta3, BLOCK_D)
@@ -649,6 +641,11 @@ def selective_scan_backward(
         C -= 64
         partial -= 64
         between -= SLOT
+    dA_parts += batch * 16 * DIM
+    for n in range(16):
+        both = tl.load(pairs + 2 * n * DIM + twice)
+        g_n, dA_n = tl.split(tl.reshape(both, (BLOCK_D, 2)))
+        tl.store(dA_parts + n * DIM + channels, dA_n)
 
 
 @triton.jit
@@ -666,7 +663,7 @@ def add_batches(
     for _ in range(batch):
         dA_sum += tl.load(dA_parts + planes, mask=inside)
         dA_parts += DIM * 16
-    tl.store(dA + cells, dA_sum * 0.6931471805599453, mask=inside)
+    tl.store(dA + cells, dA_sum, mask=inside)
 
 
 @triton.jit

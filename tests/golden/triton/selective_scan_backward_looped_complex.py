@@ -1,7 +1,7 @@
-# selective_scan backward, fp32: looped(block_d=64,exp=asm,interval=4,lanes=32,states=2)
+# selective_scan backward, fp32: looped(block_d=64,exp=asm,flat=4,interval=4,lanes=32,reread=0,states=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 917f37466ba059dd.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 92e031951ee173c7.
 import triton
 import triton.language as tl
 
@@ -202,7 +202,7 @@ def transpose_weights(
     DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    # A row for each state, so that neighbouring channels are neighbours in memory.
+    # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
     for n in range(16):
@@ -563,7 +563,7 @@ def selective_scan_backward(
     between,
     du,
     ddelta,
-    g_parts,
+    pairs,
     dA_parts,
     partial,
     u_stride_batch,
@@ -594,11 +594,11 @@ def selective_scan_backward(
     between += batch * ((seqlen + 3) // 4) * SLOT
     cells = channels // 16 * 512 + channels % 16
     zero = tl.full((BLOCK_D,), 0.0, tl.float32)
-    g_parts += batch * 32 * DIM
-    dA_parts += batch * 32 * DIM
+    pairs += batch * 64 * DIM
+    twice = tl.program_id(1) * (2 * BLOCK_D) + tl.arange(0, 2 * BLOCK_D)
     for n in range(32):
-        tl.store(g_parts + n * DIM + channels, zero)
-        tl.store(dA_parts + n * DIM + channels, zero)
+        both = tl.reshape(tl.join(zero, zero), (2 * BLOCK_D,))
+        tl.store(pairs + 2 * n * DIM + twice, both)
     # What is carried in memory is read by the lane that wrote it, unless the compiler lays it out anew.
     tl.debug_barrier()
     sum2 = tl.arange(0, 32)
@@ -643,14 +643,13 @@ def selective_scan_backward(
         pair3 = 2.0 * dy3
         sum_g3 = zero
         sum_q3 = zero
-        for n in range(0, 16, 2):
+        for n in tl.range(0, 16, 2, loop_unroll_factor=4):
             weights_n = weights + n * DIM
             between_n = between + n * 32
             B_n = B + 2 * n
             C_n = C + 2 * n
             partial_n = partial + 2 * n
-            g_parts_n = g_parts + 2 * n * DIM
-            dA_parts_n = dA_parts + 2 * n * DIM
+            pairs_n = pairs + 4 * n * DIM
             A0 = tl.load(weights_n + channels)
             turns0 = tl.load(weights_n + 16 * DIM + channels)
             rest0 = tl.load(weights_n + 32 * DIM + channels)
@@ -660,17 +659,17 @@ def selective_scan_backward(
             rest1 = tl.load(weights_n + 33 * DIM + channels)
             slope1 = 4.532360141827194 * turns1
             h0_0 = tl.load(between_n + cells)
-            g0 = tl.load(g_parts_n + channels)
-            dA0 = tl.load(dA_parts_n + channels)
+            both = tl.load(pairs_n + twice)
+            g0, dA0 = tl.split(tl.reshape(both, (BLOCK_D, 2)))
             h0_1 = tl.load(between_n + 16 + cells)
-            g1 = tl.load(g_parts_n + DIM + channels)
-            dA1 = tl.load(dA_parts_n + DIM + channels)
+            both = tl.load(pairs_n + 2 * DIM + twice)
+            g1, dA1 = tl.split(tl.reshape(both, (BLOCK_D, 2)))
             h0_2 = tl.load(between_n + 32 + cells)
-            g2 = tl.load(g_parts_n + 2 * DIM + channels)
-            dA2 = tl.load(dA_parts_n + 2 * DIM + channels)
+            both = tl.load(pairs_n + 4 * DIM + twice)
+            g2, dA2 = tl.split(tl.reshape(both, (BLOCK_D, 2)))
             h0_3 = tl.load(between_n + 48 + cells)
-            g3 = tl.load(g_parts_n + 3 * DIM + channels)
-            dA3 = tl.load(dA_parts_n + 3 * DIM + channels)
+            both = tl.load(pairs_n + 6 * DIM + twice)
+            g3, dA3 = tl.split(tl.reshape(both, (BLOCK_D, 2)))
             B0_0, B0_1, B0_2, B0_3 = row4(B_n, BLOCK_D)
             decay0_0, decay0_1 = exp_complex(delta0, A0, turns0, rest0)
             h1_0, h1_1 = advance(decay0_0, decay0_1, h0_0, h0_1, x0 * B0_0, x0 * B0_1)
@@ -887,14 +886,14 @@ def selective_scan_backward(
             dC0_2 = within_lanes(h1_2, pair0, LANES)
             dB0_3 = within_lanes(dh_im, x0, LANES)
             dC0_3 = within_lanes(-h1_3, pair0, LANES)
-            tl.store(g_parts_n + channels, g0)
-            tl.store(dA_parts_n + channels, dA0)
-            tl.store(g_parts_n + DIM + channels, g1)
-            tl.store(dA_parts_n + DIM + channels, dA1)
-            tl.store(g_parts_n + 2 * DIM + channels, g2)
-            tl.store(dA_parts_n + 2 * DIM + channels, dA2)
-            tl.store(g_parts_n + 3 * DIM + channels, g3)
-            tl.store(dA_parts_n + 3 * DIM + channels, dA3)
+            both = tl.reshape(tl.join(g0, dA0), (2 * BLOCK_D,))
+            tl.store(pairs_n + twice, both)
+            both = tl.reshape(tl.join(g1, dA1), (2 * BLOCK_D,))
+            tl.store(pairs_n + 2 * DIM + twice, both)
+            both = tl.reshape(tl.join(g2, dA2), (2 * BLOCK_D,))
+            tl.store(pairs_n + 4 * DIM + twice, both)
+            both = tl.reshape(tl.join(g3, dA3), (2 * BLOCK_D,))
+            tl.store(pairs_n + 6 * DIM + twice, both)
             sums = add_lanes32(
                 dB0_0,
                 dB0_1,
@@ -931,16 +930,14 @@ def selective_scan_backward(
                 LANES,
             )
             tl.store(partial_n + place2, sums)
-        tile = tl.load(u[:, None] + within)
-        u0, u1, u2, u3 = split4(tile, BLOCK_D)
         du0 = delta0 * sum_g0
-        ddelta0 = tl.fma(u0, sum_g0, sum_q0 * 0.6931471805599453)
+        ddelta0 = tl.fma(sum_q0, 0.6931471805599453, u0 * sum_g0)
         du1 = delta1 * sum_g1
-        ddelta1 = tl.fma(u1, sum_g1, sum_q1 * 0.6931471805599453)
+        ddelta1 = tl.fma(sum_q1, 0.6931471805599453, u1 * sum_g1)
         du2 = delta2 * sum_g2
-        ddelta2 = tl.fma(u2, sum_g2, sum_q2 * 0.6931471805599453)
+        ddelta2 = tl.fma(sum_q2, 0.6931471805599453, u2 * sum_g2)
         du3 = delta3 * sum_g3
-        ddelta3 = tl.fma(u3, sum_g3, sum_q3 * 0.6931471805599453)
+        ddelta3 = tl.fma(sum_q3, 0.6931471805599453, u3 * sum_g3)
         tile = join4(du0, du1, du2, du3, BLOCK_D)
         tl.store(du[:, None] + within, tile)
         tile = join4(ddelta0, ddelta1, ddelta2, ddelta3, BLOCK_D)
@@ -955,6 +952,11 @@ def selective_scan_backward(
         C -= 128
         partial -= 128
         between -= SLOT
+    dA_parts += batch * 32 * DIM
+    for n in range(32):
+        both = tl.load(pairs + 2 * n * DIM + twice)
+        g_n, dA_n = tl.split(tl.reshape(both, (BLOCK_D, 2)))
+        tl.store(dA_parts + n * DIM + channels, dA_n)
 
 
 @triton.jit

@@ -1,7 +1,7 @@
-# selective_scan backward, fp32: sequential(block_d=64,exp=asm,interval=2,lanes=32,states=2)
+# selective_scan backward, fp32: sequential(block_d=64,exp=asm,interval=2,lanes=32,reread=0,states=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 112930f24b1c4491.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 0c8c4390220ba89c.
 import triton
 import triton.language as tl
 
@@ -164,7 +164,7 @@ def transpose_weights(
     DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    # A row for each state, so that neighbouring channels are neighbours in memory.
+    # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
     for n in range(16):
@@ -1685,12 +1685,10 @@ def selective_scan_backward(
             LANES,
         )
         tl.store(partial + place2 + 28, sums)
-        tile = tl.load(u[:, None] + within)
-        u0, u1 = tl.split(tile)
         du0 = delta0 * sum_g0
-        ddelta0 = tl.fma(u0, sum_g0, sum_q0 * 0.6931471805599453)
+        ddelta0 = tl.fma(sum_q0, 0.6931471805599453, u0 * sum_g0)
         du1 = delta1 * sum_g1
-        ddelta1 = tl.fma(u1, sum_g1, sum_q1 * 0.6931471805599453)
+        ddelta1 = tl.fma(sum_q1, 0.6931471805599453, u1 * sum_g1)
         tile = tl.join(du0, du1)
         tl.store(du[:, None] + within, tile)
         tile = tl.join(ddelta0, ddelta1)

@@ -1,7 +1,7 @@
-# selective_scan backward, fp32: sequential(block_d=64,exp=asm,interval=4,lanes=32,states=2)
+# selective_scan backward, fp32: sequential(block_d=64,exp=asm,interval=4,lanes=32,reread=0,states=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source eff36f24261031d5.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 82fdcec30ba6c843.
 import triton
 import triton.language as tl
 
@@ -46,11 +46,11 @@ def transpose_weights(
     DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    # A row for each state, so that neighbouring channels are neighbours in memory.
+    # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
     for n in range(16):
-        A_n = tl.load(A + channels * 16 + n, mask=inside)
+        A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
         tl.store(weights + n * DIM + channels, A_n, mask=inside)
         B_n = tl.load(B + channels * 16 + n, mask=inside)
         tl.store(weights + (16 + n) * DIM + channels, B_n, mask=inside)
@@ -368,20 +368,15 @@ def selective_scan_backward(
         tile = tl.load(dout[:, None] + within)
         dy0, dy1, dy2, dy3 = split4(tile, BLOCK_D)
         x0 = delta0 * u0
-        # In units of ln 2 from here on, so that the decay is exp2(delta A).
-        delta0 *= 1.4426950408889634
         sum_g0 = zero
         sum_q0 = zero
         x1 = delta1 * u1
-        delta1 *= 1.4426950408889634
         sum_g1 = zero
         sum_q1 = zero
         x2 = delta2 * u2
-        delta2 *= 1.4426950408889634
         sum_g2 = zero
         sum_q2 = zero
         x3 = delta3 * u3
-        delta3 *= 1.4426950408889634
         sum_g3 = zero
         sum_q3 = zero
         A0 = tl.load(weights + channels)
@@ -896,16 +891,14 @@ def selective_scan_backward(
         )
         dB15 = tl.fma(dh, x0, dB15)
         dC15 = tl.fma(h1_1, dy0, dC15)
-        tile = tl.load(u[:, None] + within)
-        u0, u1, u2, u3 = split4(tile, BLOCK_D)
-        du0 = delta0 * 0.6931471805599453 * sum_g0
-        ddelta0 = tl.fma(u0, sum_g0, sum_q0)
-        du1 = delta1 * 0.6931471805599453 * sum_g1
-        ddelta1 = tl.fma(u1, sum_g1, sum_q1)
-        du2 = delta2 * 0.6931471805599453 * sum_g2
-        ddelta2 = tl.fma(u2, sum_g2, sum_q2)
-        du3 = delta3 * 0.6931471805599453 * sum_g3
-        ddelta3 = tl.fma(u3, sum_g3, sum_q3)
+        du0 = delta0 * sum_g0
+        ddelta0 = tl.fma(sum_q0, 0.6931471805599453, u0 * sum_g0)
+        du1 = delta1 * sum_g1
+        ddelta1 = tl.fma(sum_q1, 0.6931471805599453, u1 * sum_g1)
+        du2 = delta2 * sum_g2
+        ddelta2 = tl.fma(sum_q2, 0.6931471805599453, u2 * sum_g2)
+        du3 = delta3 * sum_g3
+        ddelta3 = tl.fma(sum_q3, 0.6931471805599453, u3 * sum_g3)
         tile = join4(du0, du1, du2, du3, BLOCK_D)
         tl.store(du[:, None] + within, tile)
         tile = join4(ddelta0, ddelta1, ddelta2, ddelta3, BLOCK_D)
@@ -994,6 +987,6 @@ def add_batches(
         dB_parts += DIM * 16
         dC_sum += tl.load(dC_parts + planes, mask=inside)
         dC_parts += DIM * 16
-    tl.store(dA + cells, dA_sum * 0.6931471805599453, mask=inside)
+    tl.store(dA + cells, dA_sum, mask=inside)
     tl.store(dB + cells, dB_sum, mask=inside)
     tl.store(dC + cells, dC_sum, mask=inside)

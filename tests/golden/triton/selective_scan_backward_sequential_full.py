@@ -1,7 +1,7 @@
-# selective_scan backward, bf16: sequential(block_d=64,exp=asm,interval=4,lanes=32,states=2)
+# selective_scan backward, bf16: sequential(block_d=64,exp=asm,interval=4,lanes=32,reread=0,states=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source bd3978f6219cd8dd.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source d079b0a16a9eb7cc.
 import triton
 import triton.language as tl
 
@@ -37,8 +37,10 @@ def softplus(x):
 
 
 @triton.jit
-def sigmoid(x):
-    return reciprocal(1.0 + exp2(x * -1.4426950408889634))
+def silu_and_slope(z):
+    gate = reciprocal(1.0 + exp2(z * -1.4426950408889634))
+    silu = z * gate
+    return silu, tl.fma(silu, 1.0 - gate, gate)
 
 
 @triton.jit
@@ -141,11 +143,11 @@ def transpose_weights(
     DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    # A row for each state, so that neighbouring channels are neighbours in memory.
+    # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
     for n in range(16):
-        A_n = tl.load(A + channels * 16 + n, mask=inside)
+        A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
         tl.store(weights + n * DIM + channels, A_n, mask=inside)
 
 
@@ -414,35 +416,42 @@ def selective_scan_backward(
         z1 = tl.load(z + z_stride_seqlen + channels, mask=present1, other=0.0).to(tl.float32)
         z2 = tl.load(z + 2 * z_stride_seqlen + channels, mask=present2, other=0.0).to(tl.float32)
         z3 = tl.load(z + 3 * z_stride_seqlen + channels, mask=present3, other=0.0).to(tl.float32)
-        delta0 = softplus(delta0 + bias)
+        raw0 = delta0 + bias
+        delta0 = softplus(raw0)
         x0 = delta0 * u0
-        # In units of ln 2 from here on, so that the decay is exp2(delta A).
-        delta0 *= 1.4426950408889634
-        dy0 = dout0 * z0 * sigmoid(z0)
+        silu0, slope0 = silu_and_slope(z0)
+        dy0 = dout0 * silu0
+        dz0 = dout0 * slope0
         y0 = skip * u0
         sum_g0 = zero
         sum_q0 = zero
-        delta1 = softplus(delta1 + bias)
+        raw1 = delta1 + bias
+        delta1 = softplus(raw1)
         delta1 = tl.where(present1, delta1, 0.0)
         x1 = delta1 * u1
-        delta1 *= 1.4426950408889634
-        dy1 = dout1 * z1 * sigmoid(z1)
+        silu1, slope1 = silu_and_slope(z1)
+        dy1 = dout1 * silu1
+        dz1 = dout1 * slope1
         y1 = skip * u1
         sum_g1 = zero
         sum_q1 = zero
-        delta2 = softplus(delta2 + bias)
+        raw2 = delta2 + bias
+        delta2 = softplus(raw2)
         delta2 = tl.where(present2, delta2, 0.0)
         x2 = delta2 * u2
-        delta2 *= 1.4426950408889634
-        dy2 = dout2 * z2 * sigmoid(z2)
+        silu2, slope2 = silu_and_slope(z2)
+        dy2 = dout2 * silu2
+        dz2 = dout2 * slope2
         y2 = skip * u2
         sum_g2 = zero
         sum_q2 = zero
-        delta3 = softplus(delta3 + bias)
+        raw3 = delta3 + bias
+        delta3 = softplus(raw3)
         delta3 = tl.where(present3, delta3, 0.0)
         x3 = delta3 * u3
-        delta3 *= 1.4426950408889634
-        dy3 = dout3 * z3 * sigmoid(z3)
+        silu3, slope3 = silu_and_slope(z3)
+        dy3 = dout3 * silu3
+        dz3 = dout3 * slope3
         y3 = skip * u3
         sum_g3 = zero
         sum_q3 = zero
@@ -1214,54 +1223,35 @@ def selective_scan_backward(
             LANES,
         )
         tl.store(partial + place2 + 14, sums, mask=time + step2 < length)
-        u0 = tl.load(u + channels).to(tl.float32)
-        u1 = tl.load(u + u_stride_seqlen + channels, mask=present1, other=0.0).to(tl.float32)
-        u2 = tl.load(u + 2 * u_stride_seqlen + channels, mask=present2, other=0.0).to(tl.float32)
-        u3 = tl.load(u + 3 * u_stride_seqlen + channels, mask=present3, other=0.0).to(tl.float32)
-        raw0 = tl.load(delta + channels).to(tl.float32)
-        raw1 = tl.load(delta + delta_stride_seqlen + channels, mask=present1, other=0.0).to(tl.float32)
-        raw2 = tl.load(delta + 2 * delta_stride_seqlen + channels, mask=present2, other=0.0).to(tl.float32)
-        raw3 = tl.load(delta + 3 * delta_stride_seqlen + channels, mask=present3, other=0.0).to(tl.float32)
-        dout0 = tl.load(dout + channels).to(tl.float32)
-        dout1 = tl.load(dout + dout_stride_seqlen + channels, mask=present1, other=0.0).to(tl.float32)
-        dout2 = tl.load(dout + 2 * dout_stride_seqlen + channels, mask=present2, other=0.0).to(tl.float32)
-        dout3 = tl.load(dout + 3 * dout_stride_seqlen + channels, mask=present3, other=0.0).to(tl.float32)
-        z0 = tl.load(z + channels).to(tl.float32)
-        z1 = tl.load(z + z_stride_seqlen + channels, mask=present1, other=0.0).to(tl.float32)
-        z2 = tl.load(z + 2 * z_stride_seqlen + channels, mask=present2, other=0.0).to(tl.float32)
-        z3 = tl.load(z + 3 * z_stride_seqlen + channels, mask=present3, other=0.0).to(tl.float32)
-        du0 = delta0 * 0.6931471805599453 * sum_g0
+        du0 = delta0 * sum_g0
         du0 = tl.fma(skip, dy0, du0)
         dD = tl.fma(dy0, u0, dD)
-        ddelta0 = tl.fma(u0, sum_g0, sum_q0)
-        ddelta0 *= sigmoid(raw0 + bias)
+        ddelta0 = tl.fma(sum_q0, 0.6931471805599453, u0 * sum_g0)
+        # The slope of softplus is exp(raw - softplus(raw)).
+        ddelta0 *= exp2((raw0 - delta0) * 1.4426950408889634)
         ddelta_bias += ddelta0
-        gate0 = sigmoid(z0)
-        dz0 = dout0 * y0 * gate0 * tl.fma(z0, 1.0 - gate0, 1.0)
-        du1 = delta1 * 0.6931471805599453 * sum_g1
+        dz0 *= y0
+        du1 = delta1 * sum_g1
         du1 = tl.fma(skip, dy1, du1)
         dD = tl.fma(dy1, u1, dD)
-        ddelta1 = tl.fma(u1, sum_g1, sum_q1)
-        ddelta1 *= sigmoid(raw1 + bias)
+        ddelta1 = tl.fma(sum_q1, 0.6931471805599453, u1 * sum_g1)
+        ddelta1 *= exp2((raw1 - delta1) * 1.4426950408889634)
         ddelta_bias += tl.where(present1, ddelta1, 0.0)
-        gate1 = sigmoid(z1)
-        dz1 = dout1 * y1 * gate1 * tl.fma(z1, 1.0 - gate1, 1.0)
-        du2 = delta2 * 0.6931471805599453 * sum_g2
+        dz1 *= y1
+        du2 = delta2 * sum_g2
         du2 = tl.fma(skip, dy2, du2)
         dD = tl.fma(dy2, u2, dD)
-        ddelta2 = tl.fma(u2, sum_g2, sum_q2)
-        ddelta2 *= sigmoid(raw2 + bias)
+        ddelta2 = tl.fma(sum_q2, 0.6931471805599453, u2 * sum_g2)
+        ddelta2 *= exp2((raw2 - delta2) * 1.4426950408889634)
         ddelta_bias += tl.where(present2, ddelta2, 0.0)
-        gate2 = sigmoid(z2)
-        dz2 = dout2 * y2 * gate2 * tl.fma(z2, 1.0 - gate2, 1.0)
-        du3 = delta3 * 0.6931471805599453 * sum_g3
+        dz2 *= y2
+        du3 = delta3 * sum_g3
         du3 = tl.fma(skip, dy3, du3)
         dD = tl.fma(dy3, u3, dD)
-        ddelta3 = tl.fma(u3, sum_g3, sum_q3)
-        ddelta3 *= sigmoid(raw3 + bias)
+        ddelta3 = tl.fma(sum_q3, 0.6931471805599453, u3 * sum_g3)
+        ddelta3 *= exp2((raw3 - delta3) * 1.4426950408889634)
         ddelta_bias += tl.where(present3, ddelta3, 0.0)
-        gate3 = sigmoid(z3)
-        dz3 = dout3 * y3 * gate3 * tl.fma(z3, 1.0 - gate3, 1.0)
+        dz3 *= y3
         tl.store(du + channels, du0)
         tl.store(du + du_stride_seqlen + channels, du1, mask=present1)
         tl.store(du + 2 * du_stride_seqlen + channels, du2, mask=present2)
@@ -1343,7 +1333,7 @@ def add_batches(
     for _ in range(batch):
         dA_sum += tl.load(dA_parts + planes, mask=inside)
         dA_parts += DIM * 16
-    tl.store(dA + cells, dA_sum * 0.6931471805599453, mask=inside)
+    tl.store(dA + cells, dA_sum, mask=inside)
     inside = cells < DIM
     dD_sum = tl.full((BLOCK,), 0.0, tl.float32)
     ddelta_bias_sum = tl.full((BLOCK,), 0.0, tl.float32)
