@@ -196,7 +196,7 @@ def test_cauchy_products_agree_with_complex128(
 
 BACKWARD: tuple[dict[str, Option], ...] = (
     {"layout": "channel", "saved": 4},
-    {"layout": "time", "saved": 8, **EVERYTHING},
+    {"layout": "time", "saved": 8, "d_state": 8, **EVERYTHING},
     {"layout": "channel", "saved": 4, "dim": 64, "seqlen": 8, "d_state": 4, **EVERYTHING},
     {"layout": "time", "saved": 2, "seqlen": 1, "d_state": 1, "dim": 1},
     {"layout": "channel", "saved": 16, "batch": 1, **EVERYTHING},
