@@ -260,7 +260,9 @@ class Sequential(SelectiveScan):
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
         """The widest block of one warp that is not mostly idle; fewer channels per lane feed more of the GPU."""
-        return {"block_d": (128, 64, 32), "unroll": (4, 2, 1)}
+        # For sm_100 the assembler spills with a second polynomial in so wide a block.
+        poly = {"poly": (1, 2, 0)} if facts.arch == "sm_100" else {}
+        return {"block_d": (128, 64, 32), "unroll": (4, 2, 1), **poly}
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """See `one_pass`."""

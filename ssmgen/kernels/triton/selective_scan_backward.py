@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
@@ -29,6 +29,19 @@ from ssmgen.kernels.triton.selective_scan import (
     step_strides,
     variable_rows,
 )
+from ssmgen.kernels.triton.selective_scan_chunk import (
+    carried_registers,
+    channel_sums,
+    channels_per_lane,
+    chunk_registers,
+    is_smallest,
+    recomputes,
+    state_groups,
+    state_sums,
+    walked_sequences,
+    weight_names,
+    weight_rows,
+)
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem
 
@@ -38,81 +51,6 @@ _INTERVALS = (2, 4, 8)
 # Reals of a channel's states in the pass that recomputes them, which holds them in registers.
 _RECOMPUTED = 64
 _BLOCK = 1024  # elements that one program of the passes which add programs up owns
-
-
-class _Group(NamedTuple):
-    """States that one pass over a chunk takes: the first, and how many."""
-
-    first: int
-    size: int
-
-
-def _groups(problem: Problem, config: Config) -> list[_Group]:
-    """Groups of states of the config's size, and of smaller powers of two for what is left."""
-    found, first, size = [], 0, config.integer("states")
-    while first < problem["d_state"]:
-        while size > problem["d_state"] - first:
-            size //= 2
-        found.append(_Group(first, size))
-        first += size
-    return found
-
-
-def _weights(problem: Problem) -> list[str]:
-    """What does not change with time and has a value for each state and channel."""
-    return ["A", *(name for name in ("B", "C") if problem.option(name) == "constant")]
-
-
-def _transposed(problem: Problem) -> list[str]:
-    """The rows of weights by channel: for each of these names one for each state."""
-    if not problem.has("complex"):
-        return _weights(problem)
-    return [
-        "A",
-        "turns",
-        "rest",
-        *(f"{name}_{part}" for name in _weights(problem)[1:] for part in ("re", "im")),
-    ]
-
-
-def _state_sums(problem: Problem) -> list[str]:
-    return [f"d{name}" for name in _weights(problem)]
-
-
-def _channel_sums(problem: Problem) -> list[str]:
-    return [f"d{name}" for name in ("D", "delta_bias") if problem.has(name)]
-
-
-def _sequences(problem: Problem) -> list[str]:
-    gate = problem.has("z")
-    return ["u", "delta", "dout", *(["z"] if gate else []), "du", "ddelta", *(["dz"] if gate else [])]
-
-
-def _recomputes(problem: Problem, config: Config) -> bool:
-    return problem.option("saved") != config.integer("interval")
-
-
-def _per_lane(config: Config) -> int:
-    return config.integer("block_d") // config.integer("lanes")
-
-
-def _chunk_registers(problem: Problem, config: Config) -> int:
-    """Estimated registers that a lane needs for a chunk's steps and the states of one group."""
-    interval, size = config.integer("interval"), config.integer("states")
-    steps = (6 if problem.option("z") else 5) * interval
-    reals = size * planes(problem) // problem["d_state"]
-    rows = len(variable_rows(problem)) * interval * reals
-    return _per_lane(config) * (steps + (2 * interval + 1) * reals) + rows + interval * reals + 30
-
-
-def _carried_registers(problem: Problem, config: Config) -> int:
-    """Registers for what chunks hand on: g, and the sums of each state."""
-    return _per_lane(config) * (1 + len(_weights(problem))) * planes(problem)
-
-
-def _is_smallest(config: Config) -> bool:
-    """Whether nothing smaller could be tried: it may spill, and is all there is."""
-    return (_per_lane(config), config["interval"], config["states"]) == (1, 2, 1)
 
 
 class _Backward(TritonVariant):
@@ -139,7 +77,7 @@ class _Backward(TritonVariant):
             "width",
             "a block at least twice as wide as there are channels, and wider than the lanes, only adds idle work",
             lambda problem, config, facts: (
-                config.integer("block_d") < 2 * channels_of_group(problem) or _per_lane(config) == 1
+                config.integer("block_d") < 2 * channels_of_group(problem) or channels_per_lane(config) == 1
             ),
         ),
         grid_rule(lambda problem, config: channel_blocks(problem, config.integer("block_d"))),
@@ -183,37 +121,37 @@ class _Backward(TritonVariant):
         interval = config.integer("interval")
         rows = variable_rows(problem)
         size = config.integer("states")
-        groups = _groups(problem, config)
+        groups = state_groups(problem, config)
         widths = [group.size * planes(problem) // problem["d_state"] for group in groups]
         looped = problem["d_state"] // size * size if self.carried else 0
         masked = is_masked(problem, config)
         return {
             **scan_context(problem, config),
             "apart": self._apart(problem, config),
-            "between": "between" if _recomputes(problem, config) else "states",
+            "between": "between" if recomputes(problem, config) else "states",
             "carried": self.carried,
-            "channel_sums": _channel_sums(problem),
+            "channel_sums": channel_sums(problem),
             "halves": lambda count: [count >> bit for bit in range(1, count.bit_length())],
             "looped": looped,
             "mask0": ", mask=inside, other=0.0" if masked else "",
             "paired": self._is_paired(config),
             "parameters": parameters(self._launches(problem, config)),
             "partial": problem.has("varlen") or problem["seqlen"] % interval != 0,
-            "per_lane": _per_lane(config),
-            "recomputes": _recomputes(problem, config),
+            "per_lane": channels_per_lane(config),
+            "recomputes": recomputes(problem, config),
             "rows2": bool(rows) and 2 in widths,
             "rows4": bool(rows)
-            and (4 in widths or (_recomputes(problem, config) and "B" in rows and planes(problem) >= 4)),
+            and (4 in widths or (recomputes(problem, config) and "B" in rows and planes(problem) >= 4)),
             # The pass that recomputes states is a forward scan without outputs.
             "sequences": lambda outputs: ["u", "delta"],
             "sizes": sorted({group.size for group in groups}, reverse=True),
             "state_groups": [group for group in groups if group.first >= looped],
-            "state_sums": _state_sums(problem),
+            "state_sums": state_sums(problem),
             "twice_mask": ", mask=twice_inside" if masked else "",
             "twice_mask0": ", mask=twice_inside, other=0.0" if masked else "",
             "unroll": interval,
-            "walked": _sequences(problem),
-            "weights": _transposed(problem),
+            "walked": walked_sequences(problem),
+            "weights": weight_rows(problem),
         }
 
     def program(self, problem: Problem, config: Config) -> Program:
@@ -222,18 +160,18 @@ class _Backward(TritonVariant):
 
     def _launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         block_d, batch, dim = config.integer("block_d"), problem["batch"], problem["dim"]
-        rows, weights = variable_rows(problem), _weights(problem)
+        rows, weights = variable_rows(problem), weight_names(problem)
         blocks = channel_blocks(problem, block_d)
         slot = ("SLOT", slot_size(problem))
         one_warp = (("num_warps", 1),)
         given = [name for name in ("D", "delta_bias") if problem.has(name)]
         packed = ["cu_seqlens"] if problem.has("varlen") else []
         last = ["dlast_state"] if problem.has("last_state") else []
-        between = "between" if _recomputes(problem, config) else "states"
-        sums = [*_state_sums(problem), *_channel_sums(problem)]
+        between = "between" if recomputes(problem, config) else "states"
+        sums = [*state_sums(problem), *channel_sums(problem)]
         parts = [f"{name}_parts" for name in sums]
         first = ["dinitial_state"] if problem.has("initial_state") else []
-        sequences = _sequences(problem)
+        sequences = walked_sequences(problem)
         inputs = [name for name in sequences if name not in ("du", "ddelta", "dz")]
         outputs = [name for name in sequences if name in ("du", "ddelta", "dz")]
         launches = [
@@ -245,7 +183,7 @@ class _Backward(TritonVariant):
                 one_warp,
             ),
         ]
-        if _recomputes(problem, config):
+        if recomputes(problem, config):
             launches.append(self._recompute(problem, config))
         launches.append(
             Launch(
@@ -300,11 +238,11 @@ class _Backward(TritonVariant):
 
     def _is_paired(self, config: Config) -> bool:
         """Whether g and dA lie side by side in memory; of four channels in a lane each fills a wide access itself."""
-        return self.carried and _per_lane(config) <= 2
+        return self.carried and channels_per_lane(config) <= 2
 
     def _apart(self, problem: Problem, config: Config) -> list[str]:
         """What chunks hand on in memory, each by itself."""
-        names = ["g", *_state_sums(problem)] if self.carried else []
+        names = ["g", *state_sums(problem)] if self.carried else []
         return [name for name in names if not (self._is_paired(config) and name in ("g", "dA"))]
 
     def _recompute(self, problem: Problem, config: Config) -> Launch:
@@ -336,16 +274,16 @@ class _Backward(TritonVariant):
     def _workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
         """A's columns; states between chunks; what each sequence sums over time, and each block over its channels."""
         batch, dim, reals = problem["batch"], problem["dim"], planes(problem)
-        found = [Workspace("weights", "fp32", (len(_transposed(problem)) * problem["d_state"], dim))]
-        if _recomputes(problem, config):
+        found = [Workspace("weights", "fp32", (len(weight_rows(problem)) * problem["d_state"], dim))]
+        if recomputes(problem, config):
             found.append(Workspace("between", "fp32", state_slots(problem, config.integer("interval"))))
         if self._is_paired(config):
             found.append(Workspace("pairs", "fp32", (batch, reals, dim, 2)))
         elif self.carried:
             found.append(Workspace("g_parts", "fp32", (batch, reals, dim)))
-        states = _state_sums(problem)
+        states = state_sums(problem)
         found += [Workspace(f"{name}_parts", "fp32", (batch, reals, dim)) for name in states]
-        found += [Workspace(f"{name}_parts", "fp32", (batch, dim)) for name in _channel_sums(problem)]
+        found += [Workspace(f"{name}_parts", "fp32", (batch, dim)) for name in channel_sums(problem)]
         rows = variable_rows(problem)
         if rows:
             outer = sequence_batches(problem)
@@ -366,8 +304,8 @@ class Sequential(_Backward):
             "registers",
             "what chunks carry and what a chunk holds does not fit a lane's registers",
             lambda problem, config, facts: (
-                _carried_registers(problem, config) + _chunk_registers(problem, config) <= facts.max_registers
-                or _is_smallest(config)
+                carried_registers(problem, config) + chunk_registers(problem, config) <= facts.max_registers
+                or is_smallest(config)
             ),
         ),
     )
@@ -397,7 +335,7 @@ class Looped(_Backward):
             "registers",
             "what a chunk holds does not fit a lane's registers",
             lambda problem, config, facts: (
-                _chunk_registers(problem, config) <= facts.max_registers or _is_smallest(config)
+                chunk_registers(problem, config) <= facts.max_registers or is_smallest(config)
             ),
         ),
     )
@@ -420,7 +358,10 @@ class Looped(_Backward):
         """Four rounds in a row, whose addresses are then constants; two where ptxas spilled addresses of four."""
         more = ("complex", "delta_bias", "initial_state", "last_state", "varlen")
         crowded = problem["d_state"] > 16 or (problem.has("z") and any(map(problem.has, more)))
-        return {**super().preferences(problem, facts), "flat": (2, 1, 4) if crowded else (4, 2, 1)}
+        flat = {"flat": (2, 1, 4) if crowded else (4, 2, 1)}
+        # With many states what a chunk holds to its end was spilled too.
+        reread = {"reread": (1, 0)} if problem["d_state"] > 16 else {}
+        return {**super().preferences(problem, facts), **flat, **reread}
 
 
 SCANS = (Looped(), Sequential())
