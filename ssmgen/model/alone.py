@@ -79,4 +79,7 @@ class _Warp:
 
     def _latency(self, item: Instruction, what: str) -> float:
         latency = self._core.latency
-        return latency["operands"] if what == "operands" else latency.get(item.pipe, latency["other"])
+        if what == "operands":
+            return latency["operands"]
+        # What a lane spilled stays in the first cache, which is as near as shared memory.
+        return latency["shared"] if item.kind == "spill" else latency.get(item.pipe, latency["other"])

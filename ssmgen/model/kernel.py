@@ -171,7 +171,7 @@ def _launch_cost(kernel: TritonKernel, launch: Launch, compiled: Any, target: Gp
     main = found.main()
     slots = sum(found.pipes().values())
     in_main = sum(found.times[index] for index in main.body) if main else 0.0
-    read, written = _traffic(problem, kernel.program, launch)
+    read, written, footprint = _traffic(problem, kernel.program, launch)
     core = device_of(target.facts.name, target.facts.arch).core
     barriers = sum(
         times for part, times in zip(listing.instructions, found.times, strict=True) if part.kind == "barrier"
@@ -191,6 +191,7 @@ def _launch_cost(kernel: TritonKernel, launch: Launch, compiled: Any, target: Gp
         cycles_alone(found, core),
         read,
         written,
+        footprint,
         found.unexplained,
     )
 
@@ -208,21 +209,23 @@ def _nvdisasm() -> str:
     return str(knobs.nvidia.nvdisasm.path)
 
 
-def _traffic(problem: Problem, program: Program, launch: Launch) -> tuple[int, int]:
-    """Bytes that a launch reads and writes, every operand and workspace it takes once."""
+def _traffic(problem: Problem, program: Program, launch: Launch) -> tuple[int, int, int]:
+    """Bytes that a launch reads, that it writes, and that all of it takes up; every operand and workspace once."""
     operands = {item.name: item for item in interface(problem.op).operands(problem)}
     workspaces = {item.name: item for item in program.workspaces}
     position = program.launches.index(launch)
     before = {name for earlier in program.launches[:position] for name in earlier.arguments}
-    read = written = 0
+    read = written = footprint = 0
     for name in launch.arguments:
         if name in operands:
             item = operands[name]
             size = prod(item.shape) * dtype(item.dtype).itemsize
             read += 0 if item.output and not item.updated else size
             written += size if item.output or item.updated else 0
+            footprint += size
         elif name in workspaces:
             # The first launch that takes scratch memory fills it.
             size = prod(workspaces[name].shape) * dtype(workspaces[name].dtype).itemsize
             read, written = (read + size, written) if name in before else (read, written + size)
-    return read, written
+            footprint += size
+    return read, written, footprint

@@ -38,6 +38,7 @@ class LaunchCost:
         alone: Cycles that a warp takes which has its partition for itself.
         read: Bytes that the launch has to read from memory, each once.
         written: Bytes that it has to write.
+        footprint: Bytes of what it reads and writes, what is updated in place once.
         unexplained: Why its loops could not be accounted for; empty if they were.
     """
 
@@ -55,6 +56,7 @@ class LaunchCost:
     alone: float
     read: int
     written: int
+    footprint: int
     unexplained: tuple[str, ...] = ()
 
     @property
@@ -129,5 +131,6 @@ def predict(cost: LaunchCost, device: Device) -> Prediction:
 def _memory_seconds(cost: LaunchCost, device: Device) -> float:
     total = cost.read + cost.written
     # What fits into the last cache was left there by the launch before, or stays there for the next.
-    from_memory = total / (device.bandwidth * _SUSTAINED) if total > device.cache / 2 else 0.0
+    fits = cost.footprint <= device.cache / 2
+    from_memory = 0.0 if fits else total / (device.bandwidth * _SUSTAINED)
     return max(from_memory, total / (device.cache_bandwidth * _SUSTAINED))

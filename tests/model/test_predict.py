@@ -19,17 +19,20 @@ from ssmgen.targets.devices import CORES, DEVICES, device_of
 
 H100 = DEVICES["h100"]
 # Of a block of one warp that does next to nothing.
-COST = LaunchCost("f", 1, 1, 32, 0, 0, 0, 0.0, {"alu": 1.0}, {}, 0.0, 10.0, 0, 0)
+COST = LaunchCost("f", 1, 1, 32, 0, 0, 0, 0.0, {"alu": 1.0}, {}, 0.0, 10.0, 0, 0, 0)
 
 
 def test_a_launch_that_only_moves_bytes_takes_what_memory_takes() -> None:
-    cost = replace(COST, blocks=10_000, read=3_000_000_000, written=350_000_000)
+    cost = replace(COST, blocks=10_000, read=3_000_000_000, written=350_000_000, footprint=3_350_000_000)
     found = predict(cost, H100)
     assert found.limit == "memory"
     assert found.seconds == pytest.approx(3.35e9 / (H100.bandwidth * _SUSTAINED) + _LAUNCH_SECONDS)
     # What fits into the last cache is faster than memory, not free.
-    small = predict(replace(cost, read=10_000_000, written=0), H100)
+    small = predict(replace(cost, read=10_000_000, written=0, footprint=10_000_000), H100)
     assert small.bounds["memory"] == pytest.approx(1e7 / (H100.cache_bandwidth * _SUSTAINED))
+    # What is updated in place is read and written, but takes up the cache once.
+    in_place = predict(replace(cost, read=20_000_000, written=20_000_000, footprint=20_000_000), H100)
+    assert in_place.bounds["memory"] == pytest.approx(4e7 / (H100.cache_bandwidth * _SUSTAINED))
 
 
 def test_a_launch_of_special_functions_takes_what_their_lanes_take() -> None:
@@ -86,6 +89,7 @@ costs = st.builds(
         pipes=pipes,
         alone=alone,
         read=read,
+        footprint=read,
     ),
     st.integers(0, 100_000),
     st.sampled_from([1, 2, 4, 8, 16, 32]),

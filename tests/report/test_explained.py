@@ -26,7 +26,21 @@ from tests.helpers import make_problem
 PROBLEM = make_problem("linear_scan", batch=1, dim=1536, seqlen=2048)
 H100 = DEVICES["h100"]
 LAUNCH = LaunchCost(
-    "linear_scan", 132, 4, 32, 0, 0, 0, 0.0, {"alu": 1e5, "mufu": 100.0}, {"alu": 9.0}, 0.9, 1.0, 1000, 500
+    "linear_scan",
+    132,
+    4,
+    32,
+    0,
+    0,
+    0,
+    0.0,
+    {"alu": 1e5, "mufu": 100.0},
+    {"alu": 9.0},
+    0.9,
+    1.0,
+    1000,
+    500,
+    1500,
 )
 
 

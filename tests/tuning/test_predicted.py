@@ -35,7 +35,7 @@ def cost(
     slots: float = 1e4, *, spills: int = 0, shared: int = 0, unexplained: tuple[str, ...] = ()
 ) -> KernelCost:
     launch = LaunchCost(
-        "f", 132, 4, 32, spills, shared, 0, 0.0, {"alu": slots}, {}, 0.0, 1.0, 10, 10, unexplained
+        "f", 132, 4, 32, spills, shared, 0, 0.0, {"alu": slots}, {}, 0.0, 1.0, 10, 10, 20, unexplained
     )
     return KernelCost((launch,), 1000, "hash")
 
