@@ -81,6 +81,9 @@ def _print_rivals(found: Explanation, console: Console) -> None:
             style="bold" if row is chosen else "",
         )
     console.print(table)
+    for row in found.rows:
+        if row.failure is not None:
+            console.print(f"{_name(row.config, chosen.config)}: {row.failure}", style="yellow")
     console.print(
         "slots, MUFU: instructions of a lane for each state element, loops and all; bytes: to and from memory.",
         style="dim",
@@ -97,7 +100,7 @@ def _name(config: Config, chosen: Config) -> str:
 
 def _time(row: Row) -> str:
     if row.seconds is None:
-        return row.failure or "-"
+        return "-"
     return milliseconds(row.seconds) + ("" if _is_measured(row) else " *")
 
 
@@ -121,9 +124,12 @@ def _cost_cells(row: Row, device: Device | None) -> list[str]:
         return ["-"] * 5
     heaviest = row.cost.heaviest
     spills = sum(launch.spills for launch in row.cost.launches)
+    registers = f"{heaviest.registers}" + (f" +{spills} spills" if spills else "")
+    if not row.cost.is_accounted_for:
+        return ["-", registers, "-", "-", "-"]
     return [
         row.cost.limit(device),
-        f"{heaviest.registers}" + (f" +{spills} spills" if spills else ""),
+        registers,
         f"{row.cost.per_element(device.core):.1f}",
         f"{row.cost.per_element(device.core, 'mufu'):.2f}",
         f"{row.cost.bytes_per_element:.2f}",

@@ -115,6 +115,10 @@ def explain(
         InvalidInputError: The config is none of the space: the message names the rule that excludes it, and why.
         TargetUnavailableError: The target has no kernels.
     """
+    if target.facts.kind == "interpret":
+        raise TargetUnavailableError(
+            "target 'interpret' runs kernels to check them: there is no choice to explain; name cpu or a GPU."
+        )
     if target.language == "none":
         raise TargetUnavailableError(
             f"target {target.name!r} is plain PyTorch and has no configs to explain; choose another with --target."

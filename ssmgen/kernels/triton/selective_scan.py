@@ -262,6 +262,10 @@ class Sequential(SelectiveScan):
         """The widest block of one warp that is not mostly idle; fewer channels per lane feed more of the GPU."""
         # For sm_100 the assembler spills with a second polynomial in so wide a block.
         poly = {"poly": (1, 2, 0)} if facts.arch == "sm_100" else {}
+        # Ends of packed sequences take registers of their own where time is innermost.
+        packed = problem.has("varlen") and problem.option("layout") == "time"
+        if packed:
+            return {"block_d": (64, 32), "unroll": (2, 1), **poly}
         return {"block_d": (128, 64, 32), "unroll": (4, 2, 1), **poly}
 
     def launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
