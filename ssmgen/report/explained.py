@@ -151,8 +151,7 @@ def _print_launches(found: Explanation, device: Device, console: Console) -> Non
             f"{launch.shared:,}",
             f"{100 * prediction.occupied:.0f}%",
             str(prediction.waves),
-            milliseconds(prediction.seconds),
-            prediction.limit,
+            *(("-", "-") if launch.unexplained else (milliseconds(prediction.seconds), prediction.limit)),
         )
     console.print(table)
     for reason in row.cost.unexplained:
