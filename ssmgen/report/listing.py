@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -13,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ssmgen import store
+from ssmgen import settings, store
 from ssmgen.errors import SsmgenError
 from ssmgen.kernels import INTERFACES, Interface, Space, Variant, variants
 from ssmgen.problem import Problem
@@ -107,18 +108,29 @@ def _kernels(face: Interface) -> Iterator[_Kernel]:
 
 
 def print_listing(listing: Listing, console: Console) -> None:
-    """Print the ops with their kernels, then the tuned configs file by file."""
+    """Print the ops with their kernels, then the tuned configs file by file; of what ships as predicted, how many."""
     for op, kernels in listing.kernels.items():
         console.print(_op(INTERFACES[op], kernels))
     if not listing.saved:
         console.print("No tuned configs yet; make some with: ssmgen tune --d-state 16")
         return
-    for path, group in groupby(listing.saved, key=lambda saved: saved.path):
+    shipped = [saved for saved in listing.saved if _is_shipped_prediction(saved)]
+    others = [saved for saved in listing.saved if saved not in shipped]
+    for path, group in groupby(others, key=lambda saved: saved.path):
         found = list(group)
         console.print(Text(found[0].entry.device.name, "bold"), Text(f"({found[0].entry.device.arch})"))
         console.print(Padding(Text(str(path), "dim"), (0, 0, 0, 2)), soft_wrap=True)
         for saved in found:
             console.print(Padding(_entry(saved), (0, 0, 1, 2)))
+    if shipped:
+        counts = Counter(f"{saved.entry.device.name} ({saved.entry.device.arch})" for saved in shipped)
+        console.print(Text("Predicted configs that ship, all in ssmgen list --json", "bold"))
+        for device, count in counts.items():
+            console.print(f"  {device}: {count}")
+
+
+def _is_shipped_prediction(saved: _Saved) -> bool:
+    return saved.entry.evidence == "predicted" and saved.path.is_relative_to(settings.shipped_config_dir())
 
 
 def _op(face: Interface, kernels: Sequence[_Kernel]) -> RenderableType:
