@@ -6,8 +6,8 @@
 The grid of problems is `GRID`. For each of its problems, at most `TRIALS` configs are compiled for the architecture
 and ranked by their predicted time; the search is seeded and bounded by a number, not by time, so a second run gives
 the same configs. Devices of one architecture share the search of the first. Entries for any NVIDIA GPU
-(`cuda-generic`) are the configs, out of the best of each architecture, whose worst loss against an architecture's own
-best is the least.
+(`cuda-generic`) are the configs, out of the best and the untuned ones of all architectures, whose worst loss against
+an architecture's own best is the least.
 """
 
 from __future__ import annotations
@@ -142,11 +142,16 @@ def _searches(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _generic(found: Mapping[str, Found]) -> TunedConfig | None:
-    """The config, of the best ones of each NVIDIA architecture, that loses least on the one where it loses most."""
+    """The config, of the best and the untuned ones of NVIDIA's architectures, that loses least where it loses most.
+
+    One that spills anywhere comes after all that do not.
+    """
     bests = {name: _best(item, name) for name, item in found.items() if DEVICES[name].arch.startswith("sm_")}
-    worst: dict[Config, float] = {}
-    for config in dict.fromkeys(config for config, _ in bests.values()):
-        losses = []
+    worst: dict[Config, tuple[bool, float]] = {}
+    problem = next(iter(found.values())).problem
+    untuned = [target(name).space(problem).default() for name in bests]
+    for config in dict.fromkeys((*(config for config, _ in bests.values()), *untuned)):
+        losses, spills = [], False
         for name, (_, seconds) in bests.items():
             place = target(name)
             assert isinstance(place, GpuTarget)
@@ -154,9 +159,10 @@ def _generic(found: Mapping[str, Found]) -> TunedConfig | None:
                 cost = kernel_cost(place, found[name].problem, config)
             except SsmgenError:
                 break
+            spills |= any(item.spills for item in cost.launches)
             losses.append(cost.seconds(device_of(place.facts.name, place.facts.arch)) / seconds)
         else:
-            worst[config] = max(losses)
+            worst[config] = spills, max(losses)
     if not worst:
         return None
     best = min(worst, key=lambda config: (worst[config], str(config)))

@@ -10,9 +10,8 @@ from ssmgen.store import TunedConfig
 from ssmgen.store.lookup import GENERIC
 from ssmgen.targets import target
 
-ENTRIES = [
-    entry for entry in store.load(settings.shipped_config_dir()) if entry.device.kind in ("cuda", "hip")
-]
+FOLDER = settings.shipped_config_dir()
+ENTRIES = [entry for entry in store.load(FOLDER) if entry.device.kind in ("cuda", "hip")]
 
 
 def facts_for(entry: TunedConfig) -> str:
@@ -38,8 +37,9 @@ def test_they_are_configs_of_today_and_their_sources_are_as_they_were() -> None:
         assert entry.evidence == "predicted"
 
 
-def test_a_device_that_is_here_finds_its_own() -> None:
+def test_a_device_that_is_here_finds_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("triton")
+    monkeypatch.setattr(settings, "config_dirs", lambda: (FOLDER,))
     facts = target("h200").facts
     problem = problem_of(GRID[0])
     found = store.lookup(problem, facts, lambda entry: True)

@@ -355,13 +355,16 @@ class Looped(_Backward):
         return choices
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
-        """Four rounds in a row, whose addresses are then constants; two where ptxas spilled addresses of four."""
+        """Four rounds in a row, whose addresses are then constants; fewer where ptxas spilled addresses of four."""
         more = ("complex", "delta_bias", "initial_state", "last_state", "varlen")
-        crowded = problem["d_state"] > 16 or (problem.has("z") and any(map(problem.has, more)))
-        flat = {"flat": (2, 1, 4) if crowded else (4, 2, 1)}
-        # With many states what a chunk holds to its end was spilled too.
-        reread = {"reread": (1, 0)} if problem["d_state"] > 16 else {}
-        return {**super().preferences(problem, facts), **flat, **reread}
+        many = problem["d_state"] > 16
+        flat = (2, 1, 4) if many or (problem.has("z") and any(map(problem.has, more))) else (4, 2, 1)
+        older = facts.arch in ("sm_80", "sm_86", "sm_89")
+        if problem.option("layout") == "time" and (older or problem.dtype == "fp32"):
+            flat = (1, 2, 4)
+        # With many states what a chunk holds to its end was spilled too, unless a gate keeps it anyway.
+        reread = (1, 0) if many and not problem.has("z") else (0, 1)
+        return {**super().preferences(problem, facts), "flat": flat, "reread": reread}
 
 
 SCANS = (Looped(), Sequential())

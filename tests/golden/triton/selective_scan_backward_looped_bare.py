@@ -1,7 +1,7 @@
-# selective_scan backward, fp32: looped(block_d=64,exp=asm,flat=4,interval=4,lanes=32,reread=0,states=4)
+# selective_scan backward, fp32: looped(block_d=64,exp=asm,flat=1,interval=4,lanes=32,reread=0,states=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 322129e44de4c40d.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 04636152b4795f7c.
 import triton
 import triton.language as tl
 
@@ -432,7 +432,7 @@ def selective_scan_backward(
         x3 = delta3 * u3
         sum_g3 = zero
         sum_q3 = zero
-        for n in tl.range(0, 16, 4, loop_unroll_factor=4):
+        for n in range(0, 16, 4):
             weights_n = weights + n * DIM
             between_n = between + n * 16
             B_n = B + n
