@@ -16,9 +16,10 @@ from typing import Annotated, Any
 import typer
 from rich.progress import track
 
+from benchmarks.limits import problem
 from ssmgen.config import Config
 from ssmgen.errors import SsmgenError
-from ssmgen.kernels import Space, interface
+from ssmgen.kernels import Space
 from ssmgen.model import kernel_cost
 from ssmgen.problem import Problem
 from ssmgen.targets import target
@@ -35,10 +36,8 @@ _COLOURS = {"sequential": "#4477aa", "chunked": "#ee6677", "states": "#228833", 
 
 def problem_of(batch: int, dim: int, seqlen: int, d_state: int) -> Problem:
     """A bare scan in bf16 with time innermost."""
-    face = interface("selective_scan")
-    options = {name: values[0] for name, values in face.options.items()}
-    sizes = {**face.dims, "batch": batch, "dim": dim, "seqlen": seqlen, "d_state": d_state}
-    return Problem.of(face.op, sizes, "bf16", options)
+    sizes = {"batch": batch, "dim": dim, "seqlen": seqlen, "d_state": d_state}
+    return problem("selective_scan", "bf16", sizes)
 
 
 def candidates(space: Space) -> list[Config]:
@@ -55,12 +54,12 @@ def candidates(space: Space) -> list[Config]:
     return found
 
 
-def best_times(place: GpuTarget, problem: Problem, name: str) -> dict[str, float]:
+def best_times(place: GpuTarget, wanted: Problem, name: str) -> dict[str, float]:
     """Predicted seconds of each variant's best candidate."""
     times: dict[str, float] = {}
-    for config in candidates(place.space(problem)):
+    for config in candidates(place.space(wanted)):
         try:
-            seconds = kernel_cost(place, problem, config).seconds(DEVICES[name])
+            seconds = kernel_cost(place, wanted, config).seconds(DEVICES[name])
         except SsmgenError:
             continue
         times[config.variant] = min(seconds, times.get(config.variant, seconds))

@@ -136,7 +136,7 @@ def main(
             "slots": cost.loop_per_element(core),
             "mufu": cost.loop_per_element(core, "mufu"),
             "fma": cost.loop_per_element(core, "fma"),
-            "spills": sum(item.spills for item in cost.launches),
+            "spills": cost.spills,
             "atomics": sum(item.atomics for item in cost.launches),
             "registers": cost.heaviest.registers,
             "peer": case.peer,

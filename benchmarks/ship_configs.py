@@ -12,9 +12,7 @@ an architecture's own best is the least.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -23,11 +21,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 import ssmgen
+from benchmarks.limits import problem
 from ssmgen import store
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import SsmgenError
-from ssmgen.kernels import interface
 from ssmgen.model import KernelCost, kernel_cost
 from ssmgen.problem import Option, Problem
 from ssmgen.store import TunedConfig
@@ -35,7 +33,7 @@ from ssmgen.store.lookup import GENERIC
 from ssmgen.targets import target
 from ssmgen.targets.devices import DEVICES, device_of
 from ssmgen.targets.gpu import GpuTarget
-from ssmgen.tuning.predicted import Forecaster
+from ssmgen.tuning.predicted import Forecaster, predicted_entry
 
 SHIPPED = ("a100", "h100", "h200", "b200", "rtx4090", "rtx5090", "mi300x")
 TRIALS = {"forward": 20, "backward": 10}  # gradients have smaller spaces, and take longest to compile
@@ -79,10 +77,7 @@ GRID = (
 
 def problem_of(cell: Cell) -> Problem:
     """The exact problem of a cell."""
-    face = interface(cell.op)
-    options = {name: values[0] for name, values in face.options.items()} | dict(cell.options)
-    problem = Problem.of(cell.op, {**face.dims, **cell.sizes}, cell.dtype, options)
-    return replace(problem, direction=cell.direction)
+    return problem(cell.op, cell.dtype, cell.sizes, cell.direction, **cell.options)
 
 
 class Found(NamedTuple):
@@ -108,7 +103,7 @@ def _best(found: Found, name: str) -> tuple[Config, float]:
 
     def rank(config: Config) -> tuple[bool, float, str]:
         cost = found.costs[config]
-        return any(item.spills for item in cost.launches), cost.seconds(device), str(config)
+        return cost.spills > 0, cost.seconds(device), str(config)
 
     best = min(found.configs, key=rank)
     return best, found.costs[best].seconds(device)
@@ -117,21 +112,8 @@ def _best(found: Found, name: str) -> tuple[Config, float]:
 def _entry(
     facts: DeviceFacts, problem: Problem, config: Config, seconds: float, cost: KernelCost
 ) -> TunedConfig:
-    return TunedConfig(
-        problem=problem,
-        config=config,
-        evidence="predicted",
-        seconds=seconds,
-        quartiles=(seconds, seconds),
-        default_seconds=None,
-        reference_seconds=None,
-        error={},
-        source_hash=cost.source_hash,
-        versions={"ssmgen": ssmgen.__version__, "triton": target("sm_90").versions()["triton"]},
-        device=facts,
-        threads=None,
-        created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-    )
+    versions = {"ssmgen": ssmgen.__version__, "triton": target("sm_90").versions()["triton"]}
+    return predicted_entry(problem, facts, config, seconds, cost.source_hash, versions)
 
 
 def _searches(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
@@ -159,7 +141,7 @@ def _generic(found: Mapping[str, Found]) -> TunedConfig | None:
                 cost = kernel_cost(place, found[name].problem, config)
             except SsmgenError:
                 break
-            spills |= any(item.spills for item in cost.launches)
+            spills |= cost.spills > 0
             losses.append(cost.seconds(device_of(place.facts.name, place.facts.arch)) / seconds)
         else:
             worst[config] = spills, max(losses)

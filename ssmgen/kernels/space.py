@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
@@ -52,6 +52,11 @@ class Space:
                     excluded[variant.name, rule.name] += 1
             configs[variant.name] = tuple(valid)
         return Space(problem, facts, supported, configs, excluded)
+
+    def where(self, keeps: Callable[[Config], bool]) -> Space:
+        """The same space with only the configs that are to be kept."""
+        kept = {name: tuple(filter(keeps, configs)) for name, configs in self.configs.items()}
+        return replace(self, configs=kept)
 
     def __len__(self) -> int:
         return sum(len(configs) for configs in self.configs.values())

@@ -74,6 +74,11 @@ class KernelCost:
         )
         return issued * core.lanes / self.elements
 
+    @property
+    def spills(self) -> int:
+        """Spills of all launches."""
+        return sum(item.spills for item in self.launches)
+
     def launch(self, function: str) -> LaunchCost:
         """The launch of that function."""
         return next(item for item in self.launches if item.function == function)

@@ -123,7 +123,7 @@ def _cost_cells(row: Row, device: Device | None) -> list[str]:
     if row.cost is None or device is None:
         return ["-"] * 5
     heaviest = row.cost.heaviest
-    spills = sum(launch.spills for launch in row.cost.launches)
+    spills = row.cost.spills
     registers = f"{heaviest.registers}" + (f" +{spills} spills" if spills else "")
     if not row.cost.is_accounted_for:
         return ["-", registers, "-", "-", "-"]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from ssmgen import store
 from ssmgen.config import Config
 from ssmgen.errors import TargetUnavailableError
 from ssmgen.kernels import Space
-from ssmgen.model import KernelCost, Prediction
+from ssmgen.model import KernelCost
 from ssmgen.problem import Problem
 from ssmgen.report.kernel import Choice, choose
 from ssmgen.store import Match
@@ -76,13 +75,6 @@ class Explanation:
     fallback: Match | None
     unknown: int
 
-    def launches(self, row: Row) -> list[tuple[str, Prediction]]:
-        """Name and prediction of each launch of a row."""
-        if row.cost is None or self.device is None:
-            return []
-        pairs = zip(row.cost.launches, row.cost.predictions(self.device), strict=True)
-        return [(launch.function, prediction) for launch, prediction in pairs]
-
     def rules(self) -> list[tuple[str, str, int, str]]:
         """(variant, rule, how many configs, reason) of what static rules leave out, the most first."""
         reasons = {
@@ -131,7 +123,7 @@ def explain(
     if is_predictable(target):
         with Forecaster(target.name) as forecaster:
             found, _ = forecaster.forecast(
-                _only(space, rivals), seconds=_SECONDS, every=True, observer=observer
+                space.where(rivals.__contains__), seconds=_SECONDS, every=True, observer=observer
             )
     rows = [_row(config, measured.get(config), found) for config in rivals]
     rows.sort(key=lambda row: (row.config != choice.config, row.seconds or inf))
@@ -151,7 +143,7 @@ def explain(
 
 def _measured(problem: Problem, target: Target, space: Space) -> dict[Config, Trial]:
     """What was timed here in earlier runs and still holds."""
-    if not target.facts.present or target.facts.kind == "interpret":
+    if not target.facts.present:
         return {}
     with Tuner(target.name) as tuner:
         return tuner.known(space)
@@ -167,13 +159,6 @@ def _rivals(space: Space, chosen: Config, measured: dict[Config, Trial]) -> list
     ]
     ordered = (chosen, *(trial.config for trial in timed[:_ROWS]), *default_configs(space), *near)
     return list(dict.fromkeys(ordered))
-
-
-def _only(space: Space, kept: Sequence[Config]) -> Space:
-    return replace(
-        space,
-        configs={name: tuple(x for x in configs if x in kept) for name, configs in space.configs.items()},
-    )
 
 
 def _row(config: Config, measured: Trial | None, found: Forecast | None) -> Row:

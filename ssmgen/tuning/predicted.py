@@ -10,16 +10,15 @@ import datetime
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
-from pathlib import Path
 from queue import SimpleQueue
 from statistics import mean
 
 import ssmgen
 from ssmgen import dispatch, store, targets
 from ssmgen.config import Config
+from ssmgen.device import DeviceFacts
 from ssmgen.errors import InvalidInputError
 from ssmgen.kernels import Space
 from ssmgen.model import KernelCost, resident_blocks
@@ -34,7 +33,7 @@ from ssmgen.tuning.search import Search, default_configs
 from ssmgen.tuning.trial import Timing, Trial
 from ssmgen.tuning.worker import Count
 
-__all__ = ["Forecast", "Forecaster", "busy_space", "is_predictable"]
+__all__ = ["Forecast", "Forecaster", "busy_space", "is_predictable", "predicted_entry"]
 
 _COMPILE_SECONDS = 120.0
 _LEFT_IDLE = 0.5  # configs that occupy less than this part of what another one does are not compiled
@@ -71,7 +70,7 @@ class Forecast:
         return [trial.config for trial in good]
 
     def _spills(self, config: Config) -> bool:
-        return any(launch.spills for launch in self.costs[config].launches)
+        return self.costs[config].spills > 0
 
 
 class Forecaster:
@@ -245,6 +244,20 @@ class Forecaster:
         best = _final(found, found.ranked[0]) if found.ranked else None
         base = _final(found, default) if default in found.ranked else None
         trials = found.search.trials
+        path = None
+        if best is not None:
+            versions = {"ssmgen": ssmgen.__version__, **self.target.versions()}
+            default_seconds = None if base is None else base.seconds
+            entry = predicted_entry(
+                problem,
+                self.target.facts,
+                best.config,
+                best.seconds,
+                best.source_hash,
+                versions,
+                default_seconds,
+            )
+            path = store.save([entry])[0]
         result = TuneResult(
             problem=problem,
             facts=self.target.facts,
@@ -259,7 +272,7 @@ class Forecaster:
             is_exhaustive=found.search.is_exhaustive,
             is_interrupted=interrupted,
             notes=_notes(found),
-            path=None if best is None else self._save(problem, best, base),
+            path=path,
             seconds=time.monotonic() - start,
             evidence="predicted",
         )
@@ -267,23 +280,32 @@ class Forecaster:
         observer.finished(result)
         return result
 
-    def _save(self, problem: Problem, best: Final, default: Final | None) -> Path:
-        entry = TunedConfig(
-            problem=problem,
-            config=best.config,
-            evidence="predicted",
-            seconds=best.seconds,
-            quartiles=best.timing.quartiles,
-            default_seconds=None if default is None else default.seconds,
-            reference_seconds=None,
-            error={},
-            source_hash=best.source_hash,
-            versions={"ssmgen": ssmgen.__version__, **self.target.versions()},
-            device=self.target.facts,
-            threads=None,
-            created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        )
-        return store.save([entry])[0]
+
+def predicted_entry(
+    problem: Problem,
+    facts: DeviceFacts,
+    config: Config,
+    seconds: float,
+    source_hash: str,
+    versions: Mapping[str, str],
+    default_seconds: float | None = None,
+) -> TunedConfig:
+    """What is saved of a prediction: a time without a spread, and no errors, since nothing ran."""
+    return TunedConfig(
+        problem=problem,
+        config=config,
+        evidence="predicted",
+        seconds=seconds,
+        quartiles=(seconds, seconds),
+        default_seconds=default_seconds,
+        reference_seconds=None,
+        error={},
+        source_hash=source_hash,
+        versions=versions,
+        device=facts,
+        threads=None,
+        created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    )
 
 
 def busy_space(space: Space, device: Device) -> Space:
@@ -301,11 +323,7 @@ def busy_space(space: Space, device: Device) -> Space:
     shares = {config: share(config) for configs in space.configs.values() for config in configs}
     defaults = default_configs(space)
     enough = _LEFT_IDLE * max(shares.values(), default=0.0)
-    kept = {
-        name: tuple(config for config in configs if shares[config] >= enough or config in defaults)
-        for name, configs in space.configs.items()
-    }
-    return replace(space, configs=kept)
+    return space.where(lambda config: shares[config] >= enough or config in defaults)
 
 
 def _final(found: Forecast, config: Config) -> Final:
@@ -323,7 +341,7 @@ def _notes(found: Forecast) -> tuple[str, ...]:
         notes.append(f"{left} configs were not compiled: the budget ended before")
     if found.ranked:
         cost = found.costs[found.ranked[0]]
-        spills = sum(launch.spills for launch in cost.launches)
+        spills = cost.spills
         limit = cost.limit(found.device)
         notes.append(
             f"the best is limited by {limit}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property, partial
 
 import torch
@@ -141,10 +140,7 @@ class Tuner:
         with Forecaster(self.target.name, open_target=self._open_target) as forecaster:
             found, _ = forecaster.forecast(space, seconds=seconds, seed=seed)
         kept = {*found.ranked[:count], *default_configs(space)}
-        return replace(
-            space,
-            configs={name: tuple(x for x in configs if x in kept) for name, configs in space.configs.items()},
-        )
+        return space.where(kept.__contains__)
 
 
 def open_tuner(target_name: str, *, max_error: float | None = None) -> Tuner | Forecaster:
