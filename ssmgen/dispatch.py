@@ -1,40 +1,41 @@
 """From a call to a launch: one tuple key, looked up in one dictionary, gives a plan with everything prepared.
 
 The first call with a key takes the cold path (which config, which kernel, compile, bind); later calls only read the
-addresses of their tensors. Nothing here renders, reads a file or tunes on a hit.
+addresses of their tensors. Nothing here renders, reads a file or tunes on a hit. In a frozen process the cold path
+goes as far as what is in memory leads.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor, is_grad_enabled
 
 from ssmgen import store, targets
+from ssmgen.advice import fields, say_untuned, tune_command
 from ssmgen.config import Config
-from ssmgen.errors import InvalidInputError, ReferenceWarning, SsmgenError, UntunedWarning
+from ssmgen.errors import FrozenError, InvalidInputError, SsmgenError
+from ssmgen.freezing import is_frozen
 from ssmgen.kernels import Space, Variant, interface
 from ssmgen.problem import Problem
 from ssmgen.settings import get as setting
-from ssmgen.targets import Target
+from ssmgen.targets import Kernel, Target
 
 __all__ = [
     "Plan",
     "Resolution",
     "call",
+    "compiled",
     "forget",
+    "kernels",
     "named_target",
     "pick_target",
     "resolve",
     "resolve_training",
-    "say_reference",
-    "say_untuned",
-    "tune_command",
+    "say_if_untuned",
 ]
 
 # Options that leave the recurrence in the middle of a kernel as it is, so that a config tuned with other values of
@@ -63,6 +64,9 @@ Plan = Callable[[Tensors], tuple[Tensor, ...]]
 _MOST_PLANS = 4096
 _plans: dict[object, Plan] = {}
 _resolutions: dict[tuple[str, Problem], Resolution | None] = {}
+_pairs: dict[tuple[str, Problem], tuple[Problem, Problem | None]] = {}
+# By target and problem, and then by what they rely on; see `compiled`.
+_kernels: dict[tuple[str, Problem], dict[frozenset[str], Kernel]] = {}
 
 
 def call(
@@ -82,6 +86,7 @@ def call(
         op,
         options,
         target,
+        is_grad_enabled(),
         *[
             None
             if x is None
@@ -92,9 +97,8 @@ def call(
                 x.dtype,
                 # C takes any address; what Triton compiles relies on those it has seen.
                 x.is_cpu or (x.device, x.data_ptr() & 15),
-                # Most tensors of inference have none of these, and a shorter key is found sooner.
-                (x.requires_grad or x.is_neg() or x.is_conj())
-                and (x.requires_grad and is_grad_enabled(), x.is_neg(), x.is_conj()),
+                x.requires_grad,
+                x.is_neg() or x.is_conj(),
             )
             for x in tensors
         ],
@@ -103,7 +107,8 @@ def call(
     if plan is None:
         plan = prepare(tensors, options, named_target(target))
         if len(_plans) >= _MOST_PLANS:
-            forget()
+            # A frozen process could not find again what else is forgotten.
+            _plans.clear() if is_frozen() else forget()
         _plans[key] = plan
     return plan(tensors)
 
@@ -117,9 +122,15 @@ def named_target(target: str | None) -> str | None:
 
 
 def forget() -> None:
-    """Drop every plan and every choice of config, so that configs saved since are seen."""
-    _plans.clear()
-    _resolutions.clear()
+    """Drop every plan, choice of config and kernel, so that configs saved since are seen.
+
+    Raises:
+        FrozenError: This process is frozen, and could not find them again.
+    """
+    if is_frozen():
+        raise FrozenError("ssmgen is frozen, so that nothing may be forgotten; unfreeze() first.")
+    for kept in (_plans, _resolutions, _pairs, _kernels):
+        kept.clear()
 
 
 def pick_target(name: str | None, tensors: Tensors) -> Target:
@@ -167,11 +178,67 @@ def resolve(problem: Problem, target: Target) -> Resolution | None:
     Order: the tuned entries as `store.lookup` ranks them; then those of the same problem with other peripheral
     options (tuned without `z`, called with it), which change a kernel's edges and not what its blocks should be;
     then the default.
+
+    Raises:
+        FrozenError: This process is frozen, and had not met the problem before.
     """
     key = (target.name, problem)
     if key not in _resolutions:
+        if is_frozen():
+            raise _unprepared(problem, target)
         _resolutions[key] = _resolve(problem, target)
     return _resolutions[key]
+
+
+def compiled(problem: Problem, target: Target, resolution: Resolution, aligned: frozenset[str]) -> Kernel:
+    """The kernel of a problem, which is compiled once.
+
+    Args:
+        problem: The exact problem.
+        target: Where it runs.
+        resolution: What `resolve` found.
+        aligned: Names of operands whose address, and scalars whose value, are multiples of 16.
+
+    Raises:
+        CompileError: The compiler refused.
+        FrozenError: This process is frozen, and has no kernel of the problem that relies on no more than that.
+    """
+    # C takes any address and any stride.
+    aligned = aligned if target.language == "triton" else frozenset()
+    known = _kernels.setdefault((target.name, problem), {})
+    if aligned in known:
+        return known[aligned]
+    if is_frozen():
+        less = [names for names in known if names <= aligned]
+        if not less:
+            raise _unprepared(problem, target)
+        return known[max(less, key=len)]
+    say_if_untuned(problem, target, resolution)
+    known[aligned] = target.compile(resolution.variant, problem, resolution.config, aligned)
+    return known[aligned]
+
+
+def kernels() -> dict[tuple[str, Problem, frozenset[str]], Kernel]:
+    """Every kernel that has been compiled, by target, problem and what it relies on; see `compiled`."""
+    return {
+        (name, problem, aligned): kernel
+        for (name, problem), known in list(_kernels.items())
+        for aligned, kernel in list(known.items())
+    }
+
+
+def say_if_untuned(problem: Problem, target: Target, resolution: Resolution) -> None:
+    """Warn, once for each problem class, where a default runs and times say something."""
+    if resolution.how == "default" and target.facts.kind != "interpret":
+        say_untuned(problem, target)
+
+
+def _unprepared(problem: Problem, target: Target) -> FrozenError:
+    line = ", ".join(f"{name!r}: {value!r}" for name, value in fields(problem).items())
+    return FrozenError(
+        f"ssmgen is frozen, and {problem} is not prepared for target {target.name!r}. Before freeze(), call "
+        f"ssmgen.warmup([{{{line}}}]), or the op itself; to tune it first: {tune_command(problem)}"
+    )
 
 
 # How often forward saves a state where nothing has been tuned, the best first. On GPUs: at 16 states one in 32 of
@@ -195,7 +262,19 @@ def resolve_training(problem: Problem, target: Target) -> tuple[Problem, Problem
 
     They agree on how often states are saved: as tuned, where the pair has been tuned, the fastest pair first.
     Without a backward kernel, forward is as it was, and there is no backward problem.
+
+    Raises:
+        FrozenError: This process is frozen, and the problem's training was not prepared.
     """
+    key = (target.name, problem)
+    if key not in _pairs:
+        if is_frozen():
+            raise _unprepared(replace(problem, direction="backward"), target)
+        _pairs[key] = _resolve_training(problem, target)
+    return _pairs[key]
+
+
+def _resolve_training(problem: Problem, target: Target) -> tuple[Problem, Problem | None]:
     backward = replace(problem, direction="backward")
     if "saved" not in interface(problem.op).options:
         return problem, backward if resolve(backward, target) is not None else None
@@ -256,63 +335,3 @@ def _is_usable(entry: store.TunedConfig, space: Space) -> bool:
     except SsmgenError:
         return False
     return variant.source(entry.problem, entry.config).hash == entry.source_hash
-
-
-def tune_command(problem: Problem) -> str:
-    """The command that tunes this problem; what is at its default there is left out."""
-    face = interface(problem.op)
-    # The rows of a state are as many as there are sequences where nothing else is said.
-    sizes = {name: size for name, size in problem.dims if size != face.dims[name] and name != "slots"}
-    words = {"rows": "dim", "nodes": "seqlen"}
-    sizes = {
-        words.get(name, name): max(2 * (size - 1), 1) if name == "nodes" else size
-        for name, size in sizes.items()
-    }
-    flags = [f"--{name.replace('_', '-')} {size}" for name, size in sizes.items()]
-    flags += [
-        f"--option {name}" if value is True else f"--option {name}={str(value).lower()}"
-        for name, value in problem.options
-        if value != face.options[name][0] and name != "saved"
-    ]
-    # How often states are saved is what tuning for training finds out.
-    if problem.direction == "backward" or problem.has("saved"):
-        flags.append("--training")
-    return " ".join(["ssmgen tune", problem.op, *flags, f"--dtype {problem.dtype}"])
-
-
-_said: set[tuple[object, ...]] = set()
-
-
-def _say_once(key: tuple[object, ...], message: str, category: type[Warning]) -> None:
-    if key not in _said:
-        _said.add(key)
-        warnings.warn(message, category, stacklevel=_depth_of_caller())
-
-
-def _depth_of_caller() -> int:
-    """How far up the stack, from `_say_once`, the line stands that called the op, past ours and autograd's."""
-    frame, depth = sys._getframe(2), 2
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("ssmgen.", "torch.")):
-        frame, depth = frame.f_back, depth + 1
-    return depth
-
-
-def say_untuned(problem: Problem, target: Target) -> None:
-    """Warn, once for each problem class, that a default config runs, and how to tune."""
-    _say_once(
-        (target.name, problem.problem_class()),
-        f"{problem.op} has no tuned config for {problem} on {target.facts.name}; a default is used. "
-        f"To tune it: {tune_command(problem)}",
-        UntunedWarning,
-    )
-
-
-def say_reference(op: str, dtype: str, target: Target) -> None:
-    """Warn, once, that PyTorch runs what the target has no kernel for; whoever asked for the reference knows."""
-    if target.language != "none":
-        _say_once(
-            (target.name, op, dtype),
-            f"target {target.name!r} has no kernel for {op} in {dtype} with these options; the PyTorch reference "
-            "runs it. Pass target='reference' to say that this is meant.",
-            ReferenceWarning,
-        )

@@ -6,6 +6,7 @@ __all__ = [
     "CompileError",
     "ConfigFileError",
     "ConfigFileWarning",
+    "FrozenError",
     "InvalidInputError",
     "ReferenceWarning",
     "SsmgenError",
@@ -37,6 +38,10 @@ class CompileError(SsmgenError, RuntimeError):
 
 class ConfigFileError(SsmgenError, RuntimeError):
     """A file of tuned configs that cannot be read or written."""
+
+
+class FrozenError(SsmgenError, RuntimeError):
+    """A call needs what was not prepared before `ssmgen.freeze`; the message says which, and what prepares it."""
 
 
 class ConfigFileWarning(UserWarning):

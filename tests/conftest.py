@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from ssmgen import dispatch, settings
+from ssmgen import advice, dispatch, settings
 
 # Tests run in several processes: a thread that waits for another must not spin on a core that they share, and how long
 # an example takes says nothing.
@@ -43,7 +43,7 @@ def _own_folders(
     # What ships was tuned on some machine, perhaps this one: no test may depend on it.
     monkeypatch.setattr(settings, "shipped_config_dir", lambda: tmp_path / "shipped")
     dispatch.forget()
-    dispatch._said.clear()
+    advice._said.clear()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ssmgen import settings, store, targets
+from ssmgen.advice import tune_command
 from ssmgen.cli import app
-from ssmgen.dispatch import resolve, tune_command
+from ssmgen.dispatch import resolve
 from ssmgen.kernels import INTERFACES
 from ssmgen.selftest import Case, Figures, SelfTestError
 from tests.helpers import make_problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ssmgen import targets
-from ssmgen.dispatch import tune_command
+from ssmgen.advice import tune_command
 from ssmgen.errors import InvalidInputError, UnknownNameError
 from ssmgen.kernels import INTERFACES
 from ssmgen.problem import Problem

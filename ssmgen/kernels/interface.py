@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,11 +49,11 @@ class Operand:
         """What `allocate` does, with all that can be computed before a call already computed."""
         free = [axis for _, axis in self.strides]
         order = [*free, *(axis for axis in range(len(self.shape)) if axis not in free)]
-        memory, kind = [self.shape[axis] for axis in order], dtype(self.dtype).torch
-        if order == sorted(order):
-            return lambda: torch.empty(memory, dtype=kind, device=device)
-        axes = [order.index(axis) for axis in range(len(order))]
-        return lambda: torch.empty(memory, dtype=kind, device=device).permute(axes)
+        shape, strides, kind = list(self.shape), [1] * len(self.shape), dtype(self.dtype).torch
+        for outer, inner in reversed(list(itertools.pairwise(order))):
+            strides[outer] = strides[inner] * shape[inner]
+        # A third less than `torch.empty` takes, and a permutation costs as much again.
+        return lambda: torch.empty_strided(shape, strides, dtype=kind, device=device)
 
 
 class Interface(ABC):

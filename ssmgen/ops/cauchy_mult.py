@@ -12,7 +12,7 @@ from ssmgen import reference
 from ssmgen.dispatch import Tensors, pick_target
 from ssmgen.dtypes import dtype, with_real
 from ssmgen.errors import InvalidInputError
-from ssmgen.ops.launch import Adapter, Call
+from ssmgen.ops.launch import Call
 from ssmgen.ops.op import Op, Options, require_tensor
 from ssmgen.ops.poles import broadcast_leading, complex_dtype, matrix, require_same_poles
 from ssmgen.problem import Problem
@@ -75,7 +75,7 @@ class _CauchyMult(Op):
         )
         kinds = (name, name if nodes == "complex" else with_real(name), name)
         adapters = tuple(
-            Adapter(index, matrix(x, leading, dtype(kind).torch))
+            matrix(index, x, leading, dtype(kind).torch)
             for index, (x, kind) in enumerate(zip((v, z, w), kinds, strict=True))
         )
         shape = (*leading, sizes["nodes"])

@@ -95,9 +95,7 @@ class _DplrKernel(Op):
         }
         problem = Problem.of(self.name, sizes, name, {"pairs": bool(options[1])})
         adapters = tuple(
-            Adapter(
-                index, partial(_operand, _AXES.get(x), dtype(with_real(name) if x == "step" else name).torch)
-            )
+            _adapter(index, given[x], _AXES.get(x), dtype(with_real(name) if x == "step" else name).torch)
             for index, x in enumerate(_NAMES)
         )
         return Call(problem, chosen, adapters, partial(_finish, length, given["C"].ndim == 2))
@@ -119,13 +117,24 @@ def _with_axis(axis: int | None, x: Tensor) -> Tensor:
     return x if axis is None or x.ndim == 3 else x.unsqueeze(axis)
 
 
-def _operand(axis: int | None, kind: torch.dtype, x: Tensor) -> Tensor:
-    return _with_axis(axis, x).to(kind).contiguous()
+def _adapter(index: int, x: Tensor, axis: int | None, kind: torch.dtype) -> Adapter:
+    """The adapter that gives tensor `index` this dtype and its axis of ranks or channels, contiguous."""
+    added = axis if x.ndim == 2 else None
+    if x.dtype == kind and x.is_contiguous() and added is None:
+        return Adapter(index, None)
+
+    def convert(x: Tensor) -> Tensor:
+        return _with_axis(axis, x).to(kind).contiguous()
+
+    def revert(gradient: Tensor) -> Tensor:
+        return gradient if added is None else gradient.squeeze(added)
+
+    return Adapter(index, convert, revert=revert if x.dtype == kind else None)
 
 
 def _finish(length: int, is_single: bool, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     (spectrum,) = outputs
-    return (torch.fft.irfft(spectrum[0] if is_single else spectrum, n=length),)
+    return (torch.fft.irfft(spectrum.select(0, 0) if is_single else spectrum, n=length),)
 
 
 def _check(given: dict[str, Tensor]) -> None:

@@ -10,23 +10,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ssmgen.dispatch import Plan, Resolution, Tensors, resolve, resolve_training, say_untuned
-from ssmgen.dtypes import dtype
+from ssmgen.dispatch import Plan, Resolution, Tensors, compiled, resolve
+from ssmgen.errors import InvalidInputError
 from ssmgen.kernels import interface
 from ssmgen.kernels.interface import Operand
-from ssmgen.ops.passes import Passes, differentiable
 from ssmgen.problem import Problem
 from ssmgen.targets import Runner, Target
 
 __all__ = [
     "Adapter",
     "Call",
-    "KernelPasses",
     "bound",
-    "fitted",
+    "converter",
     "inference_plan",
     "prepared",
-    "training_plan",
+    "writing_plan",
 ]
 
 Finish = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
@@ -42,12 +40,15 @@ class Adapter(NamedTuple):
         convert: What brings it into the operand's form, differentiably; None where it has that form already.
         quick: What gives the same memory in less time, perhaps in another shape; None where nothing does.
         checks: Whether it looks at values, and so must run in every call.
+        revert: From the gradient of the operand to that of the tensor, differentiably; None where PyTorch's autograd
+            is to find it, step by step, which takes several microseconds for each.
     """
 
     source: int
     convert: Callable[[Tensor], Tensor] | None
     quick: Callable[[Tensor], Tensor] | None = None
     checks: bool = False
+    revert: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,24 +79,42 @@ class Call:
     def gatherer(self, tensors: Tensors) -> Callable[[Tensors], Sequence[Tensor]]:
         """What makes the memory of the operands of calls like this one, without gradients, in the least time."""
         gather = itemgetter(*(adapter.source for adapter in self.adapters))
-        changes = []
-        for index, (adapter, x, operand) in enumerate(
-            zip(self.adapters, gather(tensors), self.operands(tensors), strict=True)
-        ):
-            # Kernels are given addresses: what only views a tensor in another shape changes nothing for them.
-            is_needed = adapter.checks or operand.data_ptr() != x.data_ptr()
-            if adapter.convert is not None and is_needed:
-                changes.append((index, adapter.quick or adapter.convert))
-        if not changes:
-            return gather
+        convert = converter(self.adapters, gather(tensors))
+        return gather if convert is None else lambda tensors: convert(gather(tensors))
 
-        def gather_and_convert(tensors: Tensors) -> Sequence[Tensor]:
-            found = list(gather(tensors))
-            for index, convert in changes:
-                found[index] = convert(found[index])
-            return found
+    def finishing(self, tensors: Tensors) -> Finish | None:
+        """What finishes the outputs of such a call; None where they are left as they are."""
+        if self.finish is None:
+            return None
+        outputs = _allocated(self.problem, self.gatherer(tensors)(tensors))
+        forms = [[(x.shape, x.stride(), x.dtype) for x in each] for each in (outputs, self.finish(outputs))]
+        return None if forms[0] == forms[1] else self.finish
 
-        return gather_and_convert
+
+def converter(
+    adapters: Sequence[Adapter], given: Sequence[Tensor]
+) -> Callable[[Sequence[Tensor]], Sequence[Tensor]] | None:
+    """What makes the memory of operands, in the least time, of tensors like these, one for each adapter.
+
+    None where it is that of the tensors: kernels are given addresses, and what only views a tensor in another shape
+    changes nothing for them.
+    """
+    changes = []
+    for index, (adapter, x) in enumerate(zip(adapters, given, strict=False)):
+        if adapter.convert is None:
+            continue
+        if adapter.checks or adapter.convert(x).data_ptr() != x.data_ptr():
+            changes.append((index, adapter.quick or adapter.convert))
+    if not changes:
+        return None
+
+    def convert_some(given: Sequence[Tensor]) -> Sequence[Tensor]:
+        found = list(given)
+        for index, convert in changes:
+            found[index] = convert(found[index])
+        return found
+
+    return convert_some
 
 
 def inference_plan(call: Call, tensors: Tensors) -> Plan | None:
@@ -103,29 +122,44 @@ def inference_plan(call: Call, tensors: Tensors) -> Plan | None:
     resolution = resolve(call.problem, call.target)
     if resolution is None:
         return None
-    gather, finish = call.gatherer(tensors), call.finish
+    gather, finish = call.gatherer(tensors), call.finishing(tensors)
     run = bound(call.problem, call.target, resolution, call.operands(tensors), gather(tensors))
-    if finish is None or _keeps(finish, _allocated(call.problem, gather(tensors))):
+    if finish is None:
         return lambda tensors: run(gather(tensors))
     return lambda tensors: finish(run(gather(tensors)))
 
 
-def _keeps(finish: Finish, outputs: tuple[Tensor, ...]) -> bool:
-    """Whether finishing such outputs leaves them as they are."""
-    forms = [[(x.shape, x.stride(), x.dtype) for x in each] for each in (outputs, finish(outputs))]
-    return forms[0] == forms[1]
+def writing_plan(call: Call, tensors: Tensors, outputs: Sequence[Tensor]) -> Plan | None:
+    """A plan that takes outputs after a call's tensors and writes to them, or None where the target has no kernel.
 
-
-def training_plan(call: Call, tensors: Tensors) -> Plan | None:
-    """A plan whose outputs are differentiable, or None where the target has no forward kernel for the problem."""
-    forward, backward = resolve_training(call.problem, call.target)
-    if resolve(forward, call.target) is None:
+    Raises:
+        InvalidInputError: The outputs are not in the form of those that the kernel writes.
+    """
+    resolution = resolve(call.problem, call.target)
+    if resolution is None:
         return None
-    passes, finish = KernelPasses(forward, backward, call.target), call.finish
+    gather = call.gatherer(tensors)
+    written = _allocated(call.problem, gather(tensors))
+    finished = written if call.finish is None else call.finish(written)
+    if any(x.data_ptr() != y.data_ptr() for x, y in zip(written, finished, strict=True)):
+        raise InvalidInputError(
+            f"what {call.problem.op} returns here is made of the kernel's output by PyTorch: a launch cannot write to "
+            "out; leave it out."
+        )
+    forms = [[(tuple(x.shape), x.stride(), x.dtype, x.device) for x in each] for each in (outputs, finished)]
+    if forms[0] != forms[1]:
+        raise InvalidInputError(
+            f"out must have the shapes, strides, dtypes and device of what {call.problem.op} returns, {forms[1]}; it "
+            f"has {forms[0]}."
+        )
+    operands = [x.as_strided(form.shape, form.stride()) for x, form in zip(outputs, written, strict=True)]
+    run = prepared(call.problem, call.target, resolution, [*call.operands(tensors), *operands])
+    count = len(outputs)
 
     def plan(tensors: Tensors) -> tuple[Tensor, ...]:
-        results = differentiable(passes, call.operands(tensors))
-        return results if finish is None else finish(results)
+        written: tuple[Tensor, ...] = tuple(tensors[-count:])  # type: ignore[arg-type]
+        run((*gather(tensors), *written))
+        return written
 
     return plan
 
@@ -170,11 +204,8 @@ def bound(
 
 def prepared(problem: Problem, target: Target, resolution: Resolution, operands: Sequence[Tensor]) -> Runner:
     """The kernel, compiled and bound for operands with the strides and alignment of these, outputs included."""
-    if resolution.how == "default" and target.facts.kind != "interpret":
-        say_untuned(problem, target)
     face = interface(problem.op)
-    aligned = face.aligned(problem, operands)
-    kernel = target.compile(resolution.variant, problem, resolution.config, aligned)
+    kernel = compiled(problem, target, resolution, face.aligned(problem, operands))
     return kernel.bind(face.bindings(problem, operands))
 
 
@@ -195,75 +226,3 @@ def _allocator(operand: Operand, inputs: Sequence[Tensor]) -> Callable[[Sequence
             like = torch.empty_like
             return lambda inputs: like(inputs[index])
     return lambda inputs: allocate()
-
-
-class KernelPasses(Passes):
-    """Passes that run: each kernel is bound when it is first wanted."""
-
-    def __init__(self, forward: Problem, backward: Problem | None, target: Target) -> None:
-        super().__init__(forward, backward)
-        self._target = target
-        optional = interface(forward.op).optional_gradients
-        self._optional = tuple(index for index, x in enumerate(self.inputs) if x.name in optional)
-        # By whether each of the optional gradients is wanted.
-        self._problems: dict[tuple[bool, ...], tuple[Problem, tuple[Operand, ...]]] = {}
-        self._forward: Pass | None = None
-        self._backward: dict[tuple[object, ...], Pass] = {}
-
-    def run_forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """See `Passes.run_forward`. All calls must be with operands of one form."""
-        if self._forward is None:
-            self._forward = self._bind(self.forward, inputs)
-        return self._forward(inputs)
-
-    def run_backward(
-        self,
-        inputs: Sequence[Tensor],
-        residuals: Sequence[Tensor],
-        gradients: Sequence[Tensor | None],
-        needed: Sequence[bool],
-    ) -> list[Tensor | None]:
-        """See `Passes.run_backward`."""
-        if self.backward is None:
-            return self.by_formula(inputs, gradients, needed, create_graph=False)
-        asked = tuple(needed[index] for index in self._optional)
-        if asked not in self._problems:
-            self._problems[asked] = self._backward_of(self.backward, asked)
-        problem, operands = self._problems[asked]
-        given: dict[str, Tensor | None] = dict(zip((x.name for x in self.inputs), inputs, strict=True))
-        given |= zip((f"d{x.name}" for x in self.outputs), gradients, strict=True)
-        names = ("states",) if self.forward.has("saved") else ("h",)
-        given |= zip(names, residuals, strict=False)
-        ready = [fitted(x, given[x.name], inputs[0].device) for x in operands if not x.output]
-        # Hooks on saved tensors may have moved them, and whoever wrote a gradient chose its strides.
-        form = (asked, *((x.stride(), x.data_ptr() & 15) for x in ready))
-        if form not in self._backward:
-            self._backward[form] = self._bind(problem, ready)
-        results = self._backward[form](ready)
-        found = dict(zip((x.name for x in operands if x.output), results, strict=True))
-        return [found[f"d{x.name}"] if need else None for x, need in zip(self.inputs, needed, strict=True)]
-
-    def _backward_of(self, backward: Problem, asked: Sequence[bool]) -> tuple[Problem, tuple[Operand, ...]]:
-        """The backward problem that gives, of the optional gradients, those that are asked for, and its operands."""
-        names = (f"d{self.inputs[index].name}" for index in self._optional)
-        problem = backward.with_options(**dict(zip(names, asked, strict=True)))
-        return problem, interface(problem.op).operands(problem)
-
-    def _bind(self, problem: Problem, inputs: Sequence[Tensor]) -> Pass:
-        resolution = resolve(problem, self._target)
-        assert resolution is not None
-        return bound(problem, self._target, resolution, inputs)
-
-
-def fitted(operand: Operand, x: Tensor | None, device: torch.device) -> Tensor:
-    """The tensor in the dtype, layout and signs of the operand, copied only if it has others; zeros for None."""
-    if x is None:
-        return operand.allocate(device).zero_()
-    free = {axis for _, axis in operand.strides}
-    if free:
-        fits = all(x.stride(axis) == 1 or x.shape[axis] == 1 for axis in range(x.ndim) if axis not in free)
-    else:
-        fits = x.is_contiguous()
-    has_memory = not (x.is_conj() or x.is_neg() or x._is_zerotensor())
-    fits = fits and x.dtype == dtype(operand.dtype).torch and has_memory
-    return x if fits else operand.allocate(device).copy_(x)

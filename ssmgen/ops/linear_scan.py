@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 
+import torch
 from torch import Tensor
 
 from ssmgen import reference
@@ -17,8 +17,6 @@ from ssmgen.ops.sequences import common_layout, sequence_adapter
 from ssmgen.problem import Problem
 
 __all__ = ["linear_scan"]
-
-Convert = Callable[[Tensor], Tensor]
 
 _REAL = ("fp32", "bf16", "fp16", "fp64")
 _DTYPES = (*_REAL, "c64", "c128")
@@ -82,8 +80,8 @@ class _LinearScan(Op):
         )
         adapters = []
         for index, x in ((0, a3), (1, b3)):
-            convert = sequence_adapter(index, x, layout, kind.torch).convert
-            adapters.append(Adapter(index, convert if shape == sizes else _reshaped(sizes, convert)))
+            adapter = sequence_adapter(index, x, layout, kind.torch)
+            adapters.append(adapter if shape == sizes else _reshaped(adapter, shape, sizes))
         if initial_state is not None:
             adapters.append(Adapter(2, lambda x: x.reshape(sizes[:2]).to(wide.torch).contiguous()))
         finish = None if shape == sizes else (lambda outputs: (outputs[0].reshape(shape),))
@@ -118,6 +116,11 @@ def _check(a: Tensor, b: Tensor, initial_state: Tensor | None) -> None:
         require_shape("initial_state", initial_state, names, tuple(a.shape[:-1]))
 
 
-def _reshaped(sizes: tuple[int, ...], convert: Convert | None) -> Convert:
+def _reshaped(adapter: Adapter, shape: torch.Size, sizes: tuple[int, ...]) -> Adapter:
     """A reshape, which is a view wherever the leading dims allow it, and then the conversion."""
-    return lambda x: x.reshape(sizes) if convert is None else convert(x.reshape(sizes))
+    convert = adapter.convert
+    if convert is not None:
+        return Adapter(adapter.source, lambda x: convert(x.reshape(sizes)))
+    return Adapter(
+        adapter.source, lambda x: x.reshape(sizes), revert=lambda gradient: gradient.reshape(shape)
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 from ssmgen import reference
 from ssmgen.dispatch import Tensors, pick_target
 from ssmgen.dtypes import dtype
-from ssmgen.ops.launch import Adapter, Call
+from ssmgen.ops.launch import Call
 from ssmgen.ops.op import Op, Options, require_tensor
 from ssmgen.ops.poles import broadcast_leading, complex_dtype, matrix, require_length, require_same_poles
 from ssmgen.problem import Problem
@@ -51,7 +51,7 @@ class _LogVandermonde(Op):
         name = complex_dtype({"v": v, "x": x})
         sizes = {"rows": prod(leading), "poles": x.shape[-1], "seqlen": length}
         kind = dtype(name).torch
-        adapters = tuple(Adapter(index, matrix(y, leading, kind)) for index, y in enumerate((v, x)))
+        adapters = tuple(matrix(index, y, leading, kind) for index, y in enumerate((v, x)))
         shape = (*leading, length)
         problem = Problem.of(self.name, sizes, name)
         return Call(problem, chosen, adapters, lambda outputs: (outputs[0].reshape(shape),))

@@ -11,7 +11,7 @@ from ssmgen import reference
 from ssmgen.dispatch import Tensors, pick_target
 from ssmgen.dtypes import dtype, with_real
 from ssmgen.errors import InvalidInputError
-from ssmgen.ops.launch import Adapter, Call
+from ssmgen.ops.launch import Call
 from ssmgen.ops.op import Op, Options, require_tensor
 from ssmgen.ops.poles import broadcast_leading, complex_dtype, matrix, require_length, require_same_poles
 from ssmgen.problem import Problem
@@ -57,7 +57,7 @@ class _LogVandermondeTranspose(Op):
         sizes = {"rows": prod(leading), "poles": x.shape[-1], "seqlen": length}
         kinds = (with_real(name), name, name)
         adapters = tuple(
-            Adapter(index, matrix(y, leading, dtype(kind).torch))
+            matrix(index, y, leading, dtype(kind).torch)
             for index, (y, kind) in enumerate(zip((u, v, x), kinds, strict=True))
         )
         shape = (*leading, sizes["poles"])

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.compiler import is_compiling
 
 from ssmgen import dispatch
+from ssmgen.advice import say_reference
 from ssmgen.dispatch import Plan, Tensors
 from ssmgen.dtypes import by_torch
 from ssmgen.errors import InvalidInputError
-from ssmgen.ops.launch import Call, inference_plan, training_plan
+from ssmgen.ops.launch import Call, inference_plan
 from ssmgen.ops.library import (
     Signature,
     define,
@@ -25,11 +26,13 @@ from ssmgen.ops.library import (
 )
 from ssmgen.ops.passes import without_autocast
 from ssmgen.ops.traced import define_nodes, traced
+from ssmgen.ops.training import training_plan
 from ssmgen.reference.checkpointed import in_transform
 
-__all__ = ["Op", "common_dtype", "require_shape", "require_tensor"]
+__all__ = ["OPS", "Op", "Options", "common_dtype", "require_shape", "require_tensor"]
 
 Options = tuple[object, ...]
+OPS: dict[str, Op] = {}  # that have kernels, by name
 
 
 class Op(ABC):
@@ -58,6 +61,7 @@ class Op(ABC):
             self._registered = define_composite(schema, self._called_by_pytorch)
             define_nodes(self.name)
         self._signature = Signature.of(self._registered._schema)
+        OPS[self.name] = self
         self._results = len(self._registered._schema.returns)
         arguments = {x.name: x.is_write for x in self._registered._schema.arguments}
         self._written = tuple(index for index, name in enumerate(self._signature.tensors) if arguments[name])
@@ -76,6 +80,15 @@ class Op(ABC):
     def fake(self, tensors: Tensors, options: Options) -> tuple[Tensor, ...]:
         """The outputs of an op that writes to its inputs, without their values."""
         raise NotImplementedError(f"{self.name} consists of other ops, which have fakes of their own")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its tensors, in the order of the schema."""
+        return self._signature.tensors
+
+    def split(self, arguments: dict[str, Any]) -> tuple[Tensors, Options, str | None]:
+        """Tensors, options and target of a call, as `call` takes them, from its arguments by name."""
+        return self._signature.split((), arguments)
 
     def call(self, tensors: Tensors, options: Options, target: str | None) -> tuple[Tensor, ...]:
         """The outputs; differentiable if an input requires gradients.
@@ -160,10 +173,10 @@ class Op(ABC):
             return lambda tensors: dispatch.call(self.name, self._plan, _resolved(tensors), options, target)
         call = self.prepare(tensors, options, target)
         trains = torch.is_grad_enabled() and any(x.requires_grad for x in present) and not self._writes
-        plan = self._kernel_plan(call, tensors, trains)
+        plan = self.kernel_plan(call, tensors, trains)
         if plan is not None:
             return plan
-        dispatch.say_reference(self.name, call.problem.dtype, call.target)
+        say_reference(self.name, call.problem.dtype, call.target)
         return lambda tensors: self._by_reference(tensors, options)
 
     def _check_written(self, tensors: Tensors) -> None:
@@ -181,7 +194,7 @@ class Op(ABC):
                     f"what {self.name} writes to can have no gradients: detach {name}, or {self.instead}."
                 )
 
-    def _kernel_plan(self, call: Call, tensors: Tensors, trains: bool) -> Plan | None:
+    def kernel_plan(self, call: Call, tensors: Tensors, trains: bool) -> Plan | None:
         """The plan that runs kernels, or None where the target has none."""
         return (training_plan if trains else inference_plan)(call, tensors)
 

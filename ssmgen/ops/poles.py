@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import prod
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ssmgen.dtypes import FLOATING
 from ssmgen.errors import InvalidInputError
+from ssmgen.ops.launch import Adapter
 from ssmgen.ops.op import common_dtype
 
 __all__ = ["broadcast_leading", "complex_dtype", "matrix", "require_length", "require_same_poles"]
@@ -39,8 +40,8 @@ def broadcast_leading(tensors: Mapping[str, Tensor]) -> torch.Size:
         ) from None
 
 
-def matrix(x: Tensor, leading: torch.Size, kind: torch.dtype) -> Callable[[Tensor], Tensor] | None:
-    """What turns a tensor into (rows, last) with unit stride along the last dim; shared rows stay shared."""
+def matrix(index: int, x: Tensor, leading: torch.Size, kind: torch.dtype) -> Adapter:
+    """The adapter to (rows, last) with unit stride along the last dim; shared rows stay shared."""
     if (
         x.ndim == 2
         and len(leading) == 1
@@ -48,9 +49,9 @@ def matrix(x: Tensor, leading: torch.Size, kind: torch.dtype) -> Callable[[Tenso
         and x.dtype == kind
         and x.stride(1) == 1
     ):
-        return None
+        return Adapter(index, None)
 
-    rows = prod(leading)
+    rows, shape = prod(leading), x.shape
 
     def convert(x: Tensor) -> Tensor:
         x = x.to(kind)
@@ -58,7 +59,10 @@ def matrix(x: Tensor, leading: torch.Size, kind: torch.dtype) -> Callable[[Tenso
             x = x.contiguous()
         return x.expand(*leading, -1).reshape(rows, -1)
 
-    return convert
+    def revert(gradient: Tensor) -> Tensor:
+        return gradient.reshape(*leading, -1).sum_to_size(shape)
+
+    return Adapter(index, convert, revert=revert if x.dtype == kind else None)
 
 
 def require_length(L: object) -> int:

@@ -161,7 +161,12 @@ def rows(index: int, x: Tensor, kind: torch.dtype, sizes: Sizes) -> Adapter:
     def transposed(x: Tensor) -> Tensor:
         return (x.unsqueeze(1) if x.ndim == 3 else x).transpose(2, 3).contiguous()
 
-    return Adapter(index, transposed, lambda x: torch.transpose_copy(x, -2, -1))
+    def reverted(gradient: Tensor) -> Tensor:
+        gradient = gradient.transpose(2, 3)
+        return gradient.squeeze(1) if is_shared else gradient
+
+    is_shared = x.ndim == 3
+    return Adapter(index, transposed, lambda x: torch.transpose_copy(x, -2, -1), revert=reverted)
 
 
 def deinterleaved(x: Tensor, seqlen: int) -> Tensor:

@@ -165,7 +165,7 @@ class _SelectiveStateUpdate(Op):
         _check_memory(inputs, bool(options[1]))
         return () if inputs.out is not None else (inputs.x.new_empty(inputs.x.shape),)
 
-    def _kernel_plan(self, call: Call, tensors: Tensors, trains: bool) -> Plan | None:
+    def kernel_plan(self, call: Call, tensors: Tensors, trains: bool) -> Plan | None:
         return _plan(call, tensors)
 
     @torch.no_grad()

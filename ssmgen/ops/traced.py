@@ -17,13 +17,15 @@ import torch
 from torch import Tensor
 
 from ssmgen import dispatch, targets
+from ssmgen.advice import say_reference
 from ssmgen.dispatch import Plan, Tensors, resolve, resolve_training
 from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels import formulas, interface
 from ssmgen.kernels.interface import Operand
-from ssmgen.ops.launch import Call, KernelPasses, bound, fitted
+from ssmgen.ops.launch import Call, bound
 from ssmgen.ops.library import as_in_eager, define
 from ssmgen.ops.passes import Passes, differentiable, without_autocast
+from ssmgen.ops.training import KernelPasses, fitted
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
 
@@ -134,7 +136,7 @@ def _run_forward(op: str, operands: list[Tensor], dims: list[int], form: str, ta
         problem, place = _problem(op, dims, form), targets.target(target)
         resolution = resolve(problem, place)
         if resolution is None:
-            dispatch.say_reference(op, problem.dtype, place)
+            say_reference(op, problem.dtype, place)
             return lambda operands: _by_formula(problem, _present(operands))
         run = bound(problem, place, resolution, _fitted(problem, _present(operands)))
         return lambda operands: run(_fitted(problem, _present(operands)))

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ssmgen.advice import tune_command
 from ssmgen.config import Config
-from ssmgen.dispatch import tune_command
 from ssmgen.model import LaunchCost, resident_blocks
 from ssmgen.report.explanation import Explanation, Row
 from ssmgen.report.wording import milliseconds, problem_text

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from ssmgen.advice import tune_command
 from ssmgen.config import Config
-from ssmgen.dispatch import resolve, resolve_training, tune_command
+from ssmgen.dispatch import resolve, resolve_training
 from ssmgen.errors import InvalidInputError, TargetUnavailableError
 from ssmgen.kernels import Variant
 from ssmgen.problem import Problem

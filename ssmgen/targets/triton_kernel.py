@@ -11,7 +11,8 @@ import torch
 from ssmgen.codegen import Source
 from ssmgen.config import Config
 from ssmgen.dtypes import dtype
-from ssmgen.errors import CompileError, TargetUnavailableError, unknown
+from ssmgen.errors import CompileError, FrozenError, TargetUnavailableError, unknown
+from ssmgen.freezing import is_frozen
 from ssmgen.kernels import Launch, Program, interface
 from ssmgen.problem import Problem
 from ssmgen.targets import driver
@@ -20,6 +21,7 @@ from ssmgen.targets.triton_source import (
     aligned_by_default,
     function_of,
     import_source,
+    source_of,
     tensor_dtypes,
     with_workspaces,
 )
@@ -73,7 +75,10 @@ class TritonKernel(Kernel):
         self._present = present
         self._aligned = aligned_by_default(problem) if aligned is None else aligned
         self._aligned |= {workspace.name for workspace in program.workspaces}
-        self._compiled = self._compile(driver.current_device() if present else None)
+        device = driver.current_device() if present else None
+        self._compiled = self._compile(device)
+        # A loaded binary belongs to one device, so each has its own.
+        self._by_device = {device: self._compiled}
 
     @property
     def compiled(self) -> tuple[Any, ...]:
@@ -120,11 +125,9 @@ class TritonKernel(Kernel):
 
         def load(device: int) -> list[tuple[Callable[..., None], list[tuple[int, int]]]]:
             self._require_same_gpu(device)
-            # A loaded binary belongs to one device, so each has its own.
-            compiled = self._compile(device)
             handles = [
                 driver.load(item, launch.grid)
-                for item, launch in zip(compiled, self.program.launches, strict=True)
+                for item, launch in zip(self._compiled_for(device), self.program.launches, strict=True)
             ]
             loaded[device] = list(zip(handles, slots, strict=True))
             return loaded[device]
@@ -153,6 +156,16 @@ class TritonKernel(Kernel):
                 "device that was current first; use GPUs of one kind in a process (CUDA_VISIBLE_DEVICES selects)."
             )
 
+    def _compiled_for(self, device: int) -> list[Any]:
+        if device not in self._by_device:
+            if is_frozen():
+                raise FrozenError(
+                    f"ssmgen is frozen, and {self.problem} is not prepared for device {device}. Before freeze(), "
+                    "call ssmgen.warmup, or the op itself, while that is the current device."
+                )
+            self._by_device[device] = self._compile(device)
+        return self._by_device[device]
+
     def _compile(self, device: int | None) -> list[Any]:
         module = import_source(self.source)
         return [
@@ -162,7 +175,6 @@ class TritonKernel(Kernel):
 
     def _compile_launch(self, function: Any, launch: Launch, device: int | None) -> Any:
         from triton import compile as compile_ast
-        from triton.compiler import ASTSource
         from triton.errors import TritonError
 
         where = f"{self.source.name}, {launch.function} ({self.source.path()})"
@@ -193,7 +205,7 @@ class TritonKernel(Kernel):
         if key in _COMPILED:
             return _COMPILED[key]
         try:
-            source = ASTSource(function, signature, dict(launch.constants), attributes)
+            source = source_of(function, signature, dict(launch.constants), attributes)
             _COMPILED[key] = compile_ast(source, target=self._gpu, options=options)
             return _COMPILED[key]
         except (TritonError, RuntimeError) as error:

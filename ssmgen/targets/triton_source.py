@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,9 +24,14 @@ __all__ = [
     "import_source",
     "interpreted_source",
     "require_triton",
+    "source_of",
     "tensor_dtypes",
     "with_workspaces",
 ]
+
+# What Triton does in Python, one thread at a time: Python 3.11 may fail to build syntax trees in two, and whether
+# `triton.jit` interprets is a global setting. The passes that take most of the time run beside one another.
+_LOCK = threading.RLock()
 
 
 def require_triton() -> Any:
@@ -47,12 +53,14 @@ def require_triton() -> Any:
 def import_source(source: Source) -> ModuleType:
     """The source's module, its functions compiled when they are asked to be."""
     require_triton()
-    return _module(source.path())
+    with _LOCK:
+        return _module(source.path())
 
 
 def interpreted_source(source: Source) -> ModuleType:
     """The source's module, its functions run by Triton's interpreter; other modules are not affected."""
-    return _interpreted_module(source.path())
+    with _LOCK:
+        return _interpreted_module(source.path())
 
 
 @functools.cache
@@ -93,6 +101,34 @@ def function_of(module: ModuleType, launch: Launch) -> Any:
             + "; correct the variant's program or its template."
         )
     return function
+
+
+def source_of(
+    function: Any,
+    signature: Mapping[str, str],
+    constants: Mapping[str, object],
+    attributes: Mapping[Any, object],
+) -> Any:
+    """What Triton compiles: a function with the types of its parameters, its constants, and what is known of them."""
+    return _source_class()(function, dict(signature), dict(constants), dict(attributes))
+
+
+@functools.cache
+def _source_class() -> Any:
+    from triton.compiler import ASTSource
+
+    class Source(ASTSource):  # type: ignore[misc]
+        """One that several threads may compile at once."""
+
+        def make_ir(self, *args: Any, **kwargs: Any) -> Any:
+            with _LOCK:
+                return super().make_ir(*args, **kwargs)
+
+        def hash(self) -> Any:
+            with _LOCK:
+                return super().hash()
+
+    return Source
 
 
 def tensor_dtypes(problem: Problem, program: Program) -> dict[str, str]:

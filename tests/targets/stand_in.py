@@ -10,6 +10,7 @@ waiting during a capture, reading an event that a graph does not record.
 from __future__ import annotations
 
 import inspect
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -37,7 +38,7 @@ class StandIn:
 
     Attributes:
         log: `("launch", function, device, stream)`, `("flush", device, stream)`, `("record", event)`, ...
-        current: The current device.
+        current: The current device of this thread.
         gpus: What each device is to Triton; an error where its driver is not to start.
         kernel_seconds: How long every launch is to take; None for as long as it takes the interpreter.
         launches: The grid and the arguments of each launch.
@@ -48,7 +49,7 @@ class StandIn:
         from triton.backends.compiler import GPUTarget
 
         self.log: list[tuple[Any, ...]] = []
-        self.current = 0
+        self._current = threading.local()
         self.gpus: Any = [
             GPUTarget("hip", "gfx942", 64) if kind == "hip" else GPUTarget("cuda", 90, 32)
         ] * devices
@@ -59,6 +60,14 @@ class StandIn:
         self._busy = 0.0
         self._streams = [self._stream(device, 0) for device in range(devices)]
         self._made = 0
+
+    @property
+    def current(self) -> int:
+        return getattr(self._current, "device", 0)
+
+    @current.setter
+    def current(self, device: int) -> None:
+        self._current.device = device
 
     def asked(self, what: str) -> list[tuple[Any, ...]]:
         """What the log holds of one kind, without its name."""
@@ -262,6 +271,8 @@ class _Placed(TorchFunctionMode):
         owner, kwargs = self._owner, dict(kwargs or {})
         if func == torch.Tensor.get_device:
             return -1 if _place(args[0]) is None else _place(args[0])
+        if func == torch.Tensor.is_cpu.__get__:
+            return _place(args[0]) is None
         if func == torch.Tensor.device.__get__:
             place = _place(args[0])
             return torch.device("cpu") if place is None else torch.device("cuda", place)
