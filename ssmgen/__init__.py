@@ -10,6 +10,7 @@ from ssmgen.errors import (
     CompileError,
     ConfigFileError,
     ConfigFileWarning,
+    FrozenError,
     InvalidInputError,
     ReferenceWarning,
     SsmgenError,
@@ -17,19 +18,20 @@ from ssmgen.errors import (
     UnknownNameError,
     UntunedWarning,
 )
+from ssmgen.freezing import freeze, frozen, unfreeze
 
 if TYPE_CHECKING:
     from ssmgen import compat, nn
-    from ssmgen.ops import (
-        cauchy_mult,
-        dplr_kernel,
-        fft_conv,
-        linear_scan,
-        log_vandermonde,
-        log_vandermonde_transpose,
-        selective_scan,
-        selective_state_update,
-    )
+    from ssmgen.ops.cauchy_mult import cauchy_mult
+    from ssmgen.ops.dplr_kernel import dplr_kernel
+    from ssmgen.ops.fft_conv import fft_conv
+    from ssmgen.ops.launcher import launcher
+    from ssmgen.ops.linear_scan import linear_scan
+    from ssmgen.ops.log_vandermonde import log_vandermonde
+    from ssmgen.ops.log_vandermonde_transpose import log_vandermonde_transpose
+    from ssmgen.ops.selective_scan import selective_scan
+    from ssmgen.ops.selective_state_update import selective_state_update
+    from ssmgen.warming import warmup
 
 try:
     __version__ = version("ssmgen")
@@ -40,6 +42,7 @@ __all__ = [
     "CompileError",
     "ConfigFileError",
     "ConfigFileWarning",
+    "FrozenError",
     "InvalidInputError",
     "ReferenceWarning",
     "SsmgenError",
@@ -51,12 +54,17 @@ __all__ = [
     "compat",
     "dplr_kernel",
     "fft_conv",
+    "freeze",
+    "frozen",
+    "launcher",
     "linear_scan",
     "log_vandermonde",
     "log_vandermonde_transpose",
     "nn",
     "selective_scan",
     "selective_state_update",
+    "unfreeze",
+    "warmup",
 ]
 
 
@@ -64,6 +72,7 @@ _OPS = (
     "cauchy_mult",
     "dplr_kernel",
     "fft_conv",
+    "launcher",
     "linear_scan",
     "log_vandermonde",
     "log_vandermonde_transpose",
@@ -76,9 +85,10 @@ def __getattr__(name: str) -> object:
     if name in ("compat", "nn"):
         return import_module(f"ssmgen.{name}")
     # The ops bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
-    if name not in _OPS:
+    if name not in (*_OPS, "warmup"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module("ssmgen.ops"), name)
+    module = import_module("ssmgen.ops" if name in _OPS else "ssmgen.warming")
+    found = globals()[name] = getattr(module, name)
     return found
 
 

@@ -11,7 +11,7 @@ from ssmgen.errors import InvalidInputError, unknown
 from ssmgen.kernels import Interface, interface
 from ssmgen.problem import Option, Problem
 
-__all__ = ["Request"]
+__all__ = ["Request", "sizes_of"]
 
 _SCAN_SIZES = ("batch", "dim", "seqlen")
 # The sizes that each op is asked for; rows and nodes follow from those of the S4 layer that they serve.
@@ -24,6 +24,13 @@ _SIZES = {
     "log_vandermonde_transpose": (*_SCAN_SIZES, "poles"),
     "dplr_kernel": ("dim", "seqlen", "poles", "rank", "channels"),
 }
+
+
+def sizes_of(op: str) -> tuple[str, ...]:
+    """The names of the sizes that an op is asked for."""
+    return _SIZES[interface(op).op]
+
+
 _COMPLEX = {"fp32": "c64", "fp64": "c128"}
 
 
@@ -59,7 +66,7 @@ class Request:
 
     def notes(self, ops: Sequence[str]) -> tuple[str, ...]:
         """A sentence for each size that was given and that none of the ops takes."""
-        taken = {size for op in ops for size in _SIZES[interface(op).op]}
+        taken = {size for op in ops for size in sizes_of(op)}
         return tuple(_note(size, ops) for size in self.sizes if size not in taken)
 
     def _dims(self, face: Interface, options: Mapping[str, Option]) -> dict[str, int]:

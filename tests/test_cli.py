@@ -245,3 +245,23 @@ def test_list_shows_ops_and_their_kernels() -> None:
     text = run("list").stdout
     assert "No tuned configs yet" in text
     assert DEFAULT in text
+
+
+def test_a_warm_up_fills_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSMGEN_CACHE_DIR", str(tmp_path))
+    sizes = ("--dim", "3", "--seqlen", "40", "--dtype", "fp32", "--training")
+    result = run("warmup", "linear_scan", *sizes)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.partition(")")[0] for line in sorted(lines)] == [
+        "linear_scan (batch=1, dim=3, seqlen=40",
+        "linear_scan backward (batch=1, dim=3, seqlen=40",
+    ]
+    assert all(", default; " in line for line in lines)
+    assert "To tune it: ssmgen tune linear_scan --dim 3 --seqlen 40" in result.stderr
+    libraries = sorted(tmp_path.rglob("*.so"))
+    assert len(libraries) == 2
+    (forward, backward) = json.loads(run("warmup", "linear_scan", *sizes, "--json").stdout)["prepared"]
+    assert {forward["direction"], backward["direction"]} == {"forward", "backward"}
+    assert forward["dims"] == {"batch": 1, "dim": 3, "seqlen": 40}
+    assert sorted(tmp_path.rglob("*.so")) == libraries
