@@ -1,7 +1,7 @@
 // selective_state_update forward, fp32: states(ahead=16,lanes=16,task=128)
 // h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 // dt = softplus(dt + dt_bias) when asked
-// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source bfdb3bacc00db823.
+// Rendered by ssmgen from templates/c/selective_state_update_states.c.j2; source 1efc603f7f501065.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -222,7 +222,7 @@ void selective_state_update(const struct selective_state_update_args *args)
 {
     // Below some ten microseconds of work, waking threads costs more than they bring.
     const int64_t work = args->batch * args->heads * args->dim * STATES;
-    const int threads = work < 16384 ? 1 : (int)args->threads;
+    const int threads = work < 32768 ? 1 : (int)args->threads;
     const int64_t blocks = (args->dim + TASK - 1) / TASK;
     // One sequence after another, while A of their channels is in L1.
 #pragma omp parallel for num_threads(threads) schedule(static)
