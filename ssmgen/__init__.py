@@ -72,23 +72,26 @@ _OPS = (
     "cauchy_mult",
     "dplr_kernel",
     "fft_conv",
-    "launcher",
     "linear_scan",
     "log_vandermonde",
     "log_vandermonde_transpose",
     "selective_scan",
     "selective_state_update",
 )
+# They bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
+_MODULES = {
+    **dict.fromkeys(_OPS, "ssmgen.ops"),
+    "launcher": "ssmgen.ops.launcher",
+    "warmup": "ssmgen.warming",
+}
 
 
 def __getattr__(name: str) -> object:
     if name in ("compat", "nn"):
         return import_module(f"ssmgen.{name}")
-    # The ops bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
-    if name not in (*_OPS, "warmup"):
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module("ssmgen.ops" if name in _OPS else "ssmgen.warming")
-    found = globals()[name] = getattr(module, name)
+    found = globals()[name] = getattr(import_module(_MODULES[name]), name)
     return found
 
 

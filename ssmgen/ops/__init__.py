@@ -3,7 +3,6 @@
 from ssmgen.ops.cauchy_mult import cauchy_mult
 from ssmgen.ops.dplr_kernel import dplr_kernel
 from ssmgen.ops.fft_conv import fft_conv
-from ssmgen.ops.launcher import launcher
 from ssmgen.ops.linear_scan import linear_scan
 from ssmgen.ops.log_vandermonde import log_vandermonde
 from ssmgen.ops.log_vandermonde_transpose import log_vandermonde_transpose
@@ -14,7 +13,6 @@ __all__ = [
     "cauchy_mult",
     "dplr_kernel",
     "fft_conv",
-    "launcher",
     "linear_scan",
     "log_vandermonde",
     "log_vandermonde_transpose",
