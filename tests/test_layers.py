@@ -10,7 +10,7 @@ import ssmgen
 PACKAGE = Path(ssmgen.__file__).parent
 # From the bottom up; the modules of one row may import one another.
 ROWS = [
-    ("settings", "errors"),
+    ("settings", "errors", "freezing"),
     ("config", "device", "dtypes", "problem"),
     ("reference",),
     ("codegen",),
@@ -18,12 +18,14 @@ ROWS = [
     ("targets",),
     ("model",),
     ("store",),
+    ("advice",),
     ("dispatch",),
     ("ops",),
     ("compat", "nn"),
     ("tuning",),
     ("selftest",),
     ("request",),
+    ("warming",),
     ("report",),
     ("export",),
     ("cli", "cli_options", "__main__"),
