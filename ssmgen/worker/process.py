@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import IO
 
 from ssmgen.errors import SsmgenError
@@ -59,6 +60,16 @@ class Process:
     def is_alive(self) -> bool:
         """Whether the process runs, so that a request need not start it."""
         return self._process is not None and self._process.poll() is None
+
+    def busy_seconds(self) -> float:
+        """Seconds that the process has worked on all cores; 0 where it does not run, or the system does not say."""
+        if self._process is None:
+            return 0.0
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def ask(self, request: object, limit: float, partial: Callable[[object], None] | None = None) -> object:
         """The answer to a request.

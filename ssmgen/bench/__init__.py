@@ -1,0 +1,29 @@
+"""A benchmark that anyone can repeat: ops, sizes and providers in one run, in turns, each in a process of its own."""
+
+from ssmgen.bench.fit import Fit, exponent
+from ssmgen.bench.provider import Provider
+from ssmgen.bench.providers import BASELINE, PROVIDERS, provider
+from ssmgen.bench.result import Observer, Point, Result, Row
+from ssmgen.bench.run import Bench, Job
+from ssmgen.bench.sweep import LONG_SWEEP_DIM, SWEEPS, tasks_of
+from ssmgen.bench.task import MODES, Task
+
+__all__ = [
+    "BASELINE",
+    "LONG_SWEEP_DIM",
+    "MODES",
+    "PROVIDERS",
+    "SWEEPS",
+    "Bench",
+    "Fit",
+    "Job",
+    "Observer",
+    "Point",
+    "Provider",
+    "Result",
+    "Row",
+    "Task",
+    "exponent",
+    "provider",
+    "tasks_of",
+]
