@@ -14,25 +14,17 @@ from ssmgen.bench.limits import Speeds
 from ssmgen.bench.provider import Provider
 from ssmgen.bench.result import Observer, Point, Result, Row
 from ssmgen.bench.sweep import outlook, too_large
-from ssmgen.bench.task import Task
+from ssmgen.bench.task import Job, Task
 from ssmgen.bench.worker import Expect, Failed, Prepare, Prepared, Round, Start, Survey, Surveyed
 from ssmgen.tuning.measure import busy_seconds
 from ssmgen.worker import Process, WorkerDiedError, WorkerTimeoutError
 
-__all__ = ["Bench", "Job"]
+__all__ = ["Bench"]
 
 _ROUND_SECONDS = 0.1  # of each provider in each round
 _ROUNDS = (3, 20)
 _ANSWER_SECONDS = 20.0  # beyond what a round should take
 _EXPECT_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """A task, and the size that it stands for in a sweep."""
-
-    task: Task
-    value: int | None = None
 
 
 @dataclass

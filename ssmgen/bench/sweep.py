@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from math import log
+from math import log, prod
 
 from ssmgen.bench.memory import available
 from ssmgen.bench.result import Point
-from ssmgen.bench.task import Task
+from ssmgen.bench.task import Job, Task
 from ssmgen.dtypes import dtype
-from ssmgen.errors import InvalidInputError
+from ssmgen.errors import InvalidInputError, unknown
 from ssmgen.kernels import interface
 from ssmgen.problem import Problem
+from ssmgen.targets.cpu import cpu_facts
 
-__all__ = ["LONG_SWEEP_DIM", "SWEEPS", "outlook", "tasks_of", "too_large"]
+__all__ = ["LONG_SWEEP_DIM", "SWEEPS", "jobs_of", "outlook", "too_large"]
 
 # The sizes of each sweep, by the flag of the command line; threads are up to what the machine has.
 SWEEPS = {
@@ -29,20 +29,27 @@ _SHARE_OF_MEMORY = 0.8
 _LEAST_SLOPE, _MOST_SLOPE = 1.0, 3.0
 
 
-def tasks_of(task: Task, sweep: str, threads: int) -> list[tuple[int, Task]]:
-    """A task at each size of a sweep.
+def jobs_of(problem: Problem, mode: str, sweep: str | None, threads: int | None) -> list[Job]:
+    """What is to be timed of a problem: itself, or itself at each size of a sweep.
 
     Args:
-        task: The task that is varied.
-        sweep: One of `SWEEPS`.
-        threads: The most threads that there are.
+        problem: A forward problem.
+        mode: One of `MODES`.
+        sweep: One of `SWEEPS`, or None.
+        threads: CPU threads; of a sweep over them the most. None for as many as there are cores.
 
     Raises:
-        InvalidInputError: The op has no such size.
+        UnknownNameError: There is no such sweep.
+        InvalidInputError: The op has no such size, or no gradients.
     """
+    count = threads or cpu_facts().max_threads
+    if sweep is None:
+        return [Job(Task(problem, mode, count))]
+    if sweep not in SWEEPS:
+        raise unknown("sweep", sweep, SWEEPS)
     if sweep == "threads":
-        return [(count, replace(task, threads=count)) for count in SWEEPS[sweep] if count <= threads]
-    return [(size, replace(task, problem=_with_size(task.problem, sweep, size))) for size in SWEEPS[sweep]]
+        return [Job(Task(problem, mode, size), size) for size in SWEEPS[sweep] if size <= count]
+    return [Job(Task(_with_size(problem, sweep, size), mode, count), size) for size in SWEEPS[sweep]]
 
 
 def _with_size(problem: Problem, sweep: str, size: int) -> Problem:
@@ -67,20 +74,13 @@ def too_large(task: Task) -> str | None:
         return None
     operands = interface(task.problem.op).operands(task.problem)
     largest = max(16 if dtype(x.dtype).is_complex else 8 for x in operands) * max(
-        _numbers(x.shape) for x in operands
+        prod(x.shape) for x in operands
     )
     # What the process that times it holds, and the results in float64 of what is checked.
     needed = task.bytes + 2 * largest
     if needed <= _SHARE_OF_MEMORY * free:
         return None
     return f"operands need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
-
-
-def _numbers(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def outlook(provider: str, value: int, before: Sequence[Point], seconds: float) -> str | None:

@@ -15,7 +15,7 @@ from ssmgen.kernels import interface, oracle
 from ssmgen.kernels.formulas import outputs
 from ssmgen.problem import Problem
 
-__all__ = ["MODES", "Task", "compute", "draw", "expected", "gradients"]
+__all__ = ["MODES", "Job", "Task", "compute", "draw", "expected", "gradients"]
 
 MODES = ("forward", "backward", "training")
 # Beyond these the float64 reference would take longer than what it checks.
@@ -88,6 +88,14 @@ class Task:
 
     def _backward(self) -> Problem:
         return replace(self.problem, direction="backward")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task, and the size that it stands for in a sweep."""
+
+    task: Task
+    value: int | None = None
 
 
 def _bytes(shape: tuple[int, ...], name: str) -> int:
