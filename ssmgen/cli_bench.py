@@ -103,7 +103,7 @@ def bench(
     Each provider runs in a process of its own, in turns with the others. Errors are against float64; "of limit" is
     against what this machine could do at most, which is measured too. Exits with 1 where no provider was timed.
     """
-    from ssmgen.bench import LONG_SWEEP_DIM, PROVIDERS, Bench, device_of, jobs_of, machine_facts
+    from ssmgen.bench import LONG_SWEEP_DIM, Bench, device_of, jobs_of, machine_facts, providers_for
     from ssmgen.bench import provider as open_provider
     from ssmgen.errors import InvalidInputError
     from ssmgen.report.bench import print_bench
@@ -117,7 +117,8 @@ def bench(
             check_plot(plot)
         chosen = target_of(target)
         device = device_of(chosen)
-        providers = [open_provider(name) for name in provider or PROVIDERS]
+        kind = device.partition(":")[0]
+        providers = [open_provider(name) for name in provider or providers_for(kind)]
         if training and backward:
             raise InvalidInputError("--training times the gradients too: leave --backward out.")
         mode = "training" if training else "backward" if backward else "forward"

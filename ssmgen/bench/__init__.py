@@ -3,7 +3,7 @@
 from ssmgen.bench.fit import Fit, exponent
 from ssmgen.bench.machine import device_of, machine_facts
 from ssmgen.bench.provider import Provider
-from ssmgen.bench.providers import BASELINE, PROVIDERS, provider
+from ssmgen.bench.providers import BASELINE, PROVIDERS, provider, providers_for
 from ssmgen.bench.result import Observer, Point, Result, Row
 from ssmgen.bench.run import Bench
 from ssmgen.bench.sweep import LONG_SWEEP_DIM, SWEEPS, jobs_of
@@ -29,4 +29,5 @@ __all__ = [
     "jobs_of",
     "machine_facts",
     "provider",
+    "providers_for",
 ]

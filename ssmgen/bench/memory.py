@@ -7,6 +7,7 @@ import gc
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -15,8 +16,11 @@ __all__ = ["available", "growth", "limit"]
 _STATUS = Path("/proc/self/status")
 
 
-def growth(run: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes that a run adds at its peak; None where the system does not say.
+_Found = TypeVar("_Found")
+
+
+def growth(run: Callable[[], _Found], device: torch.device) -> tuple[int | None, _Found]:
+    """Bytes that a run adds at its peak, None where the system does not say; and what the run returned.
 
     On a CPU pages that are touched count, so what was freed is first given back to the system. On a GPU what PyTorch
     allocates counts.
@@ -26,20 +30,17 @@ def growth(run: Callable[[], object], device: torch.device) -> int | None:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        run()
+        found = run()
         torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
+        return torch.cuda.max_memory_allocated() - before, found
     _trim()
     try:
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
         start = _status("VmRSS")
     except (OSError, KeyError):
-        run()
-        return None
-    kept = run()
-    peak = _status("VmHWM")
-    del kept
-    return max(0, peak - start)
+        return None, run()
+    found = run()
+    return max(0, _status("VmHWM") - start), found
 
 
 def available() -> int | None:

@@ -22,7 +22,8 @@ from ssmgen.worker import Process, WorkerDiedError, WorkerTimeoutError
 __all__ = ["Bench"]
 
 _ROUND_SECONDS = 0.1  # of each provider in each round
-_ROUNDS = (3, 20)
+_ROUNDS = (3, 20)  # the fewest are for what takes less than a second
+_SHORT = 1.0
 _ANSWER_SECONDS = 20.0  # beyond what a round should take
 _EXPECT_SECONDS = 120.0
 
@@ -91,15 +92,15 @@ class Bench:
         points: list[Point] = []
         present = [provider for provider in self._providers if provider.missing() is None]
         absent = [
-            (provider.name, provider.missing() or "", provider.install)
+            (provider.name, why, provider.install)
             for provider in self._providers
-            if provider not in present and provider.device in ("", self._device.partition(":")[0])
+            if (why := provider.missing()) is not None
         ]
         interrupted = False
         with tempfile.TemporaryDirectory(prefix="ssmgen-bench-") as folder:
             try:
                 for number, job in enumerate(jobs):
-                    end = time.monotonic() + (self._deadline - time.monotonic()) / (len(jobs) - number)
+                    end = time.monotonic() + self._share(number, len(jobs), sweep)
                     self._observer.started(job.task, number, len(jobs), end)
                     point = self._point(job, points, present, end, Path(folder))
                     points.append(point)
@@ -107,6 +108,12 @@ class Bench:
             except KeyboardInterrupt:
                 interrupted = True
         return Result(points, absent, sweep, time.monotonic() - start, interrupted)
+
+    def _share(self, number: int, total: int, sweep: str | None) -> float:
+        """Seconds of the rest of the budget for a job; the later ones of a sweep are larger."""
+        left = max(0.0, self._deadline - time.monotonic())
+        weights = [1.0 if sweep is None else 1.0 + k for k in range(total)]
+        return left * weights[number] / sum(weights[number:])
 
     def _point(
         self, job: Job, before: Sequence[Point], present: Sequence[Provider], end: float, folder: Path
@@ -201,9 +208,11 @@ class Bench:
         with self._disturbance() as others:
             for number in range(most):
                 now = time.monotonic()
-                if (number >= fewest and now > end) or (number > 0 and now > self._deadline):
-                    break
-                ready = [x for x in cells if x.failure is None and (number < fewest or x.used < fair)]
+                short = [] if now > self._deadline else [x for x in cells if x.seconds < _SHORT]
+                ready = cells if number == 0 else short if number < fewest else []
+                ready = [
+                    x for x in cells if x.failure is None and (x in ready or (now < end and x.used < fair))
+                ]
                 if not ready:
                     break
                 self._observer.round(number + 1, len(ready))

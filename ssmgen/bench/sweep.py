@@ -24,7 +24,7 @@ SWEEPS = {
     "threads": (1, 2, 4, 8, 16, 32, 64),
 }
 LONG_SWEEP_DIM = 64  # channels of a sweep over lengths: a million steps of them fit a laptop
-_RUNS = 5  # what a cell runs at the least: checked, warm, its memory, timed
+_RUNS = 4  # what a cell runs at the least: checked, warm, its memory, timed
 _SHARE_OF_MEMORY = 0.8
 _LEAST_SLOPE, _MOST_SLOPE = 1.0, 3.0
 
@@ -96,13 +96,13 @@ def outlook(provider: str, value: int, before: Sequence[Point], seconds: float) 
     if rows and rows[-1][1].status == "failed":
         return f"failed at {rows[-1][0]:,}"
     if rows and rows[-1][1].reason.startswith("would"):
-        return rows[-1][1].reason.partition(" at ")[0] + f" at {rows[-1][0]:,} already"
+        return rows[-1][1].reason
     done = [(size, row) for size, row in rows if size is not None and row.seconds is not None]
     if not done:
         return None
     time = _extrapolated([(size, row.seconds or 0.0) for size, row in done], value)
     if _RUNS * time > seconds:
-        return f"would take about {time:.0f} s a run at {value:,}, for which there are {seconds:.0f} s"
+        return f"would take about {time:.1f} s a run at {value:,}: too long for its share of the budget"
     memory = _extrapolated([(size, float(row.memory)) for size, row in done if row.memory], value)
     free = available()
     if free is not None and memory > _SHARE_OF_MEMORY * free:

@@ -7,11 +7,11 @@ from itertools import groupby
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ssmgen.bench import BASELINE, Point, Result, Row
 from ssmgen.bench.limits import Limit
 from ssmgen.report.bench_sweep import print_sweep
+from ssmgen.report.terminal import print_line
 from ssmgen.report.wording import mebibytes, milliseconds, problem_text, times
 
 __all__ = ["print_bench", "task_text"]
@@ -41,9 +41,9 @@ def task_text(point: Point) -> str:
 
 
 def _print_point(point: Point, console: Console) -> None:
-    console.print(Text(task_text(point), "bold"), soft_wrap=True)
+    print_line(task_text(point), "bold", console)
     if point.limit is not None:
-        console.print(Text.assemble(("limit  ", "cyan"), _limit_text(point, point.limit)), soft_wrap=True)
+        print_line(f"limit {_limit_text(point, point.limit)}", "cyan", console)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("provider", style="bold", no_wrap=True)
     for heading in ("time", "spread", f"vs {BASELINE}", "of limit", "error", "memory"):
@@ -56,14 +56,14 @@ def _print_point(point: Point, console: Console) -> None:
         console.print(table)
     for row in point.rows:
         if row.status == "failed":
-            console.print(f"{row.provider} failed: {row.reason}", style="red", soft_wrap=True, markup=False)
+            print_line(f"{row.provider} failed: {row.reason}", "red", console)
     for row in shown:
         if row.note:
-            console.print(f"{row.provider}: {row.note}", style="dim", soft_wrap=True, markup=False)
+            print_line(f"{row.provider}: {row.note}", "dim", console)
     _print_conditions(point, shown, console)
     skipped = [f"{row.provider} ({row.reason})" for row in point.rows if row.status == "skipped"]
     if skipped:
-        console.print(f"left out: {', '.join(skipped)}", style="dim", soft_wrap=True, markup=False)
+        print_line(f"left out: {', '.join(skipped)}", "dim", console)
 
 
 def _cells(point: Point, row: Row) -> list[str]:
@@ -89,14 +89,14 @@ def _cells(point: Point, row: Row) -> list[str]:
 def _limit_text(point: Point, limit: Limit) -> str:
     """What the limit is, and of what it consists."""
     moved = f"{point.task.bytes / 1e6:,.1f} MB at {limit.bandwidth / 1e9:.1f} GB/s"
-    memory = f"{milliseconds(limit.memory)} for {moved}"
+    memory = f"memory {milliseconds(limit.memory)} ({moved})"
     if limit.compute is None:
-        return f"{memory}; the arithmetic of this op is not timed"
+        return f"not known, the arithmetic of this op is not timed; {memory}"
     if not limit.per_element:
         return memory
     each = " + ".join(f"{1e12 * seconds:.1f} ps ({body})" for body, seconds in limit.per_element.items())
-    compute = f"{milliseconds(limit.compute)} for {point.task.elements / 1e6:,.1f}M elements of {each}"
-    return f"{compute}, {memory}"
+    compute = f"arithmetic {milliseconds(limit.compute)} ({point.task.elements / 1e6:,.1f}M x {each})"
+    return f"{milliseconds(limit.seconds)}, the larger of {compute} and {memory}"
 
 
 def _print_conditions(point: Point, shown: Sequence[Row], console: Console) -> None:
@@ -109,10 +109,9 @@ def _print_conditions(point: Point, shown: Sequence[Row], console: Console) -> N
     if point.others is not None and point.others >= 0.1:
         said.append(f"other processes used {point.others:.1f} cores meanwhile")
     if said:
-        console.print("; ".join(said), style="yellow", soft_wrap=True)
+        print_line("; ".join(said), "yellow", console)
 
 
 def _print_absent(result: Result, console: Console) -> None:
-    for name, why, install in result.absent:
-        remedy = f": {install}" if install else ""
-        console.print(f"not here: {name}, {why}{remedy}", style="dim", soft_wrap=True, markup=False)
+    for _, why, install in result.absent:
+        print_line(f"{why}; to have it: {install}", "dim", console)

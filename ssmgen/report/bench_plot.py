@@ -99,13 +99,15 @@ def _draw_lines(time: Any, memory: Any, points: Sequence[Point], sweep: str) -> 
             "markersize": 4,
             "linewidth": 1.2,
         }
-        sizes = [size for size, _ in done]
         for axis, fit, values in (
             (time, found[row.provider][0], [1e3 * (each.seconds or 0.0) for _, each in done]),
             (memory, found[row.provider][1], [(each.memory or 0) / 2**20 for _, each in done]),
         ):
+            pairs = [(size, value) for (size, _), value in zip(done, values, strict=True) if value > 0]
+            if not pairs:
+                continue
             grows = "" if fit is None or sweep == "threads" else f", exponent {fit.exponent:.2f}"
-            axis.plot(sizes, values, label=f"{row.provider}{grows}", **style)
+            axis.plot(*zip(*pairs, strict=True), label=f"{row.provider}{grows}", **style)
     limits = [(p.value, 1e3 * p.limit.seconds) for p in points if p.limit is not None and p.limit.seconds]
     if limits:
         time.plot(

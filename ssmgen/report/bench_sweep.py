@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ssmgen.bench import Fit, Point, Row, exponent
+from ssmgen.report.terminal import print_line
 from ssmgen.report.wording import mebibytes, milliseconds, problem_text
 
 __all__ = ["fits", "print_sweep"]
 
-_COLUMN = 13  # of a provider in a table of sizes
+_SIZE_WIDTH, _VALUE_WIDTH, _GAP = 10, 9, 2
 
 
 def fits(points: Sequence[Point]) -> dict[str, tuple[Fit | None, Fit | None]]:
@@ -44,14 +45,10 @@ def _fit(points: Sequence[Point], name: str, value: Callable[[Row], float | None
 def print_sweep(points: Sequence[Point], sweep: str, console: Console) -> None:
     """Print the points of one op, in ascending sizes."""
     names = [row.provider for row in points[0].rows if any(_is_done(point, row.provider) for point in points)]
-    console.print(Text(f"{_heading(points, sweep)}", "bold"), soft_wrap=True)
-    width = max(1, (console.width - 10) // _COLUMN)
-    for start in range(0, len(names), width):
-        some = names[start : start + width]
-        _print_sizes("time", points, sweep, some, lambda row: milliseconds(row.seconds), console)
-    for start in range(0, len(names), width):
-        some = names[start : start + width]
-        _print_sizes("memory", points, sweep, some, lambda row: mebibytes(row.memory), console)
+    print_line(_heading(points, sweep), "bold", console)
+    for what, text in (("time", _time_text), ("memory", _memory_text)):
+        for some in _fitting(names, console.width):
+            _print_sizes(what, points, sweep, some, text, console)
     if sweep != "threads":
         _print_fits(points, sweep, names, console)
     _print_reasons(points, console)
@@ -60,9 +57,35 @@ def print_sweep(points: Sequence[Point], sweep: str, console: Console) -> None:
 def _heading(points: Sequence[Point], sweep: str) -> str:
     task = points[0].task
     mode = "" if task.mode == "forward" else f"{task.mode} of "
-    first, last = points[0].value, points[-1].value
-    threads = "" if sweep == "threads" else f", {task.threads} thread{'s' if task.threads > 1 else ''}"
-    return f"{mode}{problem_text(task.problem)}{threads}: {sweep} from {first:,} to {last:,}"
+    text = problem_text(task.problem)
+    for (name, size), (_, other) in zip(task.problem.dims, points[-1].task.problem.dims, strict=True):
+        if size != other:
+            text = text.replace(f"{name}={size}", f"{name}={size:,} to {other:,}".replace(",", " "))
+    if sweep == "threads":
+        return f"{mode}{text}, by threads"
+    return f"{mode}{text}, {task.threads} thread{'s' if task.threads > 1 else ''}"
+
+
+def _time_text(row: Row) -> str:
+    return milliseconds(row.seconds)
+
+
+def _memory_text(row: Row) -> str:
+    return mebibytes(row.memory)
+
+
+def _fitting(names: Sequence[str], width: int) -> list[list[str]]:
+    """The columns of one table after another, each as wide as the console takes."""
+    tables: list[list[str]] = [[]]
+    left = width - _SIZE_WIDTH
+    for name in names:
+        needed = max(len(name), _VALUE_WIDTH) + _GAP
+        if tables[-1] and needed > left:
+            tables.append([])
+            left = width - _SIZE_WIDTH
+        tables[-1].append(name)
+        left -= needed
+    return tables
 
 
 def _is_done(point: Point, name: str) -> bool:
@@ -101,10 +124,10 @@ def _print_fits(points: Sequence[Point], sweep: str, names: Sequence[str], conso
     for name in names:
         table.add_row(name, *_fit_cells(found[name][0], sweep), *_fit_cells(found[name][1], sweep))
     console.print(table)
-    console.print(
+    print_line(
         "By least squares in logarithms, with a 95% interval, from where a value is four times the smallest.",
-        style="dim",
-        soft_wrap=True,
+        "dim",
+        console,
     )
 
 
@@ -118,16 +141,12 @@ def _fit_cells(fit: Fit | None, sweep: str) -> tuple[str, str]:
 def _print_reasons(points: Sequence[Point], console: Console) -> None:
     """Why sizes are missing, once for each provider and reason."""
     said: dict[tuple[str, str], list[int | None]] = {}
-    for point in points:
-        for row in point.rows:
-            if row.status != "done":
-                said.setdefault((row.provider, f"{row.status}, {row.reason}"), []).append(point.value)
+    for name in (row.provider for row in points[0].rows):
+        for point in points:
+            row = point.row(name)
+            if row is not None and row.status != "done":
+                said.setdefault((name, f"{row.status}, {row.reason}"), []).append(point.value)
     for (name, reason), values in said.items():
-        where = f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
-        everywhere = len(values) == len(points)
-        console.print(
-            f"{name}{'' if everywhere else f' at {where}'}: {reason}",
-            style="dim",
-            soft_wrap=True,
-            markup=False,
-        )
+        where = f" at {values[0]:,}" if len(values) == 1 else f" from {values[0]:,} to {values[-1]:,}"
+        where = "" if len(values) == len(points) else where
+        print_line(f"{name}{where}: {reason}", "dim", console)

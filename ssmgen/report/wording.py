@@ -18,10 +18,12 @@ def milliseconds(seconds: float | None) -> str:
 
 
 def mebibytes(size: int | None) -> str:
-    """A size in MiB, `12.0 MiB`; a dash where there is none."""
+    """A size in MiB, `12.0 MiB`, or in KiB below a tenth of one; a dash where there is none."""
     if size is None:
         return "-"
     value = size / 2**20
+    if value < 0.1:
+        return f"{size / 2**10:.0f} KiB"
     return f"{value:,.0f} MiB" if value >= 100 else f"{value:.1f} MiB"
 
 

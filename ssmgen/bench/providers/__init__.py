@@ -19,7 +19,7 @@ from ssmgen.bench.providers.transformers_mamba import Transformers
 from ssmgen.bench.providers.vllm_cpu import Vllm
 from ssmgen.errors import unknown
 
-__all__ = ["BASELINE", "PROVIDERS", "provider"]
+__all__ = ["BASELINE", "PROVIDERS", "provider", "providers_for"]
 
 # In the order in which tables show them.
 PROVIDERS: dict[str, type[Provider]] = {
@@ -43,6 +43,11 @@ PROVIDERS: dict[str, type[Provider]] = {
     )
 }
 BASELINE = PlainTorch.name  # what speed-ups are measured against
+
+
+def providers_for(device: str) -> list[str]:
+    """The names of those that run on `cpu`, or on `cuda`, whether they are here or not."""
+    return [name for name, kind in PROVIDERS.items() if kind.device in ("", device)]
 
 
 def provider(name: str) -> Provider:
