@@ -24,6 +24,7 @@ __all__ = ["Bench"]
 _ROUND_SECONDS = 0.1  # of each provider in each round
 _ROUNDS = (3, 20)  # the fewest are for what takes less than a second
 _SHORT = 1.0
+_OVERRUN = 0.25  # of what is left for others, to get ready
 _ANSWER_SECONDS = 20.0  # beyond what a round should take
 _EXPECT_SECONDS = 120.0
 
@@ -150,6 +151,9 @@ class Bench:
         now = time.monotonic()
         if now > self._deadline - 1:
             return "the budget was spent"
+        # What is left of the budget is for those after it, too.
+        if now > end + _OVERRUN * max(0.0, self._deadline - end):
+            return "its share of the budget was spent"
         if job.value is None:
             return None
         same = [point for point in before if point.task.problem.op == job.task.problem.op]
