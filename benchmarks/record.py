@@ -166,14 +166,15 @@ def _table(point: dict[str, Any]) -> list[str]:
             lines.append(f"| {row['provider']} | {row['status']}: {row['reason'][:120]} | | | | | |")
             continue
         low, high = (milliseconds(seconds) for seconds in row["quartiles"])
-        error = max(row["errors"].values())
+        errors = row["errors"].values()
+        error = "not finite" if None in errors else f"{max(errors):.1e}"
         cells = [
             row["provider"],
             milliseconds(row["seconds"]),
             f"{low} to {high}",
             "-" if row["speedup"] is None else f"{row['speedup']:.3g}",
             "-" if row["fraction_of_limit"] is None else f"{100 * row['fraction_of_limit']:.2g}%",
-            f"{error:.1e}",
+            error,
             mebibytes(row["memory_bytes"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -17,6 +17,9 @@ from ssmgen.report.wording import mebibytes, milliseconds, problem_text, times
 __all__ = ["print_bench", "task_text"]
 
 
+_WRONG = 0.05  # half precision is off by less than a hundredth
+
+
 def print_bench(result: Result, console: Console) -> None:
     """Print tables that are readable from 80 columns up."""
     if result.sweep is None:
@@ -74,16 +77,22 @@ def _cells(point: Point, row: Row) -> list[str]:
     return [
         row.provider,
         milliseconds(row.seconds),
-        f"±{50 * (high - low) / row.seconds:.0f}%",
+        f"±{50 * (high - low) / row.seconds:.0f}%" if len(row.samples) > 1 else "one run",
         "-" if speedup is None else times(speedup, 1.0),
         "-"
         if fraction is None
         else f"{100 * fraction:.0f}%"
         if fraction >= 0.1
         else f"{100 * fraction:.1f}%",
-        "-" if row.error is None else f"{row.error:.0e}",
+        _error_text(row.error),
         mebibytes(row.memory),
     ]
+
+
+def _error_text(error: float | None) -> str:
+    if error is None:
+        return "-"
+    return "wrong" if error > _WRONG else f"{error:.0e}"
 
 
 def _limit_text(point: Point, limit: Limit) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from itertools import groupby
+from math import isfinite
 from typing import Any
 
 from ssmgen.bench import BASELINE, Fit, Point, Result, Row
@@ -85,7 +86,10 @@ def _row(point: Point, row: Row) -> dict[str, Any]:
         "fastest": min(row.samples, default=None),
         "runs": len(row.samples),
         "input_sets": row.sets,
-        "errors": None if row.errors is None else dict(row.errors),
+        # JSON has no infinity: null is a result that is not finite.
+        "errors": None
+        if row.errors is None
+        else {name: error if isfinite(error) else None for name, error in row.errors.items()},
         "memory_bytes": row.memory,
         "speedup": point.speedup(row, BASELINE),
         "fraction_of_limit": point.fraction(row),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,17 @@ def test_a_terminal_of_80_columns_is_enough(result: Result) -> None:
 def test_in_a_pipe_a_sentence_is_a_line() -> None:
     lines = printed(ONE, 40).splitlines()
     assert any(line.startswith("limit ") and line.endswith("GB/s)") for line in lines)
+
+
+def test_a_wrong_result_is_called_that() -> None:
+    task = point().task
+    rows = (Row("x", "done", "", (1.0,), {"out": math.inf}), Row("y", "done", "", (1.0,), {"out": 4e-3}))
+    result = Result([Point(task, rows, None, task)], [], None, 1.0)
+    x, y = (line.split() for line in printed(result).splitlines() if line[:2] in ("x ", "y "))
+    assert "wrong" in x
+    assert "4e-03" in y
+    data = json.loads(json.dumps(bench_data(result, {}, []), allow_nan=False))
+    assert data["points"][0]["rows"][0]["errors"] == {"out": None}
 
 
 def test_a_sweep_shows_sizes_growth_and_why_some_are_missing() -> None:
