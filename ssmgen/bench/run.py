@@ -130,6 +130,8 @@ class Bench:
             why = reason or self._against(provider, job, before, end)
             if why is not None:
                 rows[provider.name] = Row(provider.name, "skipped", why)
+                if job.value is not None:
+                    self._end(provider.name)  # larger sizes need the memory that it holds
                 continue
             self._observer.preparing(provider.name)
             found = self._prepare(provider, Prepare(task, checked, path))
@@ -162,14 +164,17 @@ class Bench:
     def _process(self, name: str, threads: int) -> Process:
         """The process of a provider; those for another number of threads end, for they would hold its memory twice."""
         key = (name, threads)
-        for other in [other for other in self._processes if other[0] == name and other != key]:
-            self._processes.pop(other).kill()
         if key not in self._processes:
+            self._end(name)
             count = str(threads)
             environment = {f"{library}_NUM_THREADS": count for library in ("OMP", "MKL", "NUMBA", "OPENBLAS")}
             start = Start(self._open, name, threads, self._device)
             self._processes[key] = Process("ssmgen.bench.worker", lambda: start, environment)
         return self._processes[key]
+
+    def _end(self, name: str) -> None:
+        for key in [key for key in self._processes if key[0] == name]:
+            self._processes.pop(key).kill()
 
     def _ask(self, process: Process, request: object, limit: float) -> object:
         """The answer, or a `Failed` where the process did not live to give one."""
