@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssmgen.cli_bench import bench
 from ssmgen.cli_options import (
     AsJson,
     Backward,
@@ -27,11 +28,9 @@ from ssmgen.cli_options import (
     TargetName,
     Tokens,
 )
+from ssmgen.cli_request import problems_of, request_of, target_of
 
 if TYPE_CHECKING:
-    from ssmgen.problem import Problem
-    from ssmgen.request import Request
-    from ssmgen.targets import Target
     from ssmgen.tuning import TuneResult
 
 __all__ = ["app", "main"]
@@ -48,6 +47,9 @@ app = typer.Typer(
 _TUNED_BY_DEFAULT = ("selective_scan", "selective_state_update", "linear_scan", "cauchy_mult")
 _MOST_STATES = 4.0  # as much as u, delta, z and out take together
 _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
+
+
+app.command()(bench)
 
 
 @app.callback(invoke_without_command=True)
@@ -132,13 +134,13 @@ def tune(
     from ssmgen.tuning import campaign, training_campaign, training_pairs
 
     with reported(as_json):
-        request = _request(
+        request = request_of(
             d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
         )
         by_default = _TRAINED_BY_DEFAULT if training else _TUNED_BY_DEFAULT
         names = list(INTERFACES) if all_ else ops or list(by_default)
-        chosen = _target(target)
-        problems = _problems(request, names, chosen)
+        chosen = target_of(target)
+        problems = problems_of(request, names, chosen)
         run, shown = partial(campaign, problems, top_k=top_k), problems
         if training:
             choices = [training_pairs(problem, chosen, most_states) for problem in problems]
@@ -201,11 +203,11 @@ def show(
     from ssmgen.report.terminal import note, reported
 
     with reported():
-        request = _request(
+        request = request_of(
             d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
         )
-        chosen = _target(target)
-        problem = _problems(request, [op], chosen)[0]
+        chosen = target_of(target)
+        problem = problems_of(request, [op], chosen)[0]
         code = kernel_code(gradients_of(problem, chosen) if backward else problem, chosen, stage, config)
         note(code.reason, "config")
         print_code(code.text, code.language)
@@ -243,11 +245,11 @@ def explain(
     from ssmgen.report.terminal import errors, output, print_json, reported
 
     with reported(as_json):
-        request = _request(
+        request = request_of(
             d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
         )
-        chosen = _target(target)
-        problem = _problems(request, [op], chosen)[0]
+        chosen = target_of(target)
+        problem = problems_of(request, [op], chosen)[0]
         problem = gradients_of(problem, chosen) if backward else problem
         with counted(None if as_json else errors(), "rivals compiled") as observer:
             found = explained(problem, chosen, config, observer)
@@ -333,11 +335,11 @@ def export(
     from ssmgen.report.terminal import note, output, print_json, reported
 
     with reported(as_json):
-        request = _request(
+        request = request_of(
             d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
         )
-        chosen = _target(target)
-        problem = _problems(request, [op], chosen)[0]
+        chosen = target_of(target)
+        problem = problems_of(request, [op], chosen)[0]
         asked = gradients_of(problem, chosen) if backward else problem
         exported = export_kernel(asked, chosen, out, config, force)
         if as_json:
@@ -345,53 +347,6 @@ def export(
         else:
             note(exported.reason, "config")
             print_exported(exported, output())
-
-
-def _request(
-    d_state: int | None,
-    batch: int | None,
-    dim: int | None,
-    seqlen: int | None,
-    groups: int | None,
-    heads: int | None,
-    tokens: int | None,
-    poles: int | None,
-    rank: int | None,
-    channels: int | None,
-    dtype: str | None,
-    options: list[str] | None,
-) -> Request:
-    from ssmgen.request import Request
-
-    sizes = {
-        "d_state": d_state,
-        "batch": batch,
-        "dim": dim,
-        "seqlen": seqlen,
-        "groups": groups,
-        "heads": heads,
-        "tokens": tokens,
-        "poles": poles,
-        "rank": rank,
-        "channels": channels,
-    }
-    return Request({name: size for name, size in sizes.items() if size is not None}, dtype, options or ())
-
-
-def _target(name: str | None) -> Target:
-    from ssmgen import targets
-
-    return targets.target(name or targets.default_target())
-
-
-def _problems(request: Request, ops: list[str], target: Target) -> tuple[Problem, ...]:
-    """The problems, with a note about each size that none of them takes."""
-    from ssmgen.report.terminal import note
-
-    problems = request.problems(ops, target.facts)
-    for sentence in request.notes(ops):
-        note(sentence)
-    return problems
 
 
 def main() -> None:
