@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssmgen.cli_bench import bench
 from ssmgen.cli_options import (
     AsJson,
     Backward,
@@ -26,10 +27,9 @@ from ssmgen.cli_options import (
     SeqLen,
     TargetName,
     Tokens,
-    problems_of,
-    request_of,
-    target_of,
 )
+from ssmgen.cli_request import TUNED_BY_DEFAULT, problems_of, request_of, target_of
+from ssmgen.cli_warmup import warmup
 
 if TYPE_CHECKING:
     from ssmgen.tuning import TuneResult
@@ -45,9 +45,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_TUNED_BY_DEFAULT = ("selective_scan", "selective_state_update", "linear_scan", "cauchy_mult")
 _MOST_STATES = 4.0  # as much as u, delta, z and out take together
 _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
+
+
+app.command()(bench)
+app.command()(warmup)
 
 
 @app.callback(invoke_without_command=True)
@@ -135,7 +138,7 @@ def tune(
         request = request_of(
             d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
         )
-        by_default = _TRAINED_BY_DEFAULT if training else _TUNED_BY_DEFAULT
+        by_default = _TRAINED_BY_DEFAULT if training else TUNED_BY_DEFAULT
         names = list(INTERFACES) if all_ else ops or list(by_default)
         chosen = target_of(target)
         problems = problems_of(request, names, chosen)
@@ -167,56 +170,6 @@ def tune(
         raise typer.Exit(130)
     if any(result.best is None for result in results):
         raise typer.Exit(1)
-
-
-@app.command()
-def warmup(
-    ops: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[OP]...", help="Ops to compile.", show_default="those that tune takes"),
-    ] = None,
-    d_state: DState = None,
-    batch: Batch = None,
-    dim: Dim = None,
-    seqlen: SeqLen = None,
-    groups: Groups = None,
-    heads: Heads = None,
-    tokens: Tokens = None,
-    poles: Poles = None,
-    rank: Rank = None,
-    channels: Channels = None,
-    dtype: Dtype = None,
-    option: Options = None,
-    target: TargetName = None,
-    training: Annotated[
-        bool, typer.Option("--training", help="Kernels of calls with gradients, too.")
-    ] = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Most kernels to compile at a time.", show_default="the cores"),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compile what calls will run, so that processes after this one only load it: to fill an image's cache, say.
-
-    A server that is to compile and choose nothing calls ssmgen.warmup and ssmgen.freeze when it starts.
-    """
-    from ssmgen.report.prepared import prepared_data, print_prepared, shown
-    from ssmgen.report.terminal import errors, output, print_json, reported
-    from ssmgen.warming import warmup as prepare
-
-    with reported(as_json):
-        request = request_of(
-            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
-        )
-        chosen = target_of(target)
-        problems = problems_of(request, ops or list(_TUNED_BY_DEFAULT), chosen)
-        with shown(None if as_json else errors()) as progress:
-            found = prepare(problems, training=training, target=chosen.name, jobs=jobs, progress=progress)
-        if as_json:
-            print_json({"prepared": [prepared_data(item) for item in found]})
-        else:
-            print_prepared(found, output())
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Draw which variant of the selective scan should be the fastest on a GPU, by channels and length; needs no GPU.
 
     python -m benchmarks.crossovers --device h100 --out docs/pictures/crossovers_h100.png
+    python -m benchmarks.crossovers --device h100 --backward --out docs/pictures/crossovers_back_h100.png
 
 Each point takes the best of a few configs of each variant, by the time that is predicted from its machine code. Batch
 times channels goes from 64 to half a million, the length from 1 to a million steps.
@@ -30,13 +31,23 @@ from ssmgen.targets.gpu import GpuTarget
 _SIZES = ((1, 64), (1, 512), (1, 1536), (4, 1536), (8, 4096), (16, 8192), (64, 8192))
 _LENGTHS = (1, 16, 256, 2048, 16384, 131072, 1048576)
 # What moves the crossovers: how wide a block is, and how long a chunk.
-_VARIED = ("block_d", "chunk", "block_l")
-_COLOURS = {"sequential": "#4477aa", "chunked": "#ee6677", "states": "#228833", "associative": "#ccbb44"}
+_VARIED = ("block_d", "chunk", "block_l", "segment")
+_COLOURS = {
+    "sequential": "#4477aa",
+    "chunked": "#ee6677",
+    "states": "#228833",
+    "associative": "#ccbb44",
+    "looped": "#66ccee",
+    "segmented": "#aa3377",
+}
+_SAVED = 32  # gradients recompute states from every so many steps that forward saved
 
 
-def problem_of(batch: int, dim: int, seqlen: int, d_state: int) -> Problem:
-    """A bare scan in bf16 with time innermost."""
+def problem_of(batch: int, dim: int, seqlen: int, d_state: int, *, backward: bool) -> Problem:
+    """A bare scan in bf16 with time innermost, or its gradients."""
     sizes = {"batch": batch, "dim": dim, "seqlen": seqlen, "d_state": d_state}
+    if backward:
+        return problem("selective_scan", "bf16", sizes, "backward", saved=_SAVED)
     return problem("selective_scan", "bf16", sizes)
 
 
@@ -66,7 +77,7 @@ def best_times(place: GpuTarget, wanted: Problem, name: str) -> dict[str, float]
     return times
 
 
-def draw(rows: Sequence[dict[str, Any]], name: str, d_state: int, out: Path) -> None:
+def draw(rows: Sequence[dict[str, Any]], what: str, out: Path) -> None:
     """One square for each point: the fastest variant's colour, its time, and by how much it leads."""
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch, Rectangle
@@ -93,7 +104,7 @@ def draw(rows: Sequence[dict[str, Any]], name: str, d_state: int, out: Path) -> 
     axes.set_xlabel("length")
     axes.set_ylabel("batch x channels")
     axes.set_title(
-        f"Selective scan, bf16, {d_state} states, {DEVICES[name].name}: the fastest variant as predicted,\n"
+        f"{what}: the fastest variant as predicted,\n"
         "its time, and how much longer the second takes. No GPU has confirmed it.",
         fontsize=10,
     )
@@ -111,6 +122,7 @@ def draw(rows: Sequence[dict[str, Any]], name: str, d_state: int, out: Path) -> 
 def main(
     device: Annotated[str, typer.Option(help="a GPU that need not be here")] = "h100",
     d_state: Annotated[int, typer.Option(help="states")] = 16,
+    backward: Annotated[bool, typer.Option("--backward", help="gradients")] = False,
     out: Annotated[Path | None, typer.Option(help="PNG file of the picture")] = None,
 ) -> None:
     """Predict every point; draw them, or print them as JSON."""
@@ -119,12 +131,13 @@ def main(
     points = [(batch, dim, seqlen) for batch, dim in _SIZES for seqlen in _LENGTHS]
     rows = []
     for batch, dim, seqlen in track(points, description="points"):
-        times = best_times(place, problem_of(batch, dim, seqlen, d_state), device)
+        times = best_times(place, problem_of(batch, dim, seqlen, d_state, backward=backward), device)
         rows.append({"batch": batch, "dim": dim, "seqlen": seqlen, "seconds": times})
     if out is None:
         print(json.dumps(rows, indent=2))
     else:
-        draw(rows, device, d_state, out)
+        scan = "Gradients of the selective scan" if backward else "Selective scan"
+        draw(rows, f"{scan}, bf16, {d_state} states, {DEVICES[device].name}", out)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,10 @@
-"""The options that commands share, as types of their parameters, and the problems that they say."""
+"""The options that commands share, as types of their parameters."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from ssmgen.problem import Problem
-    from ssmgen.request import Request
-    from ssmgen.targets import Target
 
 __all__ = [
     "AsJson",
@@ -29,9 +24,6 @@ __all__ = [
     "SeqLen",
     "TargetName",
     "Tokens",
-    "problems_of",
-    "request_of",
-    "target_of",
 ]
 
 
@@ -107,52 +99,3 @@ TargetName = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON, errors included, on standard output and no progress.")
 ]
-
-
-def request_of(
-    d_state: int | None,
-    batch: int | None,
-    dim: int | None,
-    seqlen: int | None,
-    groups: int | None,
-    heads: int | None,
-    tokens: int | None,
-    poles: int | None,
-    rank: int | None,
-    channels: int | None,
-    dtype: str | None,
-    options: list[str] | None,
-) -> Request:
-    """What the sizes, the dtype and the options of a command say."""
-    from ssmgen.request import Request
-
-    sizes = {
-        "d_state": d_state,
-        "batch": batch,
-        "dim": dim,
-        "seqlen": seqlen,
-        "groups": groups,
-        "heads": heads,
-        "tokens": tokens,
-        "poles": poles,
-        "rank": rank,
-        "channels": channels,
-    }
-    return Request({name: size for name, size in sizes.items() if size is not None}, dtype, options or ())
-
-
-def target_of(name: str | None) -> Target:
-    """The target of a command."""
-    from ssmgen import targets
-
-    return targets.target(name or targets.default_target())
-
-
-def problems_of(request: Request, ops: list[str], target: Target) -> tuple[Problem, ...]:
-    """The problems, with a note about each size that none of them takes."""
-    from ssmgen.report.terminal import note
-
-    problems = request.problems(ops, target.facts)
-    for sentence in request.notes(ops):
-        note(sentence)
-    return problems

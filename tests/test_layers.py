@@ -11,6 +11,7 @@ PACKAGE = Path(ssmgen.__file__).parent
 # From the bottom up; the modules of one row may import one another.
 ROWS = [
     ("settings", "errors", "freezing"),
+    ("worker",),
     ("config", "device", "dtypes", "problem"),
     ("reference",),
     ("codegen",),
@@ -23,12 +24,13 @@ ROWS = [
     ("ops",),
     ("compat", "nn"),
     ("tuning",),
+    ("bench",),
     ("selftest",),
     ("request",),
     ("warming",),
     ("report",),
     ("export",),
-    ("cli", "cli_options", "__main__"),
+    ("cli", "cli_bench", "cli_options", "cli_request", "cli_warmup", "__main__"),
 ]
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 

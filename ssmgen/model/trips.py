@@ -98,8 +98,8 @@ def source_loops(
             counts = _sums(counts, [(found[node], share) for found, share in axis], known)
         if counts is not None:
             loop.counts = {count: float(share) for count, share in counts.items()}
-            # Triton writes out a round of what it is told to unroll: a single one is no loop any more.
-            loop.unrolled |= _unroll_factor(node) > 1 and max(counts) <= 1
+            # Triton writes out a round of what it is told to unroll: a single one, known to be, is no loop any more.
+            loop.unrolled |= _unroll_factor(node) > 1 and max(counts) <= 1 and _is_constant(node, definition)
     return tuple(loops.values())
 
 
@@ -152,6 +152,18 @@ def _unroll_factor(node: ast.AST) -> int:
     given = node.iter.keywords if isinstance(node, ast.For) and isinstance(node.iter, ast.Call) else []
     values = [item.value for item in given if item.arg == "loop_unroll_factor"]
     return int(values[0].value) if values and isinstance(values[0], ast.Constant) else 1  # type: ignore[arg-type]
+
+
+def _is_constant(node: ast.AST, definition: ast.FunctionDef) -> bool:
+    """Whether a loop's bounds are made of numbers and `tl.constexpr` parameters alone."""
+    constants = {
+        item.arg
+        for item in definition.args.args
+        if item.annotation is not None and "constexpr" in ast.unparse(item.annotation)
+    }
+    bounds = node.iter.args if isinstance(node, ast.For) and isinstance(node.iter, ast.Call) else []
+    names = [part.id for bound in bounds for part in ast.walk(bound) if isinstance(part, ast.Name)]
+    return all(name in constants for name in names)
 
 
 def _collect(node: ast.AST, parent: SourceLoop | None, loops: dict[ast.AST, SourceLoop]) -> None:

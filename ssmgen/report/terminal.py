@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ssmgen.errors import SsmgenError
 
-__all__ = ["errors", "note", "output", "print_json", "print_plain", "reported"]
+__all__ = ["errors", "note", "output", "print_json", "print_line", "print_plain", "reported"]
 
 
 def output() -> Console:
@@ -31,6 +31,11 @@ def errors() -> Console:
 def note(message: str, label: str = "note", style: str = "bold cyan") -> None:
     """One labelled line on standard error; never wrapped, so that it stays one line in a log."""
     errors().print(Text.assemble((f"{label}: ", style), message), soft_wrap=True)
+
+
+def print_line(text: str, style: str, console: Console) -> None:
+    """A sentence: broken at its words on a terminal, one line anywhere else."""
+    console.print(Text(text, style), soft_wrap=not console.is_terminal)
 
 
 def print_plain(text: str) -> None:

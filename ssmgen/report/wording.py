@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssmgen.kernels import interface
 from ssmgen.problem import Problem
 
-__all__ = ["milliseconds", "problem_text", "times"]
+__all__ = ["mebibytes", "milliseconds", "problem_text", "times"]
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -15,6 +15,16 @@ def milliseconds(seconds: float | None) -> str:
     value = 1e3 * seconds
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
     return f"{value:,.{digits}f} ms"
+
+
+def mebibytes(size: int | None) -> str:
+    """A size in MiB, `12.0 MiB`, or in KiB below a tenth of one; a dash where there is none."""
+    if size is None:
+        return "-"
+    value = size / 2**20
+    if value < 0.1:
+        return f"{size / 2**10:.0f} KiB"
+    return f"{value:,.0f} MiB" if value >= 100 else f"{value:.1f} MiB"
 
 
 def times(slow: float | None, fast: float) -> str:

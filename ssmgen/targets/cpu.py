@@ -22,7 +22,7 @@ from ssmgen.problem import Problem
 from ssmgen.targets.compiler import Compiler, find_compiler
 from ssmgen.targets.target import Kernel, Runner, Target
 
-__all__ = ["CpuKernel", "CpuTarget", "cpu_facts"]
+__all__ = ["CpuKernel", "CpuTarget", "cpu_facts", "load_library"]
 
 _STAGES = ("source", "c", "asm")
 
@@ -153,7 +153,7 @@ class CpuTarget(Target):
         """See `Target.compile`. Nothing depends on alignment: loads of vectors are unaligned ones."""
         compiler = find_compiler()
         source = variant.source(problem, config)
-        library = _load(compiler, source, f"{self.facts.name} {self.facts.arch} {_instruction_sets()}")
+        library = load_library(compiler, source, self.facts)
         return CpuKernel(problem, config, source, variant.program(problem, config), compiler, library)
 
     def versions(self) -> dict[str, str]:
@@ -164,7 +164,13 @@ class CpuTarget(Target):
             return super().versions()
 
 
-def _load(compiler: Compiler, source: Source, machine: str) -> ctypes.CDLL:
+def load_library(compiler: Compiler, source: Source, facts: DeviceFacts) -> ctypes.CDLL:
+    """The library of a source, compiled for this machine unless it is cached.
+
+    Raises:
+        CompileError: The compiler refused, or what it makes cannot be loaded.
+    """
+    machine = f"{facts.name} {facts.arch} {_instruction_sets()}"
     path = compiler.library(source, machine)
     try:
         return ctypes.CDLL(str(path))

@@ -18,7 +18,7 @@ from ssmgen.problem import Problem
 from ssmgen.targets import Runner, Target, driver
 from ssmgen.tuning.operands import allocate, runner
 
-__all__ = ["Bench", "FinalTimes", "last_level_cache"]
+__all__ = ["Bench", "FinalTimes", "busy_seconds", "last_level_cache"]
 
 _WARM_SECONDS = 0.2  # clocks rise and threads start within this
 _CONFIG_SECONDS = 0.2
@@ -129,7 +129,7 @@ class Bench:
         for run in runs.values():
             self._warm_up(run)
             run.untimed()
-        busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
+        busy, own, start = busy_seconds(), time.process_time(), time.perf_counter()
         for turn in itertools.count():
             # Each round starts with another config, so that none always follows the same one.
             order = [*configs[turn % len(configs) :], *configs[: turn % len(configs)]]
@@ -141,7 +141,7 @@ class Bench:
             if turn >= 2 and (turn >= _MOST_ROUNDS or time.perf_counter() - start > seconds):
                 break
         took = time.perf_counter() - start
-        now = _busy_seconds()
+        now = busy_seconds()
         if busy is None or now is None:
             return FinalTimes(rounds, reference, None)
         return FinalTimes(rounds, reference, max(0.0, now - busy - (time.process_time() - own)) / took)
@@ -172,7 +172,8 @@ def last_level_cache(device: torch.device) -> int:
     return max(known) or 32 << 20
 
 
-def _busy_seconds() -> float | None:
+def busy_seconds() -> float | None:
+    """Seconds that all cores have worked since the machine started; None where the system does not say."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     except OSError:

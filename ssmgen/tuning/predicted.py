@@ -27,11 +27,12 @@ from ssmgen.store import TunedConfig
 from ssmgen.targets import Target
 from ssmgen.targets.devices import Device, device_of
 from ssmgen.targets.gpu import GpuTarget
-from ssmgen.tuning.process import Worker, WorkerDiedError, WorkerTimeoutError
+from ssmgen.tuning.process import Worker
 from ssmgen.tuning.result import Final, Observer, TuneResult
 from ssmgen.tuning.search import Search, default_configs
 from ssmgen.tuning.trial import Timing, Trial
 from ssmgen.tuning.worker import Count
+from ssmgen.worker import WorkerDiedError, WorkerTimeoutError
 
 __all__ = ["Forecast", "Forecaster", "busy_space", "is_predictable", "predicted_entry"]
 

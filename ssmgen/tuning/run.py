@@ -22,11 +22,12 @@ from ssmgen.targets import Target
 from ssmgen.tuning import worker as requests
 from ssmgen.tuning.decide import winner
 from ssmgen.tuning.measure import FinalTimes
-from ssmgen.tuning.process import Worker, WorkerDiedError, WorkerTimeoutError
+from ssmgen.tuning.process import Worker
 from ssmgen.tuning.result import Final, Observer, TuneResult
 from ssmgen.tuning.search import Search
 from ssmgen.tuning.session import Session, source_hash
 from ssmgen.tuning.trial import Timing, Trial
+from ssmgen.worker import WorkerDiedError, WorkerTimeoutError
 
 __all__ = ["Run"]
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-import time
-import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing.connection import Connection
@@ -28,6 +25,7 @@ from ssmgen.tuning.measure import Bench, FinalTimes
 from ssmgen.tuning.operands import compiled
 from ssmgen.tuning.trial import Timing, Trial
 from ssmgen.tuning.verify import Verifier
+from ssmgen.worker import LastAnswer, serve
 
 __all__ = ["Compile", "Count", "Final", "Prepare", "Reference", "Start", "Try"]
 
@@ -91,10 +89,6 @@ class Final(NamedTuple):
     configs: tuple[Config, ...]
     seconds: float
     references: int
-
-
-class _PoisonedError(Exception):
-    """A launch failed on a GPU, after which nothing in this process can be trusted; carries the trial."""
 
 
 class _Worker:
@@ -177,7 +171,8 @@ class _Worker:
                 return Trial(config, failure="out of resources", detail=str(error))
             trial = Trial(config, failure="crash", detail=f"{type(error).__name__}: {error}")
             if self.is_poisoned_by(error):
-                raise _PoisonedError(trial) from error
+                # A launch failed on a GPU, after which nothing in this process can be trusted.
+                raise LastAnswer(trial) from error
             return trial
 
     def _count(self, problem: Problem, config: Config) -> KernelCost | Trial:
@@ -212,43 +207,16 @@ def _is_of_launch(error: Exception) -> bool:
     )
 
 
-def _end_with_parent(parent: int) -> None:
-    # A parent that was killed cannot end a kernel that hangs.
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
-
-
-def main(connection: Connection) -> None:
-    """Answer (number, request) pairs with (number, kind, answer) until the other side closes.
-
-    After an answer of the kind `last` this process takes no more requests: the other side is to end it.
-    """
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    number, start = connection.recv()
+def _open(start: Start) -> _Worker:
     torch.set_num_threads(start.threads)
     if start.gpu is not None:
         driver.set_device(start.gpu)
-    worker = _Worker(start.open_target(start.name), start.max_error)
-    connection.send((number, "done", None))
-    while True:
-        try:
-            number, request = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send((number, "done", worker.answer(request, _sender(connection, number))))
-        except _PoisonedError as error:
-            connection.send((number, "last", error.args[0]))
-        except Exception as error:
-            if worker.is_poisoned_by(error):
-                traceback.print_exc()
-                os._exit(1)
-            connection.send((number, "error", traceback.format_exc()))
+    return _Worker(start.open_target(start.name), start.max_error)
 
 
-def _sender(connection: Connection, number: int) -> Callable[[object], None]:
-    return lambda answer: connection.send((number, "partial", answer))
+def main(connection: Connection) -> None:
+    """Answer requests until the other side closes."""
+    serve(connection, _open)
 
 
 if __name__ == "__main__":

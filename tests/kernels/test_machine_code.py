@@ -49,6 +49,31 @@ def test_gradients_take_few_slots_without_spills_or_atomics(
 
 
 @pytest.mark.parametrize(
+    ("options", "most"),
+    [({}, 25.5), pytest.param({**EPILOGUES, **STATES}, 33, marks=pytest.mark.slow)],
+    ids=["bare", "every option"],
+)
+def test_gradients_split_over_time_take_little_more_than_whole_ones(
+    options: dict[str, Option], most: float
+) -> None:
+    problem = make_problem(
+        "selective_scan", "bf16", direction="backward", layout="channel", saved=4, **options
+    )
+    machine = target("sm_90")
+    assert isinstance(machine, GpuTarget)
+    (variant,) = (item for item in machine.space(problem).variants if item.name == "segmented")
+    found = kernel_cost(machine, problem, variant.default(problem, machine.facts))
+    assert found.unexplained == ()
+    assert sum(item.spills + item.atomics for item in found.launches) == 0
+    # All launches: what crosses segments costs an exponential and three more for each element.
+    assert 2 <= found.per_element(CORE, "mufu") <= 2.7
+    assert found.per_element(CORE) <= most
+    # A program for each segment, and one less where nothing comes before.
+    seconds = {item.function: item for item in found.launches}
+    assert seconds["summarise_segments"].blocks * 8 == seconds["selective_scan_backward"].blocks * 7
+
+
+@pytest.mark.parametrize(
     ("d_state", "options", "most"),
     [
         (16, {"D": True}, 7.2),

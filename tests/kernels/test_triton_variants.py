@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels import INTERFACES, interface, variants
 from ssmgen.kernels.oracle import tolerance
 from ssmgen.kernels.space import Space
+from ssmgen.kernels.triton.common import CHUNKS
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import Target, target
 from tests.helpers import ON_GPU, is_left_to_the_reference, make_problem, run_config
@@ -244,6 +246,43 @@ def test_gradients_agree_on_hard_operands(
     }
     problem = make_problem("selective_scan", dtype, direction="backward", **{**sizes, **given})
     check(place, problem, name, harsh=True, drawn=1)
+
+
+SEGMENTED: tuple[dict[str, Option], ...] = (
+    {"layout": "channel", "saved": 8, "seqlen": 131, "d_state": 3},
+    {"layout": "time", "saved": 16, "seqlen": 66, "d_state": 2, "dim": 6, "groups": 2, **EVERYTHING},
+    {"layout": "channel", "saved": 128, "seqlen": 192, "B": "constant", "C": "constant", "last_state": True},
+    {"layout": "time", "saved": 4, "seqlen": 66, "complex": True, **EVERYTHING},
+    {"layout": "channel", "saved": 32, "seqlen": 70, "complex": True, "C": "constant", "softplus": True},
+    # States in two shares, the last group of each with two of the four that stand together.
+    {"layout": "channel", "saved": 4, "seqlen": 65, "d_state": 36, "z": True, "initial_state": True},
+    # More segments than are composed at a time.
+    {"layout": "channel", "saved": 64, "seqlen": 580, "dim": 2, "last_state": True},
+)
+
+
+@pytest.mark.parametrize("given", SEGMENTED, ids=str)
+def test_gradients_cross_segments_of_time(place: Target, given: dict[str, Option]) -> None:
+    sizes: dict[str, Option] = {"batch": 2, "dim": 5, "d_state": 1}
+    problem = make_problem("selective_scan", direction="backward", **{**sizes, **given})
+    space = place.space(problem)
+    (variant,) = (item for item in space.variants if item.name == "segmented")
+    # The shortest segments, whose gradients cross them: a whole decay would hide what is missing.
+    default = variant.default(problem, space.facts)
+    config = Config.of(default.variant, {**dict(default.params), "segment": CHUNKS[0]})
+    for output, error in run_config(place, problem, config).items():
+        assert error <= tolerance(problem), f"{output}: {error:.2e}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("given", SEGMENTED, ids=str)
+def test_gradients_cross_segments_on_hard_operands(
+    place: Target, given: dict[str, Option], dtype: str
+) -> None:
+    sizes: dict[str, Option] = {"batch": 1, "dim": 7, "d_state": 2}
+    problem = make_problem("selective_scan", dtype, direction="backward", **{**sizes, **given})
+    check(place, problem, "segmented", harsh=True, drawn=1)
 
 
 @pytest.mark.slow

@@ -20,6 +20,19 @@ def loops_of(body: str, grid: tuple[int, int, int] = (1, 1, 1), **sizes: int) ->
     return source_loops(text, "kernel", {**SIZES, **sizes}, grid)
 
 
+def test_a_single_round_is_written_out_only_where_the_compiler_knows_that_it_is_one() -> None:
+    text = """
+def kernel(batch, BLOCK: tl.constexpr):
+    for _ in tl.range(0, BLOCK, 2, loop_unroll_factor=4):
+        pass
+    for _ in tl.range(batch, loop_unroll_factor=4):
+        pass
+"""
+    constant, runtime = source_loops(text, "kernel", {"batch": 4, "BLOCK": 8}, (1, 1, 1))
+    assert (constant.trips, runtime.trips) == (1, 1)
+    assert (constant.unrolled, runtime.unrolled) == (True, False)
+
+
 numbers = st.sampled_from(["n", "m", "BLOCK", "x", "1", "5", "tl.program_id(0)", "tl.num_programs(0)"])
 
 

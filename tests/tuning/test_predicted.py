@@ -18,11 +18,11 @@ from ssmgen.store import TunedConfig
 from ssmgen.targets.devices import DEVICES
 from ssmgen.tuning import predicted
 from ssmgen.tuning.predicted import Forecaster, busy_space
-from ssmgen.tuning.process import WorkerDiedError, WorkerTimeoutError
 from ssmgen.tuning.result import Observer
 from ssmgen.tuning.search import default_configs
 from ssmgen.tuning.trial import Trial
 from ssmgen.tuning.worker import Count
+from ssmgen.worker import WorkerDiedError, WorkerTimeoutError
 from tests.helpers import make_problem
 
 pytest.importorskip("triton")

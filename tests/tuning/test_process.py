@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ssmgen.tuning.process import Worker, WorkerDiedError, WorkerTimeoutError
+from ssmgen.tuning.process import Worker
 from ssmgen.tuning.trial import Trial
 from ssmgen.tuning.worker import Compile, Final, Prepare, Reference, Try
+from ssmgen.worker import WorkerDiedError, WorkerTimeoutError
 from tests.tuning.fakes import PROBLEM, config, open_fake
 
 # One process of tests for the one worker that they ask.

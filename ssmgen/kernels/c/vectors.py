@@ -14,6 +14,7 @@ from ssmgen.kernels.polynomials import (
     COS_FLOAT,
     EXP2_DOUBLE,
     EXP2_FLOAT,
+    EXP2_SIXTEENTH,
     SIN_DOUBLE,
     SIN_FLOAT,
 )
@@ -69,6 +70,7 @@ def vector_context(storage: str, lanes: int) -> dict[str, object]:
         "log2e": repr(math.log2(math.e)) + suffix,
         "ln2": repr(math.log(2)) + suffix,
         "exp2_coefficients": [c + suffix for c in (EXP2_FLOAT if is_float else EXP2_DOUBLE)],
+        "exp2_sixteenth": [c + "f" for c in EXP2_SIXTEENTH],
         "exp2_error": "1.9e-7" if is_float else "3e-16",
         "exp2_low": "-127.0f" if is_float else "-1023.0",
         "exp2_high": "128.0f" if is_float else "1024.0",
@@ -81,6 +83,8 @@ def vector_context(storage: str, lanes: int) -> dict[str, object]:
         "pi": "0x1.921fb6p+1f" if is_float else "0x1.921fb54442d18p+1",
         "pi_log2e": repr(math.pi * math.log2(math.e)) + suffix,
         "inverse_pi": _INVERSE_PI_FLOAT if is_float else _INVERSE_PI_DOUBLE,
+        # Of float vectors of 512 bits one holds the sixteenths of an octave.
+        "sixteenths": [f"{2 ** (i / 16)!r}f" for i in range(16)] if is_float and lanes == 16 else [],
         "avx512": _avx512(lanes * itemsize, "ps" if is_float else "pd"),
     }
 

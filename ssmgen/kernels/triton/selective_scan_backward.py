@@ -50,7 +50,7 @@ __all__ = ["SCANS"]
 _INTERVALS = (2, 4, 8)
 # Reals of a channel's states in the pass that recomputes them, which holds them in registers.
 _RECOMPUTED = 64
-_BLOCK = 1024  # elements that one program of the passes which add programs up owns
+_BLOCK = 128  # elements that one program of the passes which add programs up owns: few, so that many share the work
 
 
 class _Backward(TritonVariant):
@@ -108,10 +108,15 @@ class _Backward(TritonVariant):
         }
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
-        """Two channels in each lane, four steps and four states at a time, where registers allow."""
+        """Two channels in each lane, four steps and four states at a time, where registers allow.
+
+        One channel for complex states, and on AMD's GPUs, whose compiler holds so much at once that a second takes the
+        registers of another warp.
+        """
         lanes, saved = facts.lanes, int(problem.option("saved"))
+        narrow = problem.has("complex") or facts.kind == "hip"
         return {
-            "block_d": (2 * lanes, lanes),
+            "block_d": (lanes, 2 * lanes) if narrow else (2 * lanes, lanes),
             "interval": (saved, 4, 2) if saved in _INTERVALS else (4, 8, 2),
             "states": (4, 2, 1),
         }
@@ -145,6 +150,7 @@ class _Backward(TritonVariant):
             # The pass that recomputes states is a forward scan without outputs.
             "sequences": lambda outputs: ["u", "delta"],
             "sizes": sorted({group.size for group in groups}, reverse=True),
+            "segmented": False,
             "state_groups": [group for group in groups if group.first >= looped],
             "state_sums": state_sums(problem),
             "twice_mask": ", mask=twice_inside" if masked else "",
@@ -158,6 +164,14 @@ class _Backward(TritonVariant):
         """See `Variant.program`."""
         return Program(self._launches(problem, config), self._workspaces(problem, config))
 
+    def crossings(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
+        """The launches that find what enters each segment of time: none where one program owns all of it."""
+        return ()
+
+    def segments(self, problem: Problem, config: Config) -> int:
+        """Programs that share the time of a block of channels."""
+        return 1
+
     def _launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         block_d, batch, dim = config.integer("block_d"), problem["batch"], problem["dim"]
         rows, weights = variable_rows(problem), weight_names(problem)
@@ -166,7 +180,9 @@ class _Backward(TritonVariant):
         one_warp = (("num_warps", 1),)
         given = [name for name in ("D", "delta_bias") if problem.has(name)]
         packed = ["cu_seqlens"] if problem.has("varlen") else []
-        last = ["dlast_state"] if problem.has("last_state") else []
+        segments = self.segments(problem, config)
+        segment = (("SEGMENT", config.integer("segment")),) if segments > 1 else ()
+        last = ["incoming"] if segment else ["dlast_state"] if problem.has("last_state") else []
         between = "between" if recomputes(problem, config) else "states"
         sums = [*state_sums(problem), *channel_sums(problem)]
         parts = [f"{name}_parts" for name in sums]
@@ -178,13 +194,14 @@ class _Backward(TritonVariant):
             Launch(
                 "transpose_weights",
                 (*weights, "weights"),
-                (-(-dim // block_d), 1, 1),
+                (-(-dim // block_d), problem["d_state"], 1),
                 (("DIM", dim), ("BLOCK_D", block_d)),
                 one_warp,
             ),
         ]
         if recomputes(problem, config):
             launches.append(self._recompute(problem, config))
+        launches += self.crossings(problem, config)
         launches.append(
             Launch(
                 problem.function,
@@ -204,11 +221,12 @@ class _Backward(TritonVariant):
                     *step_strides(problem, sequences),
                     *(["seqlen"] if rows or not packed else []),
                 ),
-                (batch, blocks, 1),
+                (batch, blocks, segments),
                 (
                     ("DIM", dim),
                     slot,
                     ("BLOCK_D", block_d),
+                    *segment,
                     *((("LANES", config.integer("lanes")),) if rows else ()),
                 ),
                 one_warp,
@@ -218,9 +236,9 @@ class _Backward(TritonVariant):
         launches.append(
             Launch(
                 "add_batches",
-                (*parts, *sums, "batch"),
+                (*parts, *sums, "batch", *(["seqlen"] if segment else [])),
                 (-(-largest // _BLOCK), 1, 1),
-                (("DIM", dim), ("BLOCK", _BLOCK)),
+                (("DIM", dim), *segment, ("BLOCK", _BLOCK)),
             )
         )
         if rows:
@@ -272,18 +290,19 @@ class _Backward(TritonVariant):
         )
 
     def _workspaces(self, problem: Problem, config: Config) -> tuple[Workspace, ...]:
-        """A's columns; states between chunks; what each sequence sums over time, and each block over its channels."""
-        batch, dim, reals = problem["batch"], problem["dim"], planes(problem)
+        """A's columns; states between chunks; what each program sums over time, and each block over its channels."""
+        dim, reals = problem["dim"], planes(problem)
+        parts = problem["batch"] * self.segments(problem, config)
         found = [Workspace("weights", "fp32", (len(weight_rows(problem)) * problem["d_state"], dim))]
         if recomputes(problem, config):
             found.append(Workspace("between", "fp32", state_slots(problem, config.integer("interval"))))
         if self._is_paired(config):
-            found.append(Workspace("pairs", "fp32", (batch, reals, dim, 2)))
+            found.append(Workspace("pairs", "fp32", (parts, reals, dim, 2)))
         elif self.carried:
-            found.append(Workspace("g_parts", "fp32", (batch, reals, dim)))
+            found.append(Workspace("g_parts", "fp32", (parts, reals, dim)))
         states = state_sums(problem)
-        found += [Workspace(f"{name}_parts", "fp32", (batch, reals, dim)) for name in states]
-        found += [Workspace(f"{name}_parts", "fp32", (batch, dim)) for name in channel_sums(problem)]
+        found += [Workspace(f"{name}_parts", "fp32", (parts, reals, dim)) for name in states]
+        found += [Workspace(f"{name}_parts", "fp32", (parts, dim)) for name in channel_sums(problem)]
         rows = variable_rows(problem)
         if rows:
             outer = sequence_batches(problem)
@@ -355,15 +374,24 @@ class Looped(_Backward):
         return choices
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
-        """Four rounds in a row, whose addresses are then constants; fewer where ptxas spilled addresses of four."""
-        more = ("complex", "delta_bias", "initial_state", "last_state", "varlen")
-        many = problem["d_state"] > 16
-        flat = (2, 1, 4) if many or (problem.has("z") and any(map(problem.has, more))) else (4, 2, 1)
+        """Four rounds in a row, whose addresses are then constants; fewer where compilers spilled those addresses."""
+        further = ("complex", "delta_bias", "initial_state", "last_state", "varlen")
+        gated, many = problem.has("z"), problem["d_state"] > 16
+        full = gated and any(map(problem.has, further))
+        flat = (2, 1, 4) if many or full else (4, 2, 1)
+        tiles = problem.option("layout") == "time"
         older = facts.arch in ("sm_80", "sm_86", "sm_89")
-        if problem.option("layout") == "time" and (older or problem.dtype == "fp32"):
+        tight = full and (older or facts.arch == "sm_100")
+        if (
+            tight
+            or (tiles and (older or problem.dtype == "fp32"))
+            or problem.has("complex")
+            or facts.kind == "hip"
+        ):
             flat = (1, 2, 4)
-        # With many states what a chunk holds to its end was spilled too, unless a gate keeps it anyway.
-        reread = (1, 0) if many and not problem.has("z") else (0, 1)
+        # What a chunk holds to its end was spilled too: with many states, unless a gate keeps it; with most options.
+        again = tight or (many and not gated)
+        reread = (1, 0) if again else (0, 1)
         return {**super().preferences(problem, facts), "flat": flat, "reread": reread}
 
 

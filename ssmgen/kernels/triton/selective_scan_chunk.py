@@ -31,11 +31,12 @@ class StateGroup(NamedTuple):
     size: int
 
 
-def state_groups(problem: Problem, config: Config) -> list[StateGroup]:
-    """Groups of states of the config's size, and of smaller powers of two for what is left."""
+def state_groups(problem: Problem, config: Config, count: int | None = None) -> list[StateGroup]:
+    """Groups of the first `count` states of the config's size, and of smaller powers of two for what is left."""
     found, first, size = [], 0, config.integer("states")
-    while first < problem["d_state"]:
-        while size > problem["d_state"] - first:
+    count = problem["d_state"] if count is None else count
+    while first < count:
+        while size > count - first:
             size //= 2
         found.append(StateGroup(first, size))
         first += size

@@ -1,7 +1,7 @@
-# selective_scan backward, fp32: looped(block_d=64,exp=asm,flat=1,interval=4,lanes=32,reread=0,states=2)
+# selective_scan backward, fp32: looped(block_d=32,exp=asm,flat=1,interval=4,lanes=32,reread=0,states=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 9c4052e1fe8ef84d.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 5ab2e8e33e7fe5d0.
 import triton
 import triton.language as tl
 
@@ -107,10 +107,7 @@ def step_back(
 @triton.jit
 def within_lanes(x, y, LANES: tl.constexpr):
     # The products of the channels that a lane holds, summed.
-    x0, x1 = tl.split(tl.reshape(x, (LANES, 2)))
-    y0, y1 = tl.split(tl.reshape(y, (LANES, 2)))
-    total = x0 * y0
-    return tl.fma(x1, y1, total)
+    return x * y
 
 
 @triton.jit
@@ -205,12 +202,12 @@ def transpose_weights(
     # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
-    for n in range(16):
-        A_n = tl.load(A + channels * 32 + 2 * n, mask=inside) * 1.4426950408889634
-        turns_n, rest_n = half_turns(tl.load(A + channels * 32 + 2 * n + 1, mask=inside))
-        tl.store(weights + n * DIM + channels, A_n, mask=inside)
-        tl.store(weights + (16 + n) * DIM + channels, turns_n, mask=inside)
-        tl.store(weights + (32 + n) * DIM + channels, rest_n, mask=inside)
+    n = tl.program_id(1)
+    A_n = tl.load(A + channels * 32 + 2 * n, mask=inside) * 1.4426950408889634
+    turns_n, rest_n = half_turns(tl.load(A + channels * 32 + 2 * n + 1, mask=inside))
+    tl.store(weights + n * DIM + channels, A_n, mask=inside)
+    tl.store(weights + (16 + n) * DIM + channels, turns_n, mask=inside)
+    tl.store(weights + (32 + n) * DIM + channels, rest_n, mask=inside)
 
 
 @triton.jit
@@ -994,7 +991,7 @@ def add_blocks(
     partial += group * BLOCKS * 2 * size + cells
     dB_sum = tl.full((BLOCK,), 0.0, tl.float32)
     dC_sum = tl.full((BLOCK,), 0.0, tl.float32)
-    for _ in range(BLOCKS):
+    for _ in tl.range(BLOCKS, loop_unroll_factor=4):
         dB_sum += tl.load(partial, mask=inside)
         partial += size
         dC_sum += tl.load(partial, mask=inside)

@@ -1,7 +1,7 @@
 # selective_scan backward, bf16: looped(block_d=64,exp=asm,flat=2,interval=4,lanes=32,reread=0,states=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 6e3a12ee80c0e127.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 9e8128d735952b4c.
 import triton
 import triton.language as tl
 
@@ -170,9 +170,9 @@ def transpose_weights(
     # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
-    for n in range(16):
-        A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
-        tl.store(weights + n * DIM + channels, A_n, mask=inside)
+    n = tl.program_id(1)
+    A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
+    tl.store(weights + n * DIM + channels, A_n, mask=inside)
 
 
 @triton.jit
@@ -713,15 +713,18 @@ def selective_scan_backward(
         C -= 64
         partial -= 64
         between -= SLOT
-    dinitial_state += batch * DIM * 16
     dA_parts += batch * 16 * DIM
     for n in range(16):
         both = tl.load(pairs + 2 * n * DIM + twice)
         g_n, dA_n = tl.split(tl.reshape(both, (BLOCK_D, 2)))
         tl.store(dA_parts + n * DIM + channels, dA_n)
-        tl.store(dinitial_state + channels * 16 + n, g_n)
     tl.store(dD_parts + batch * DIM + channels, dD)
     tl.store(ddelta_bias_parts + batch * DIM + channels, ddelta_bias)
+    dinitial_state += batch * DIM * 16
+    for n in range(16):
+        both = tl.load(pairs + 2 * n * DIM + twice)
+        g_n, dA_n = tl.split(tl.reshape(both, (BLOCK_D, 2)))
+        tl.store(dinitial_state + channels * 16 + n, g_n)
 
 
 @triton.jit
@@ -773,7 +776,7 @@ def add_blocks(
     partial += group * BLOCKS * 2 * size + cells
     dB_sum = tl.full((BLOCK,), 0.0, tl.float32)
     dC_sum = tl.full((BLOCK,), 0.0, tl.float32)
-    for _ in range(BLOCKS):
+    for _ in tl.range(BLOCKS, loop_unroll_factor=4):
         dB_sum += tl.load(partial, mask=inside)
         partial += size
         dC_sum += tl.load(partial, mask=inside)

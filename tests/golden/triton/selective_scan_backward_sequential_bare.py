@@ -1,7 +1,7 @@
 # selective_scan backward, fp32: sequential(block_d=64,exp=asm,interval=4,lanes=32,reread=0,states=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 175404de335da1ba.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 7b654c8d1e19959d.
 import triton
 import triton.language as tl
 
@@ -146,9 +146,9 @@ def transpose_weights(
     # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
-    for n in range(16):
-        A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
-        tl.store(weights + n * DIM + channels, A_n, mask=inside)
+    n = tl.program_id(1)
+    A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
+    tl.store(weights + n * DIM + channels, A_n, mask=inside)
 
 
 @triton.jit
@@ -1187,7 +1187,7 @@ def add_blocks(
     partial += group * BLOCKS * 2 * size + cells
     dB_sum = tl.full((BLOCK,), 0.0, tl.float32)
     dC_sum = tl.full((BLOCK,), 0.0, tl.float32)
-    for _ in range(BLOCKS):
+    for _ in tl.range(BLOCKS, loop_unroll_factor=4):
         dB_sum += tl.load(partial, mask=inside)
         partial += size
         dC_sum += tl.load(partial, mask=inside)

@@ -1,7 +1,7 @@
-# selective_scan backward, fp32: sequential(block_d=64,exp=asm,interval=2,lanes=32,reread=0,states=2)
+# selective_scan backward, fp32: sequential(block_d=32,exp=asm,interval=4,lanes=32,reread=0,states=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 0c8c4390220ba89c.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 9c23800a06cb42f3.
 import triton
 import triton.language as tl
 
@@ -20,6 +20,12 @@ def split4(tile, BLOCK_D: tl.constexpr):
     c0, c2 = tl.split(even)
     c1, c3 = tl.split(odd)
     return c0, c1, c2, c3
+
+
+@triton.jit
+def join4(c0, c1, c2, c3, BLOCK_D: tl.constexpr):
+    # The (BLOCK_D, 4) tile of these columns.
+    return tl.reshape(tl.join(tl.join(c0, c2), tl.join(c1, c3)), (BLOCK_D, 4))
 
 
 @triton.jit
@@ -101,14 +107,11 @@ def step_back(
 @triton.jit
 def within_lanes(x, y, LANES: tl.constexpr):
     # The products of the channels that a lane holds, summed.
-    x0, x1 = tl.split(tl.reshape(x, (LANES, 2)))
-    y0, y1 = tl.split(tl.reshape(y, (LANES, 2)))
-    total = x0 * y0
-    return tl.fma(x1, y1, total)
+    return x * y
 
 
 @triton.jit
-def add_lanes16(
+def add_lanes32(
     v0,
     v1,
     v2,
@@ -125,9 +128,41 @@ def add_lanes16(
     v13,
     v14,
     v15,
+    v16,
+    v17,
+    v18,
+    v19,
+    v20,
+    v21,
+    v22,
+    v23,
+    v24,
+    v25,
+    v26,
+    v27,
+    v28,
+    v29,
+    v30,
+    v31,
     LANES: tl.constexpr,
 ):
     # The sum of each vector over the lanes. As rows of one tile they take one trip through shared memory.
+    v0 = tl.join(v0, v16)
+    v1 = tl.join(v1, v17)
+    v2 = tl.join(v2, v18)
+    v3 = tl.join(v3, v19)
+    v4 = tl.join(v4, v20)
+    v5 = tl.join(v5, v21)
+    v6 = tl.join(v6, v22)
+    v7 = tl.join(v7, v23)
+    v8 = tl.join(v8, v24)
+    v9 = tl.join(v9, v25)
+    v10 = tl.join(v10, v26)
+    v11 = tl.join(v11, v27)
+    v12 = tl.join(v12, v28)
+    v13 = tl.join(v13, v29)
+    v14 = tl.join(v14, v30)
+    v15 = tl.join(v15, v31)
     v0 = tl.join(v0, v8)
     v1 = tl.join(v1, v9)
     v2 = tl.join(v2, v10)
@@ -143,18 +178,18 @@ def add_lanes16(
     v0 = tl.join(v0, v2)
     v1 = tl.join(v1, v3)
     v0 = tl.join(v0, v1)
-    rows = tl.permute(tl.reshape(v0, (LANES, 16)), (1, 0))
-    low, high = tl.split(tl.reshape(rows, (16, 16, 2)))
+    rows = tl.permute(tl.reshape(v0, (LANES, 32)), (1, 0))
+    low, high = tl.split(tl.reshape(rows, (32, 16, 2)))
     rows = low + high
-    low, high = tl.split(tl.reshape(rows, (16, 8, 2)))
+    low, high = tl.split(tl.reshape(rows, (32, 8, 2)))
     rows = low + high
-    low, high = tl.split(tl.reshape(rows, (16, 4, 2)))
+    low, high = tl.split(tl.reshape(rows, (32, 4, 2)))
     rows = low + high
-    low, high = tl.split(tl.reshape(rows, (16, 2, 2)))
+    low, high = tl.split(tl.reshape(rows, (32, 2, 2)))
     rows = low + high
-    low, high = tl.split(tl.reshape(rows, (16, 1, 2)))
+    low, high = tl.split(tl.reshape(rows, (32, 1, 2)))
     rows = low + high
-    return tl.reshape(rows, (16,))
+    return tl.reshape(rows, (32,))
 
 
 @triton.jit
@@ -167,12 +202,12 @@ def transpose_weights(
     # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
-    for n in range(16):
-        A_n = tl.load(A + channels * 32 + 2 * n, mask=inside) * 1.4426950408889634
-        turns_n, rest_n = half_turns(tl.load(A + channels * 32 + 2 * n + 1, mask=inside))
-        tl.store(weights + n * DIM + channels, A_n, mask=inside)
-        tl.store(weights + (16 + n) * DIM + channels, turns_n, mask=inside)
-        tl.store(weights + (32 + n) * DIM + channels, rest_n, mask=inside)
+    n = tl.program_id(1)
+    A_n = tl.load(A + channels * 32 + 2 * n, mask=inside) * 1.4426950408889634
+    turns_n, rest_n = half_turns(tl.load(A + channels * 32 + 2 * n + 1, mask=inside))
+    tl.store(weights + n * DIM + channels, A_n, mask=inside)
+    tl.store(weights + (16 + n) * DIM + channels, turns_n, mask=inside)
+    tl.store(weights + (32 + n) * DIM + channels, rest_n, mask=inside)
 
 
 @triton.jit
@@ -228,7 +263,7 @@ def recompute_states(
     turns14, rest14 = half_turns(tl.load(A + channels * 32 + 29))
     A15 = tl.load(A + channels * 32 + 30) * 1.4426950408889634
     turns15, rest15 = half_turns(tl.load(A + channels * 32 + 31))
-    between += batch * ((seqlen + 1) // 2) * SLOT
+    between += batch * ((seqlen + 3) // 4) * SLOT
     cells = channels // 16 * 512 + channels % 16
     h0 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h1 = tl.full((BLOCK_D,), 0.0, tl.float32)
@@ -262,9 +297,9 @@ def recompute_states(
     h29 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h30 = tl.full((BLOCK_D,), 0.0, tl.float32)
     h31 = tl.full((BLOCK_D,), 0.0, tl.float32)
-    steps = tl.arange(0, 2)[None, :]
+    steps = tl.arange(0, 4)[None, :]
     # No state is wanted after the last chunk.
-    for _ in range((seqlen - 1) // 2):
+    for _ in range((seqlen - 1) // 4):
         tl.store(between + cells, h0)
         tl.store(between + 16 + cells, h1)
         tl.store(between + 32 + cells, h2)
@@ -299,9 +334,9 @@ def recompute_states(
         tl.store(between + 496 + cells, h31)
         between += SLOT
         u_tile = tl.load(u[:, None] + steps)
-        u_0, u_1 = tl.split(u_tile)
+        u_0, u_1, u_2, u_3 = split4(u_tile, BLOCK_D)
         delta_tile = tl.load(delta[:, None] + steps)
-        delta_0, delta_1 = tl.split(delta_tile)
+        delta_0, delta_1, delta_2, delta_3 = split4(delta_tile, BLOCK_D)
         u_t = u_0
         delta_t = delta_0
         x = delta_t * u_t
@@ -390,8 +425,96 @@ def recompute_states(
         re, im = exp_complex(delta_t, A15, turns15, rest15)
         h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
         B += 32
-        u += 2
-        delta += 2
+        u_t = u_2
+        delta_t = delta_2
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        B += 32
+        u_t = u_3
+        delta_t = delta_3
+        x = delta_t * u_t
+        B0, B1, B2, B3 = row4(B, BLOCK_D)
+        re, im = exp_complex(delta_t, A0, turns0, rest0)
+        h0, h1 = advance(re, im, h0, h1, x * B0, x * B1)
+        re, im = exp_complex(delta_t, A1, turns1, rest1)
+        h2, h3 = advance(re, im, h2, h3, x * B2, x * B3)
+        B4, B5, B6, B7 = row4(B + 4, BLOCK_D)
+        re, im = exp_complex(delta_t, A2, turns2, rest2)
+        h4, h5 = advance(re, im, h4, h5, x * B4, x * B5)
+        re, im = exp_complex(delta_t, A3, turns3, rest3)
+        h6, h7 = advance(re, im, h6, h7, x * B6, x * B7)
+        B8, B9, B10, B11 = row4(B + 8, BLOCK_D)
+        re, im = exp_complex(delta_t, A4, turns4, rest4)
+        h8, h9 = advance(re, im, h8, h9, x * B8, x * B9)
+        re, im = exp_complex(delta_t, A5, turns5, rest5)
+        h10, h11 = advance(re, im, h10, h11, x * B10, x * B11)
+        B12, B13, B14, B15 = row4(B + 12, BLOCK_D)
+        re, im = exp_complex(delta_t, A6, turns6, rest6)
+        h12, h13 = advance(re, im, h12, h13, x * B12, x * B13)
+        re, im = exp_complex(delta_t, A7, turns7, rest7)
+        h14, h15 = advance(re, im, h14, h15, x * B14, x * B15)
+        B16, B17, B18, B19 = row4(B + 16, BLOCK_D)
+        re, im = exp_complex(delta_t, A8, turns8, rest8)
+        h16, h17 = advance(re, im, h16, h17, x * B16, x * B17)
+        re, im = exp_complex(delta_t, A9, turns9, rest9)
+        h18, h19 = advance(re, im, h18, h19, x * B18, x * B19)
+        B20, B21, B22, B23 = row4(B + 20, BLOCK_D)
+        re, im = exp_complex(delta_t, A10, turns10, rest10)
+        h20, h21 = advance(re, im, h20, h21, x * B20, x * B21)
+        re, im = exp_complex(delta_t, A11, turns11, rest11)
+        h22, h23 = advance(re, im, h22, h23, x * B22, x * B23)
+        B24, B25, B26, B27 = row4(B + 24, BLOCK_D)
+        re, im = exp_complex(delta_t, A12, turns12, rest12)
+        h24, h25 = advance(re, im, h24, h25, x * B24, x * B25)
+        re, im = exp_complex(delta_t, A13, turns13, rest13)
+        h26, h27 = advance(re, im, h26, h27, x * B26, x * B27)
+        B28, B29, B30, B31 = row4(B + 28, BLOCK_D)
+        re, im = exp_complex(delta_t, A14, turns14, rest14)
+        h28, h29 = advance(re, im, h28, h29, x * B28, x * B29)
+        re, im = exp_complex(delta_t, A15, turns15, rest15)
+        h30, h31 = advance(re, im, h30, h31, x * B30, x * B31)
+        B += 32
+        u += 4
+        delta += 4
     tl.store(between + cells, h0)
     tl.store(between + 16 + cells, h1)
     tl.store(between + 32 + cells, h2)
@@ -464,7 +587,7 @@ def selective_scan_backward(
     ddelta = ddelta + batch * ddelta_stride_batch + channels * ddelta_stride_dim
     B += batch * seqlen * 32
     C += batch * seqlen * 32
-    between += batch * ((seqlen + 1) // 2) * SLOT
+    between += batch * ((seqlen + 3) // 4) * SLOT
     cells = channels // 16 * 512 + channels % 16
     zero = tl.full((BLOCK_D,), 0.0, tl.float32)
     g0 = zero
@@ -531,15 +654,15 @@ def selective_scan_backward(
     dA30 = zero
     g31 = zero
     dA31 = zero
-    sum2 = tl.arange(0, 16)
+    sum2 = tl.arange(0, 32)
     step2 = sum2 // 8
     place2 = step2 * 32 + sum2 % 4
     place2 += sum2 // 4 % 2 * (seqlen.to(tl.int64) * 32)
     partial += (batch * tl.num_programs(1) + tl.program_id(1)) * seqlen * 64
-    within = tl.arange(0, 2)[None, :]
+    within = tl.arange(0, 4)[None, :]
     # From the last chunk to the first.
-    chunks = (seqlen + 1) // 2
-    time = (chunks - 1) * 2
+    chunks = (seqlen + 3) // 4
+    time = (chunks - 1) * 4
     u += time
     delta += time
     dout += time
@@ -551,11 +674,11 @@ def selective_scan_backward(
     between += (chunks - 1).to(tl.int64) * SLOT
     for _ in range(chunks):
         tile = tl.load(u[:, None] + within)
-        u0, u1 = tl.split(tile)
+        u0, u1, u2, u3 = split4(tile, BLOCK_D)
         tile = tl.load(delta[:, None] + within)
-        delta0, delta1 = tl.split(tile)
+        delta0, delta1, delta2, delta3 = split4(tile, BLOCK_D)
         tile = tl.load(dout[:, None] + within)
-        dy0, dy1 = tl.split(tile)
+        dy0, dy1, dy2, dy3 = split4(tile, BLOCK_D)
         x0 = delta0 * u0
         # Each state stands for a pair of conjugates.
         pair0 = 2.0 * dy0
@@ -565,6 +688,14 @@ def selective_scan_backward(
         pair1 = 2.0 * dy1
         sum_g1 = zero
         sum_q1 = zero
+        x2 = delta2 * u2
+        pair2 = 2.0 * dy2
+        sum_g2 = zero
+        sum_q2 = zero
+        x3 = delta3 * u3
+        pair3 = 2.0 * dy3
+        sum_g3 = zero
+        sum_q3 = zero
         A0 = tl.load(weights + channels)
         turns0 = tl.load(weights + 16 * DIM + channels)
         rest0 = tl.load(weights + 32 * DIM + channels)
@@ -587,6 +718,114 @@ def selective_scan_backward(
         h2_0, h2_1 = advance(decay1_0, decay1_1, h1_0, h1_1, x1 * B1_0, x1 * B1_1)
         decay1_2, decay1_3 = exp_complex(delta1, A1, turns1, rest1)
         h2_2, h2_3 = advance(decay1_2, decay1_3, h1_2, h1_3, x1 * B1_2, x1 * B1_3)
+        B2_0, B2_1, B2_2, B2_3 = row4(B + 64, BLOCK_D)
+        decay2_0, decay2_1 = exp_complex(delta2, A0, turns0, rest0)
+        h3_0, h3_1 = advance(decay2_0, decay2_1, h2_0, h2_1, x2 * B2_0, x2 * B2_1)
+        decay2_2, decay2_3 = exp_complex(delta2, A1, turns1, rest1)
+        h3_2, h3_3 = advance(decay2_2, decay2_3, h2_2, h2_3, x2 * B2_2, x2 * B2_3)
+        B3_0, B3_1, B3_2, B3_3 = row4(B + 96, BLOCK_D)
+        decay3_0, decay3_1 = exp_complex(delta3, A0, turns0, rest0)
+        h4_0, h4_1 = advance(decay3_0, decay3_1, h3_0, h3_1, x3 * B3_0, x3 * B3_1)
+        decay3_2, decay3_3 = exp_complex(delta3, A1, turns1, rest1)
+        h4_2, h4_3 = advance(decay3_2, decay3_3, h3_2, h3_3, x3 * B3_2, x3 * B3_3)
+        C3_0, C3_1, C3_2, C3_3 = row4(C + 96, BLOCK_D)
+        dh_re, dh_im, g0, g1, sum_g3, sum_q3, dA0, dA1 = step_back(
+            g0,
+            g1,
+            pair3,
+            C3_0,
+            C3_1,
+            B3_0,
+            B3_1,
+            decay3_0,
+            decay3_1,
+            h3_0,
+            h3_1,
+            A0,
+            slope0,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA0,
+            dA1,
+        )
+        dB3_0 = within_lanes(dh_re, x3, LANES)
+        dC3_0 = within_lanes(h4_0, pair3, LANES)
+        dB3_1 = within_lanes(dh_im, x3, LANES)
+        dC3_1 = within_lanes(-h4_1, pair3, LANES)
+        dh_re, dh_im, g2, g3, sum_g3, sum_q3, dA2, dA3 = step_back(
+            g2,
+            g3,
+            pair3,
+            C3_2,
+            C3_3,
+            B3_2,
+            B3_3,
+            decay3_2,
+            decay3_3,
+            h3_2,
+            h3_3,
+            A1,
+            slope1,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA2,
+            dA3,
+        )
+        dB3_2 = within_lanes(dh_re, x3, LANES)
+        dC3_2 = within_lanes(h4_2, pair3, LANES)
+        dB3_3 = within_lanes(dh_im, x3, LANES)
+        dC3_3 = within_lanes(-h4_3, pair3, LANES)
+        C2_0, C2_1, C2_2, C2_3 = row4(C + 64, BLOCK_D)
+        dh_re, dh_im, g0, g1, sum_g2, sum_q2, dA0, dA1 = step_back(
+            g0,
+            g1,
+            pair2,
+            C2_0,
+            C2_1,
+            B2_0,
+            B2_1,
+            decay2_0,
+            decay2_1,
+            h2_0,
+            h2_1,
+            A0,
+            slope0,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA0,
+            dA1,
+        )
+        dB2_0 = within_lanes(dh_re, x2, LANES)
+        dC2_0 = within_lanes(h3_0, pair2, LANES)
+        dB2_1 = within_lanes(dh_im, x2, LANES)
+        dC2_1 = within_lanes(-h3_1, pair2, LANES)
+        dh_re, dh_im, g2, g3, sum_g2, sum_q2, dA2, dA3 = step_back(
+            g2,
+            g3,
+            pair2,
+            C2_2,
+            C2_3,
+            B2_2,
+            B2_3,
+            decay2_2,
+            decay2_3,
+            h2_2,
+            h2_3,
+            A1,
+            slope1,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA2,
+            dA3,
+        )
+        dB2_2 = within_lanes(dh_re, x2, LANES)
+        dC2_2 = within_lanes(h3_2, pair2, LANES)
+        dB2_3 = within_lanes(dh_im, x2, LANES)
+        dC2_3 = within_lanes(-h3_3, pair2, LANES)
         C1_0, C1_1, C1_2, C1_3 = row4(C + 32, BLOCK_D)
         dh_re, dh_im, g0, g1, sum_g1, sum_q1, dA0, dA1 = step_back(
             g0,
@@ -685,7 +924,7 @@ def selective_scan_backward(
         dC0_2 = within_lanes(h1_2, pair0, LANES)
         dB0_3 = within_lanes(dh_im, x0, LANES)
         dC0_3 = within_lanes(-h1_3, pair0, LANES)
-        sums = add_lanes16(
+        sums = add_lanes32(
             dB0_0,
             dB0_1,
             dB0_2,
@@ -702,6 +941,22 @@ def selective_scan_backward(
             dC1_1,
             dC1_2,
             dC1_3,
+            dB2_0,
+            dB2_1,
+            dB2_2,
+            dB2_3,
+            dC2_0,
+            dC2_1,
+            dC2_2,
+            dC2_3,
+            dB3_0,
+            dB3_1,
+            dB3_2,
+            dB3_3,
+            dC3_0,
+            dC3_1,
+            dC3_2,
+            dC3_3,
             LANES,
         )
         tl.store(partial + place2, sums)
@@ -727,6 +982,114 @@ def selective_scan_backward(
         h2_0, h2_1 = advance(decay1_0, decay1_1, h1_0, h1_1, x1 * B1_0, x1 * B1_1)
         decay1_2, decay1_3 = exp_complex(delta1, A1, turns1, rest1)
         h2_2, h2_3 = advance(decay1_2, decay1_3, h1_2, h1_3, x1 * B1_2, x1 * B1_3)
+        B2_0, B2_1, B2_2, B2_3 = row4(B + 68, BLOCK_D)
+        decay2_0, decay2_1 = exp_complex(delta2, A0, turns0, rest0)
+        h3_0, h3_1 = advance(decay2_0, decay2_1, h2_0, h2_1, x2 * B2_0, x2 * B2_1)
+        decay2_2, decay2_3 = exp_complex(delta2, A1, turns1, rest1)
+        h3_2, h3_3 = advance(decay2_2, decay2_3, h2_2, h2_3, x2 * B2_2, x2 * B2_3)
+        B3_0, B3_1, B3_2, B3_3 = row4(B + 100, BLOCK_D)
+        decay3_0, decay3_1 = exp_complex(delta3, A0, turns0, rest0)
+        h4_0, h4_1 = advance(decay3_0, decay3_1, h3_0, h3_1, x3 * B3_0, x3 * B3_1)
+        decay3_2, decay3_3 = exp_complex(delta3, A1, turns1, rest1)
+        h4_2, h4_3 = advance(decay3_2, decay3_3, h3_2, h3_3, x3 * B3_2, x3 * B3_3)
+        C3_0, C3_1, C3_2, C3_3 = row4(C + 100, BLOCK_D)
+        dh_re, dh_im, g4, g5, sum_g3, sum_q3, dA4, dA5 = step_back(
+            g4,
+            g5,
+            pair3,
+            C3_0,
+            C3_1,
+            B3_0,
+            B3_1,
+            decay3_0,
+            decay3_1,
+            h3_0,
+            h3_1,
+            A0,
+            slope0,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA4,
+            dA5,
+        )
+        dB3_0 = within_lanes(dh_re, x3, LANES)
+        dC3_0 = within_lanes(h4_0, pair3, LANES)
+        dB3_1 = within_lanes(dh_im, x3, LANES)
+        dC3_1 = within_lanes(-h4_1, pair3, LANES)
+        dh_re, dh_im, g6, g7, sum_g3, sum_q3, dA6, dA7 = step_back(
+            g6,
+            g7,
+            pair3,
+            C3_2,
+            C3_3,
+            B3_2,
+            B3_3,
+            decay3_2,
+            decay3_3,
+            h3_2,
+            h3_3,
+            A1,
+            slope1,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA6,
+            dA7,
+        )
+        dB3_2 = within_lanes(dh_re, x3, LANES)
+        dC3_2 = within_lanes(h4_2, pair3, LANES)
+        dB3_3 = within_lanes(dh_im, x3, LANES)
+        dC3_3 = within_lanes(-h4_3, pair3, LANES)
+        C2_0, C2_1, C2_2, C2_3 = row4(C + 68, BLOCK_D)
+        dh_re, dh_im, g4, g5, sum_g2, sum_q2, dA4, dA5 = step_back(
+            g4,
+            g5,
+            pair2,
+            C2_0,
+            C2_1,
+            B2_0,
+            B2_1,
+            decay2_0,
+            decay2_1,
+            h2_0,
+            h2_1,
+            A0,
+            slope0,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA4,
+            dA5,
+        )
+        dB2_0 = within_lanes(dh_re, x2, LANES)
+        dC2_0 = within_lanes(h3_0, pair2, LANES)
+        dB2_1 = within_lanes(dh_im, x2, LANES)
+        dC2_1 = within_lanes(-h3_1, pair2, LANES)
+        dh_re, dh_im, g6, g7, sum_g2, sum_q2, dA6, dA7 = step_back(
+            g6,
+            g7,
+            pair2,
+            C2_2,
+            C2_3,
+            B2_2,
+            B2_3,
+            decay2_2,
+            decay2_3,
+            h2_2,
+            h2_3,
+            A1,
+            slope1,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA6,
+            dA7,
+        )
+        dB2_2 = within_lanes(dh_re, x2, LANES)
+        dC2_2 = within_lanes(h3_2, pair2, LANES)
+        dB2_3 = within_lanes(dh_im, x2, LANES)
+        dC2_3 = within_lanes(-h3_3, pair2, LANES)
         C1_0, C1_1, C1_2, C1_3 = row4(C + 36, BLOCK_D)
         dh_re, dh_im, g4, g5, sum_g1, sum_q1, dA4, dA5 = step_back(
             g4,
@@ -825,7 +1188,7 @@ def selective_scan_backward(
         dC0_2 = within_lanes(h1_2, pair0, LANES)
         dB0_3 = within_lanes(dh_im, x0, LANES)
         dC0_3 = within_lanes(-h1_3, pair0, LANES)
-        sums = add_lanes16(
+        sums = add_lanes32(
             dB0_0,
             dB0_1,
             dB0_2,
@@ -842,6 +1205,22 @@ def selective_scan_backward(
             dC1_1,
             dC1_2,
             dC1_3,
+            dB2_0,
+            dB2_1,
+            dB2_2,
+            dB2_3,
+            dC2_0,
+            dC2_1,
+            dC2_2,
+            dC2_3,
+            dB3_0,
+            dB3_1,
+            dB3_2,
+            dB3_3,
+            dC3_0,
+            dC3_1,
+            dC3_2,
+            dC3_3,
             LANES,
         )
         tl.store(partial + place2 + 4, sums)
@@ -867,6 +1246,114 @@ def selective_scan_backward(
         h2_0, h2_1 = advance(decay1_0, decay1_1, h1_0, h1_1, x1 * B1_0, x1 * B1_1)
         decay1_2, decay1_3 = exp_complex(delta1, A1, turns1, rest1)
         h2_2, h2_3 = advance(decay1_2, decay1_3, h1_2, h1_3, x1 * B1_2, x1 * B1_3)
+        B2_0, B2_1, B2_2, B2_3 = row4(B + 72, BLOCK_D)
+        decay2_0, decay2_1 = exp_complex(delta2, A0, turns0, rest0)
+        h3_0, h3_1 = advance(decay2_0, decay2_1, h2_0, h2_1, x2 * B2_0, x2 * B2_1)
+        decay2_2, decay2_3 = exp_complex(delta2, A1, turns1, rest1)
+        h3_2, h3_3 = advance(decay2_2, decay2_3, h2_2, h2_3, x2 * B2_2, x2 * B2_3)
+        B3_0, B3_1, B3_2, B3_3 = row4(B + 104, BLOCK_D)
+        decay3_0, decay3_1 = exp_complex(delta3, A0, turns0, rest0)
+        h4_0, h4_1 = advance(decay3_0, decay3_1, h3_0, h3_1, x3 * B3_0, x3 * B3_1)
+        decay3_2, decay3_3 = exp_complex(delta3, A1, turns1, rest1)
+        h4_2, h4_3 = advance(decay3_2, decay3_3, h3_2, h3_3, x3 * B3_2, x3 * B3_3)
+        C3_0, C3_1, C3_2, C3_3 = row4(C + 104, BLOCK_D)
+        dh_re, dh_im, g8, g9, sum_g3, sum_q3, dA8, dA9 = step_back(
+            g8,
+            g9,
+            pair3,
+            C3_0,
+            C3_1,
+            B3_0,
+            B3_1,
+            decay3_0,
+            decay3_1,
+            h3_0,
+            h3_1,
+            A0,
+            slope0,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA8,
+            dA9,
+        )
+        dB3_0 = within_lanes(dh_re, x3, LANES)
+        dC3_0 = within_lanes(h4_0, pair3, LANES)
+        dB3_1 = within_lanes(dh_im, x3, LANES)
+        dC3_1 = within_lanes(-h4_1, pair3, LANES)
+        dh_re, dh_im, g10, g11, sum_g3, sum_q3, dA10, dA11 = step_back(
+            g10,
+            g11,
+            pair3,
+            C3_2,
+            C3_3,
+            B3_2,
+            B3_3,
+            decay3_2,
+            decay3_3,
+            h3_2,
+            h3_3,
+            A1,
+            slope1,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA10,
+            dA11,
+        )
+        dB3_2 = within_lanes(dh_re, x3, LANES)
+        dC3_2 = within_lanes(h4_2, pair3, LANES)
+        dB3_3 = within_lanes(dh_im, x3, LANES)
+        dC3_3 = within_lanes(-h4_3, pair3, LANES)
+        C2_0, C2_1, C2_2, C2_3 = row4(C + 72, BLOCK_D)
+        dh_re, dh_im, g8, g9, sum_g2, sum_q2, dA8, dA9 = step_back(
+            g8,
+            g9,
+            pair2,
+            C2_0,
+            C2_1,
+            B2_0,
+            B2_1,
+            decay2_0,
+            decay2_1,
+            h2_0,
+            h2_1,
+            A0,
+            slope0,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA8,
+            dA9,
+        )
+        dB2_0 = within_lanes(dh_re, x2, LANES)
+        dC2_0 = within_lanes(h3_0, pair2, LANES)
+        dB2_1 = within_lanes(dh_im, x2, LANES)
+        dC2_1 = within_lanes(-h3_1, pair2, LANES)
+        dh_re, dh_im, g10, g11, sum_g2, sum_q2, dA10, dA11 = step_back(
+            g10,
+            g11,
+            pair2,
+            C2_2,
+            C2_3,
+            B2_2,
+            B2_3,
+            decay2_2,
+            decay2_3,
+            h2_2,
+            h2_3,
+            A1,
+            slope1,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA10,
+            dA11,
+        )
+        dB2_2 = within_lanes(dh_re, x2, LANES)
+        dC2_2 = within_lanes(h3_2, pair2, LANES)
+        dB2_3 = within_lanes(dh_im, x2, LANES)
+        dC2_3 = within_lanes(-h3_3, pair2, LANES)
         C1_0, C1_1, C1_2, C1_3 = row4(C + 40, BLOCK_D)
         dh_re, dh_im, g8, g9, sum_g1, sum_q1, dA8, dA9 = step_back(
             g8,
@@ -965,7 +1452,7 @@ def selective_scan_backward(
         dC0_2 = within_lanes(h1_2, pair0, LANES)
         dB0_3 = within_lanes(dh_im, x0, LANES)
         dC0_3 = within_lanes(-h1_3, pair0, LANES)
-        sums = add_lanes16(
+        sums = add_lanes32(
             dB0_0,
             dB0_1,
             dB0_2,
@@ -982,6 +1469,22 @@ def selective_scan_backward(
             dC1_1,
             dC1_2,
             dC1_3,
+            dB2_0,
+            dB2_1,
+            dB2_2,
+            dB2_3,
+            dC2_0,
+            dC2_1,
+            dC2_2,
+            dC2_3,
+            dB3_0,
+            dB3_1,
+            dB3_2,
+            dB3_3,
+            dC3_0,
+            dC3_1,
+            dC3_2,
+            dC3_3,
             LANES,
         )
         tl.store(partial + place2 + 8, sums)
@@ -1007,6 +1510,114 @@ def selective_scan_backward(
         h2_0, h2_1 = advance(decay1_0, decay1_1, h1_0, h1_1, x1 * B1_0, x1 * B1_1)
         decay1_2, decay1_3 = exp_complex(delta1, A1, turns1, rest1)
         h2_2, h2_3 = advance(decay1_2, decay1_3, h1_2, h1_3, x1 * B1_2, x1 * B1_3)
+        B2_0, B2_1, B2_2, B2_3 = row4(B + 76, BLOCK_D)
+        decay2_0, decay2_1 = exp_complex(delta2, A0, turns0, rest0)
+        h3_0, h3_1 = advance(decay2_0, decay2_1, h2_0, h2_1, x2 * B2_0, x2 * B2_1)
+        decay2_2, decay2_3 = exp_complex(delta2, A1, turns1, rest1)
+        h3_2, h3_3 = advance(decay2_2, decay2_3, h2_2, h2_3, x2 * B2_2, x2 * B2_3)
+        B3_0, B3_1, B3_2, B3_3 = row4(B + 108, BLOCK_D)
+        decay3_0, decay3_1 = exp_complex(delta3, A0, turns0, rest0)
+        h4_0, h4_1 = advance(decay3_0, decay3_1, h3_0, h3_1, x3 * B3_0, x3 * B3_1)
+        decay3_2, decay3_3 = exp_complex(delta3, A1, turns1, rest1)
+        h4_2, h4_3 = advance(decay3_2, decay3_3, h3_2, h3_3, x3 * B3_2, x3 * B3_3)
+        C3_0, C3_1, C3_2, C3_3 = row4(C + 108, BLOCK_D)
+        dh_re, dh_im, g12, g13, sum_g3, sum_q3, dA12, dA13 = step_back(
+            g12,
+            g13,
+            pair3,
+            C3_0,
+            C3_1,
+            B3_0,
+            B3_1,
+            decay3_0,
+            decay3_1,
+            h3_0,
+            h3_1,
+            A0,
+            slope0,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA12,
+            dA13,
+        )
+        dB3_0 = within_lanes(dh_re, x3, LANES)
+        dC3_0 = within_lanes(h4_0, pair3, LANES)
+        dB3_1 = within_lanes(dh_im, x3, LANES)
+        dC3_1 = within_lanes(-h4_1, pair3, LANES)
+        dh_re, dh_im, g14, g15, sum_g3, sum_q3, dA14, dA15 = step_back(
+            g14,
+            g15,
+            pair3,
+            C3_2,
+            C3_3,
+            B3_2,
+            B3_3,
+            decay3_2,
+            decay3_3,
+            h3_2,
+            h3_3,
+            A1,
+            slope1,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA14,
+            dA15,
+        )
+        dB3_2 = within_lanes(dh_re, x3, LANES)
+        dC3_2 = within_lanes(h4_2, pair3, LANES)
+        dB3_3 = within_lanes(dh_im, x3, LANES)
+        dC3_3 = within_lanes(-h4_3, pair3, LANES)
+        C2_0, C2_1, C2_2, C2_3 = row4(C + 76, BLOCK_D)
+        dh_re, dh_im, g12, g13, sum_g2, sum_q2, dA12, dA13 = step_back(
+            g12,
+            g13,
+            pair2,
+            C2_0,
+            C2_1,
+            B2_0,
+            B2_1,
+            decay2_0,
+            decay2_1,
+            h2_0,
+            h2_1,
+            A0,
+            slope0,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA12,
+            dA13,
+        )
+        dB2_0 = within_lanes(dh_re, x2, LANES)
+        dC2_0 = within_lanes(h3_0, pair2, LANES)
+        dB2_1 = within_lanes(dh_im, x2, LANES)
+        dC2_1 = within_lanes(-h3_1, pair2, LANES)
+        dh_re, dh_im, g14, g15, sum_g2, sum_q2, dA14, dA15 = step_back(
+            g14,
+            g15,
+            pair2,
+            C2_2,
+            C2_3,
+            B2_2,
+            B2_3,
+            decay2_2,
+            decay2_3,
+            h2_2,
+            h2_3,
+            A1,
+            slope1,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA14,
+            dA15,
+        )
+        dB2_2 = within_lanes(dh_re, x2, LANES)
+        dC2_2 = within_lanes(h3_2, pair2, LANES)
+        dB2_3 = within_lanes(dh_im, x2, LANES)
+        dC2_3 = within_lanes(-h3_3, pair2, LANES)
         C1_0, C1_1, C1_2, C1_3 = row4(C + 44, BLOCK_D)
         dh_re, dh_im, g12, g13, sum_g1, sum_q1, dA12, dA13 = step_back(
             g12,
@@ -1105,7 +1716,7 @@ def selective_scan_backward(
         dC0_2 = within_lanes(h1_2, pair0, LANES)
         dB0_3 = within_lanes(dh_im, x0, LANES)
         dC0_3 = within_lanes(-h1_3, pair0, LANES)
-        sums = add_lanes16(
+        sums = add_lanes32(
             dB0_0,
             dB0_1,
             dB0_2,
@@ -1122,6 +1733,22 @@ def selective_scan_backward(
             dC1_1,
             dC1_2,
             dC1_3,
+            dB2_0,
+            dB2_1,
+            dB2_2,
+            dB2_3,
+            dC2_0,
+            dC2_1,
+            dC2_2,
+            dC2_3,
+            dB3_0,
+            dB3_1,
+            dB3_2,
+            dB3_3,
+            dC3_0,
+            dC3_1,
+            dC3_2,
+            dC3_3,
             LANES,
         )
         tl.store(partial + place2 + 12, sums)
@@ -1147,6 +1774,114 @@ def selective_scan_backward(
         h2_0, h2_1 = advance(decay1_0, decay1_1, h1_0, h1_1, x1 * B1_0, x1 * B1_1)
         decay1_2, decay1_3 = exp_complex(delta1, A1, turns1, rest1)
         h2_2, h2_3 = advance(decay1_2, decay1_3, h1_2, h1_3, x1 * B1_2, x1 * B1_3)
+        B2_0, B2_1, B2_2, B2_3 = row4(B + 80, BLOCK_D)
+        decay2_0, decay2_1 = exp_complex(delta2, A0, turns0, rest0)
+        h3_0, h3_1 = advance(decay2_0, decay2_1, h2_0, h2_1, x2 * B2_0, x2 * B2_1)
+        decay2_2, decay2_3 = exp_complex(delta2, A1, turns1, rest1)
+        h3_2, h3_3 = advance(decay2_2, decay2_3, h2_2, h2_3, x2 * B2_2, x2 * B2_3)
+        B3_0, B3_1, B3_2, B3_3 = row4(B + 112, BLOCK_D)
+        decay3_0, decay3_1 = exp_complex(delta3, A0, turns0, rest0)
+        h4_0, h4_1 = advance(decay3_0, decay3_1, h3_0, h3_1, x3 * B3_0, x3 * B3_1)
+        decay3_2, decay3_3 = exp_complex(delta3, A1, turns1, rest1)
+        h4_2, h4_3 = advance(decay3_2, decay3_3, h3_2, h3_3, x3 * B3_2, x3 * B3_3)
+        C3_0, C3_1, C3_2, C3_3 = row4(C + 112, BLOCK_D)
+        dh_re, dh_im, g16, g17, sum_g3, sum_q3, dA16, dA17 = step_back(
+            g16,
+            g17,
+            pair3,
+            C3_0,
+            C3_1,
+            B3_0,
+            B3_1,
+            decay3_0,
+            decay3_1,
+            h3_0,
+            h3_1,
+            A0,
+            slope0,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA16,
+            dA17,
+        )
+        dB3_0 = within_lanes(dh_re, x3, LANES)
+        dC3_0 = within_lanes(h4_0, pair3, LANES)
+        dB3_1 = within_lanes(dh_im, x3, LANES)
+        dC3_1 = within_lanes(-h4_1, pair3, LANES)
+        dh_re, dh_im, g18, g19, sum_g3, sum_q3, dA18, dA19 = step_back(
+            g18,
+            g19,
+            pair3,
+            C3_2,
+            C3_3,
+            B3_2,
+            B3_3,
+            decay3_2,
+            decay3_3,
+            h3_2,
+            h3_3,
+            A1,
+            slope1,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA18,
+            dA19,
+        )
+        dB3_2 = within_lanes(dh_re, x3, LANES)
+        dC3_2 = within_lanes(h4_2, pair3, LANES)
+        dB3_3 = within_lanes(dh_im, x3, LANES)
+        dC3_3 = within_lanes(-h4_3, pair3, LANES)
+        C2_0, C2_1, C2_2, C2_3 = row4(C + 80, BLOCK_D)
+        dh_re, dh_im, g16, g17, sum_g2, sum_q2, dA16, dA17 = step_back(
+            g16,
+            g17,
+            pair2,
+            C2_0,
+            C2_1,
+            B2_0,
+            B2_1,
+            decay2_0,
+            decay2_1,
+            h2_0,
+            h2_1,
+            A0,
+            slope0,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA16,
+            dA17,
+        )
+        dB2_0 = within_lanes(dh_re, x2, LANES)
+        dC2_0 = within_lanes(h3_0, pair2, LANES)
+        dB2_1 = within_lanes(dh_im, x2, LANES)
+        dC2_1 = within_lanes(-h3_1, pair2, LANES)
+        dh_re, dh_im, g18, g19, sum_g2, sum_q2, dA18, dA19 = step_back(
+            g18,
+            g19,
+            pair2,
+            C2_2,
+            C2_3,
+            B2_2,
+            B2_3,
+            decay2_2,
+            decay2_3,
+            h2_2,
+            h2_3,
+            A1,
+            slope1,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA18,
+            dA19,
+        )
+        dB2_2 = within_lanes(dh_re, x2, LANES)
+        dC2_2 = within_lanes(h3_2, pair2, LANES)
+        dB2_3 = within_lanes(dh_im, x2, LANES)
+        dC2_3 = within_lanes(-h3_3, pair2, LANES)
         C1_0, C1_1, C1_2, C1_3 = row4(C + 48, BLOCK_D)
         dh_re, dh_im, g16, g17, sum_g1, sum_q1, dA16, dA17 = step_back(
             g16,
@@ -1245,7 +1980,7 @@ def selective_scan_backward(
         dC0_2 = within_lanes(h1_2, pair0, LANES)
         dB0_3 = within_lanes(dh_im, x0, LANES)
         dC0_3 = within_lanes(-h1_3, pair0, LANES)
-        sums = add_lanes16(
+        sums = add_lanes32(
             dB0_0,
             dB0_1,
             dB0_2,
@@ -1262,6 +1997,22 @@ def selective_scan_backward(
             dC1_1,
             dC1_2,
             dC1_3,
+            dB2_0,
+            dB2_1,
+            dB2_2,
+            dB2_3,
+            dC2_0,
+            dC2_1,
+            dC2_2,
+            dC2_3,
+            dB3_0,
+            dB3_1,
+            dB3_2,
+            dB3_3,
+            dC3_0,
+            dC3_1,
+            dC3_2,
+            dC3_3,
             LANES,
         )
         tl.store(partial + place2 + 16, sums)
@@ -1287,6 +2038,114 @@ def selective_scan_backward(
         h2_0, h2_1 = advance(decay1_0, decay1_1, h1_0, h1_1, x1 * B1_0, x1 * B1_1)
         decay1_2, decay1_3 = exp_complex(delta1, A1, turns1, rest1)
         h2_2, h2_3 = advance(decay1_2, decay1_3, h1_2, h1_3, x1 * B1_2, x1 * B1_3)
+        B2_0, B2_1, B2_2, B2_3 = row4(B + 84, BLOCK_D)
+        decay2_0, decay2_1 = exp_complex(delta2, A0, turns0, rest0)
+        h3_0, h3_1 = advance(decay2_0, decay2_1, h2_0, h2_1, x2 * B2_0, x2 * B2_1)
+        decay2_2, decay2_3 = exp_complex(delta2, A1, turns1, rest1)
+        h3_2, h3_3 = advance(decay2_2, decay2_3, h2_2, h2_3, x2 * B2_2, x2 * B2_3)
+        B3_0, B3_1, B3_2, B3_3 = row4(B + 116, BLOCK_D)
+        decay3_0, decay3_1 = exp_complex(delta3, A0, turns0, rest0)
+        h4_0, h4_1 = advance(decay3_0, decay3_1, h3_0, h3_1, x3 * B3_0, x3 * B3_1)
+        decay3_2, decay3_3 = exp_complex(delta3, A1, turns1, rest1)
+        h4_2, h4_3 = advance(decay3_2, decay3_3, h3_2, h3_3, x3 * B3_2, x3 * B3_3)
+        C3_0, C3_1, C3_2, C3_3 = row4(C + 116, BLOCK_D)
+        dh_re, dh_im, g20, g21, sum_g3, sum_q3, dA20, dA21 = step_back(
+            g20,
+            g21,
+            pair3,
+            C3_0,
+            C3_1,
+            B3_0,
+            B3_1,
+            decay3_0,
+            decay3_1,
+            h3_0,
+            h3_1,
+            A0,
+            slope0,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA20,
+            dA21,
+        )
+        dB3_0 = within_lanes(dh_re, x3, LANES)
+        dC3_0 = within_lanes(h4_0, pair3, LANES)
+        dB3_1 = within_lanes(dh_im, x3, LANES)
+        dC3_1 = within_lanes(-h4_1, pair3, LANES)
+        dh_re, dh_im, g22, g23, sum_g3, sum_q3, dA22, dA23 = step_back(
+            g22,
+            g23,
+            pair3,
+            C3_2,
+            C3_3,
+            B3_2,
+            B3_3,
+            decay3_2,
+            decay3_3,
+            h3_2,
+            h3_3,
+            A1,
+            slope1,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA22,
+            dA23,
+        )
+        dB3_2 = within_lanes(dh_re, x3, LANES)
+        dC3_2 = within_lanes(h4_2, pair3, LANES)
+        dB3_3 = within_lanes(dh_im, x3, LANES)
+        dC3_3 = within_lanes(-h4_3, pair3, LANES)
+        C2_0, C2_1, C2_2, C2_3 = row4(C + 84, BLOCK_D)
+        dh_re, dh_im, g20, g21, sum_g2, sum_q2, dA20, dA21 = step_back(
+            g20,
+            g21,
+            pair2,
+            C2_0,
+            C2_1,
+            B2_0,
+            B2_1,
+            decay2_0,
+            decay2_1,
+            h2_0,
+            h2_1,
+            A0,
+            slope0,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA20,
+            dA21,
+        )
+        dB2_0 = within_lanes(dh_re, x2, LANES)
+        dC2_0 = within_lanes(h3_0, pair2, LANES)
+        dB2_1 = within_lanes(dh_im, x2, LANES)
+        dC2_1 = within_lanes(-h3_1, pair2, LANES)
+        dh_re, dh_im, g22, g23, sum_g2, sum_q2, dA22, dA23 = step_back(
+            g22,
+            g23,
+            pair2,
+            C2_2,
+            C2_3,
+            B2_2,
+            B2_3,
+            decay2_2,
+            decay2_3,
+            h2_2,
+            h2_3,
+            A1,
+            slope1,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA22,
+            dA23,
+        )
+        dB2_2 = within_lanes(dh_re, x2, LANES)
+        dC2_2 = within_lanes(h3_2, pair2, LANES)
+        dB2_3 = within_lanes(dh_im, x2, LANES)
+        dC2_3 = within_lanes(-h3_3, pair2, LANES)
         C1_0, C1_1, C1_2, C1_3 = row4(C + 52, BLOCK_D)
         dh_re, dh_im, g20, g21, sum_g1, sum_q1, dA20, dA21 = step_back(
             g20,
@@ -1385,7 +2244,7 @@ def selective_scan_backward(
         dC0_2 = within_lanes(h1_2, pair0, LANES)
         dB0_3 = within_lanes(dh_im, x0, LANES)
         dC0_3 = within_lanes(-h1_3, pair0, LANES)
-        sums = add_lanes16(
+        sums = add_lanes32(
             dB0_0,
             dB0_1,
             dB0_2,
@@ -1402,6 +2261,22 @@ def selective_scan_backward(
             dC1_1,
             dC1_2,
             dC1_3,
+            dB2_0,
+            dB2_1,
+            dB2_2,
+            dB2_3,
+            dC2_0,
+            dC2_1,
+            dC2_2,
+            dC2_3,
+            dB3_0,
+            dB3_1,
+            dB3_2,
+            dB3_3,
+            dC3_0,
+            dC3_1,
+            dC3_2,
+            dC3_3,
             LANES,
         )
         tl.store(partial + place2 + 20, sums)
@@ -1427,6 +2302,114 @@ def selective_scan_backward(
         h2_0, h2_1 = advance(decay1_0, decay1_1, h1_0, h1_1, x1 * B1_0, x1 * B1_1)
         decay1_2, decay1_3 = exp_complex(delta1, A1, turns1, rest1)
         h2_2, h2_3 = advance(decay1_2, decay1_3, h1_2, h1_3, x1 * B1_2, x1 * B1_3)
+        B2_0, B2_1, B2_2, B2_3 = row4(B + 88, BLOCK_D)
+        decay2_0, decay2_1 = exp_complex(delta2, A0, turns0, rest0)
+        h3_0, h3_1 = advance(decay2_0, decay2_1, h2_0, h2_1, x2 * B2_0, x2 * B2_1)
+        decay2_2, decay2_3 = exp_complex(delta2, A1, turns1, rest1)
+        h3_2, h3_3 = advance(decay2_2, decay2_3, h2_2, h2_3, x2 * B2_2, x2 * B2_3)
+        B3_0, B3_1, B3_2, B3_3 = row4(B + 120, BLOCK_D)
+        decay3_0, decay3_1 = exp_complex(delta3, A0, turns0, rest0)
+        h4_0, h4_1 = advance(decay3_0, decay3_1, h3_0, h3_1, x3 * B3_0, x3 * B3_1)
+        decay3_2, decay3_3 = exp_complex(delta3, A1, turns1, rest1)
+        h4_2, h4_3 = advance(decay3_2, decay3_3, h3_2, h3_3, x3 * B3_2, x3 * B3_3)
+        C3_0, C3_1, C3_2, C3_3 = row4(C + 120, BLOCK_D)
+        dh_re, dh_im, g24, g25, sum_g3, sum_q3, dA24, dA25 = step_back(
+            g24,
+            g25,
+            pair3,
+            C3_0,
+            C3_1,
+            B3_0,
+            B3_1,
+            decay3_0,
+            decay3_1,
+            h3_0,
+            h3_1,
+            A0,
+            slope0,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA24,
+            dA25,
+        )
+        dB3_0 = within_lanes(dh_re, x3, LANES)
+        dC3_0 = within_lanes(h4_0, pair3, LANES)
+        dB3_1 = within_lanes(dh_im, x3, LANES)
+        dC3_1 = within_lanes(-h4_1, pair3, LANES)
+        dh_re, dh_im, g26, g27, sum_g3, sum_q3, dA26, dA27 = step_back(
+            g26,
+            g27,
+            pair3,
+            C3_2,
+            C3_3,
+            B3_2,
+            B3_3,
+            decay3_2,
+            decay3_3,
+            h3_2,
+            h3_3,
+            A1,
+            slope1,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA26,
+            dA27,
+        )
+        dB3_2 = within_lanes(dh_re, x3, LANES)
+        dC3_2 = within_lanes(h4_2, pair3, LANES)
+        dB3_3 = within_lanes(dh_im, x3, LANES)
+        dC3_3 = within_lanes(-h4_3, pair3, LANES)
+        C2_0, C2_1, C2_2, C2_3 = row4(C + 88, BLOCK_D)
+        dh_re, dh_im, g24, g25, sum_g2, sum_q2, dA24, dA25 = step_back(
+            g24,
+            g25,
+            pair2,
+            C2_0,
+            C2_1,
+            B2_0,
+            B2_1,
+            decay2_0,
+            decay2_1,
+            h2_0,
+            h2_1,
+            A0,
+            slope0,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA24,
+            dA25,
+        )
+        dB2_0 = within_lanes(dh_re, x2, LANES)
+        dC2_0 = within_lanes(h3_0, pair2, LANES)
+        dB2_1 = within_lanes(dh_im, x2, LANES)
+        dC2_1 = within_lanes(-h3_1, pair2, LANES)
+        dh_re, dh_im, g26, g27, sum_g2, sum_q2, dA26, dA27 = step_back(
+            g26,
+            g27,
+            pair2,
+            C2_2,
+            C2_3,
+            B2_2,
+            B2_3,
+            decay2_2,
+            decay2_3,
+            h2_2,
+            h2_3,
+            A1,
+            slope1,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA26,
+            dA27,
+        )
+        dB2_2 = within_lanes(dh_re, x2, LANES)
+        dC2_2 = within_lanes(h3_2, pair2, LANES)
+        dB2_3 = within_lanes(dh_im, x2, LANES)
+        dC2_3 = within_lanes(-h3_3, pair2, LANES)
         C1_0, C1_1, C1_2, C1_3 = row4(C + 56, BLOCK_D)
         dh_re, dh_im, g24, g25, sum_g1, sum_q1, dA24, dA25 = step_back(
             g24,
@@ -1525,7 +2508,7 @@ def selective_scan_backward(
         dC0_2 = within_lanes(h1_2, pair0, LANES)
         dB0_3 = within_lanes(dh_im, x0, LANES)
         dC0_3 = within_lanes(-h1_3, pair0, LANES)
-        sums = add_lanes16(
+        sums = add_lanes32(
             dB0_0,
             dB0_1,
             dB0_2,
@@ -1542,6 +2525,22 @@ def selective_scan_backward(
             dC1_1,
             dC1_2,
             dC1_3,
+            dB2_0,
+            dB2_1,
+            dB2_2,
+            dB2_3,
+            dC2_0,
+            dC2_1,
+            dC2_2,
+            dC2_3,
+            dB3_0,
+            dB3_1,
+            dB3_2,
+            dB3_3,
+            dC3_0,
+            dC3_1,
+            dC3_2,
+            dC3_3,
             LANES,
         )
         tl.store(partial + place2 + 24, sums)
@@ -1567,6 +2566,114 @@ def selective_scan_backward(
         h2_0, h2_1 = advance(decay1_0, decay1_1, h1_0, h1_1, x1 * B1_0, x1 * B1_1)
         decay1_2, decay1_3 = exp_complex(delta1, A1, turns1, rest1)
         h2_2, h2_3 = advance(decay1_2, decay1_3, h1_2, h1_3, x1 * B1_2, x1 * B1_3)
+        B2_0, B2_1, B2_2, B2_3 = row4(B + 92, BLOCK_D)
+        decay2_0, decay2_1 = exp_complex(delta2, A0, turns0, rest0)
+        h3_0, h3_1 = advance(decay2_0, decay2_1, h2_0, h2_1, x2 * B2_0, x2 * B2_1)
+        decay2_2, decay2_3 = exp_complex(delta2, A1, turns1, rest1)
+        h3_2, h3_3 = advance(decay2_2, decay2_3, h2_2, h2_3, x2 * B2_2, x2 * B2_3)
+        B3_0, B3_1, B3_2, B3_3 = row4(B + 124, BLOCK_D)
+        decay3_0, decay3_1 = exp_complex(delta3, A0, turns0, rest0)
+        h4_0, h4_1 = advance(decay3_0, decay3_1, h3_0, h3_1, x3 * B3_0, x3 * B3_1)
+        decay3_2, decay3_3 = exp_complex(delta3, A1, turns1, rest1)
+        h4_2, h4_3 = advance(decay3_2, decay3_3, h3_2, h3_3, x3 * B3_2, x3 * B3_3)
+        C3_0, C3_1, C3_2, C3_3 = row4(C + 124, BLOCK_D)
+        dh_re, dh_im, g28, g29, sum_g3, sum_q3, dA28, dA29 = step_back(
+            g28,
+            g29,
+            pair3,
+            C3_0,
+            C3_1,
+            B3_0,
+            B3_1,
+            decay3_0,
+            decay3_1,
+            h3_0,
+            h3_1,
+            A0,
+            slope0,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA28,
+            dA29,
+        )
+        dB3_0 = within_lanes(dh_re, x3, LANES)
+        dC3_0 = within_lanes(h4_0, pair3, LANES)
+        dB3_1 = within_lanes(dh_im, x3, LANES)
+        dC3_1 = within_lanes(-h4_1, pair3, LANES)
+        dh_re, dh_im, g30, g31, sum_g3, sum_q3, dA30, dA31 = step_back(
+            g30,
+            g31,
+            pair3,
+            C3_2,
+            C3_3,
+            B3_2,
+            B3_3,
+            decay3_2,
+            decay3_3,
+            h3_2,
+            h3_3,
+            A1,
+            slope1,
+            delta3,
+            sum_g3,
+            sum_q3,
+            dA30,
+            dA31,
+        )
+        dB3_2 = within_lanes(dh_re, x3, LANES)
+        dC3_2 = within_lanes(h4_2, pair3, LANES)
+        dB3_3 = within_lanes(dh_im, x3, LANES)
+        dC3_3 = within_lanes(-h4_3, pair3, LANES)
+        C2_0, C2_1, C2_2, C2_3 = row4(C + 92, BLOCK_D)
+        dh_re, dh_im, g28, g29, sum_g2, sum_q2, dA28, dA29 = step_back(
+            g28,
+            g29,
+            pair2,
+            C2_0,
+            C2_1,
+            B2_0,
+            B2_1,
+            decay2_0,
+            decay2_1,
+            h2_0,
+            h2_1,
+            A0,
+            slope0,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA28,
+            dA29,
+        )
+        dB2_0 = within_lanes(dh_re, x2, LANES)
+        dC2_0 = within_lanes(h3_0, pair2, LANES)
+        dB2_1 = within_lanes(dh_im, x2, LANES)
+        dC2_1 = within_lanes(-h3_1, pair2, LANES)
+        dh_re, dh_im, g30, g31, sum_g2, sum_q2, dA30, dA31 = step_back(
+            g30,
+            g31,
+            pair2,
+            C2_2,
+            C2_3,
+            B2_2,
+            B2_3,
+            decay2_2,
+            decay2_3,
+            h2_2,
+            h2_3,
+            A1,
+            slope1,
+            delta2,
+            sum_g2,
+            sum_q2,
+            dA30,
+            dA31,
+        )
+        dB2_2 = within_lanes(dh_re, x2, LANES)
+        dC2_2 = within_lanes(h3_2, pair2, LANES)
+        dB2_3 = within_lanes(dh_im, x2, LANES)
+        dC2_3 = within_lanes(-h3_3, pair2, LANES)
         C1_0, C1_1, C1_2, C1_3 = row4(C + 60, BLOCK_D)
         dh_re, dh_im, g28, g29, sum_g1, sum_q1, dA28, dA29 = step_back(
             g28,
@@ -1665,7 +2772,7 @@ def selective_scan_backward(
         dC0_2 = within_lanes(h1_2, pair0, LANES)
         dB0_3 = within_lanes(dh_im, x0, LANES)
         dC0_3 = within_lanes(-h1_3, pair0, LANES)
-        sums = add_lanes16(
+        sums = add_lanes32(
             dB0_0,
             dB0_1,
             dB0_2,
@@ -1682,6 +2789,22 @@ def selective_scan_backward(
             dC1_1,
             dC1_2,
             dC1_3,
+            dB2_0,
+            dB2_1,
+            dB2_2,
+            dB2_3,
+            dC2_0,
+            dC2_1,
+            dC2_2,
+            dC2_3,
+            dB3_0,
+            dB3_1,
+            dB3_2,
+            dB3_3,
+            dC3_0,
+            dC3_1,
+            dC3_2,
+            dC3_3,
             LANES,
         )
         tl.store(partial + place2 + 28, sums)
@@ -1689,18 +2812,22 @@ def selective_scan_backward(
         ddelta0 = tl.fma(sum_q0, 0.6931471805599453, u0 * sum_g0)
         du1 = delta1 * sum_g1
         ddelta1 = tl.fma(sum_q1, 0.6931471805599453, u1 * sum_g1)
-        tile = tl.join(du0, du1)
+        du2 = delta2 * sum_g2
+        ddelta2 = tl.fma(sum_q2, 0.6931471805599453, u2 * sum_g2)
+        du3 = delta3 * sum_g3
+        ddelta3 = tl.fma(sum_q3, 0.6931471805599453, u3 * sum_g3)
+        tile = join4(du0, du1, du2, du3, BLOCK_D)
         tl.store(du[:, None] + within, tile)
-        tile = tl.join(ddelta0, ddelta1)
+        tile = join4(ddelta0, ddelta1, ddelta2, ddelta3, BLOCK_D)
         tl.store(ddelta[:, None] + within, tile)
-        u -= 2
-        delta -= 2
-        dout -= 2
-        du -= 2
-        ddelta -= 2
-        B -= 64
-        C -= 64
-        partial -= 64
+        u -= 4
+        delta -= 4
+        dout -= 4
+        du -= 4
+        ddelta -= 4
+        B -= 128
+        C -= 128
+        partial -= 128
         between -= SLOT
     dA_parts += batch * 32 * DIM
     tl.store(dA_parts + channels, dA0)
@@ -1772,7 +2899,7 @@ def add_blocks(
     partial += group * BLOCKS * 2 * size + cells
     dB_sum = tl.full((BLOCK,), 0.0, tl.float32)
     dC_sum = tl.full((BLOCK,), 0.0, tl.float32)
-    for _ in range(BLOCKS):
+    for _ in tl.range(BLOCKS, loop_unroll_factor=4):
         dB_sum += tl.load(partial, mask=inside)
         partial += size
         dC_sum += tl.load(partial, mask=inside)

@@ -1,7 +1,7 @@
 # selective_scan backward, fp32: sequential(block_d=64,exp=asm,interval=4,lanes=32,reread=0,states=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 82fdcec30ba6c843.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source d9f8cd2cd08444ce.
 import triton
 import triton.language as tl
 
@@ -49,13 +49,13 @@ def transpose_weights(
     # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
-    for n in range(16):
-        A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
-        tl.store(weights + n * DIM + channels, A_n, mask=inside)
-        B_n = tl.load(B + channels * 16 + n, mask=inside)
-        tl.store(weights + (16 + n) * DIM + channels, B_n, mask=inside)
-        C_n = tl.load(C + channels * 16 + n, mask=inside)
-        tl.store(weights + (32 + n) * DIM + channels, C_n, mask=inside)
+    n = tl.program_id(1)
+    A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
+    tl.store(weights + n * DIM + channels, A_n, mask=inside)
+    B_n = tl.load(B + channels * 16 + n, mask=inside)
+    tl.store(weights + (16 + n) * DIM + channels, B_n, mask=inside)
+    C_n = tl.load(C + channels * 16 + n, mask=inside)
+    tl.store(weights + (32 + n) * DIM + channels, C_n, mask=inside)
 
 
 @triton.jit

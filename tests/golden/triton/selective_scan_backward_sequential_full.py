@@ -1,7 +1,7 @@
 # selective_scan backward, bf16: sequential(block_d=64,exp=asm,interval=4,lanes=32,reread=0,states=2)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source d079b0a16a9eb7cc.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 062a7aab546e28e5.
 import triton
 import triton.language as tl
 
@@ -146,9 +146,9 @@ def transpose_weights(
     # A row for each state, so that neighbouring channels are neighbours in memory; A for powers of two.
     channels = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
     inside = channels < DIM
-    for n in range(16):
-        A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
-        tl.store(weights + n * DIM + channels, A_n, mask=inside)
+    n = tl.program_id(1)
+    A_n = tl.load(A + channels * 16 + n, mask=inside) * 1.4426950408889634
+    tl.store(weights + n * DIM + channels, A_n, mask=inside)
 
 
 @triton.jit
@@ -1276,42 +1276,42 @@ def selective_scan_backward(
         C -= 64
         partial -= 64
         between -= SLOT
-    dinitial_state += batch * DIM * 16
     dA_parts += batch * 16 * DIM
     tl.store(dA_parts + channels, dA0)
-    tl.store(dinitial_state + channels * 16, g0)
     tl.store(dA_parts + DIM + channels, dA1)
-    tl.store(dinitial_state + channels * 16 + 1, g1)
     tl.store(dA_parts + 2 * DIM + channels, dA2)
-    tl.store(dinitial_state + channels * 16 + 2, g2)
     tl.store(dA_parts + 3 * DIM + channels, dA3)
-    tl.store(dinitial_state + channels * 16 + 3, g3)
     tl.store(dA_parts + 4 * DIM + channels, dA4)
-    tl.store(dinitial_state + channels * 16 + 4, g4)
     tl.store(dA_parts + 5 * DIM + channels, dA5)
-    tl.store(dinitial_state + channels * 16 + 5, g5)
     tl.store(dA_parts + 6 * DIM + channels, dA6)
-    tl.store(dinitial_state + channels * 16 + 6, g6)
     tl.store(dA_parts + 7 * DIM + channels, dA7)
-    tl.store(dinitial_state + channels * 16 + 7, g7)
     tl.store(dA_parts + 8 * DIM + channels, dA8)
-    tl.store(dinitial_state + channels * 16 + 8, g8)
     tl.store(dA_parts + 9 * DIM + channels, dA9)
-    tl.store(dinitial_state + channels * 16 + 9, g9)
     tl.store(dA_parts + 10 * DIM + channels, dA10)
-    tl.store(dinitial_state + channels * 16 + 10, g10)
     tl.store(dA_parts + 11 * DIM + channels, dA11)
-    tl.store(dinitial_state + channels * 16 + 11, g11)
     tl.store(dA_parts + 12 * DIM + channels, dA12)
-    tl.store(dinitial_state + channels * 16 + 12, g12)
     tl.store(dA_parts + 13 * DIM + channels, dA13)
-    tl.store(dinitial_state + channels * 16 + 13, g13)
     tl.store(dA_parts + 14 * DIM + channels, dA14)
-    tl.store(dinitial_state + channels * 16 + 14, g14)
     tl.store(dA_parts + 15 * DIM + channels, dA15)
-    tl.store(dinitial_state + channels * 16 + 15, g15)
     tl.store(dD_parts + batch * DIM + channels, dD)
     tl.store(ddelta_bias_parts + batch * DIM + channels, ddelta_bias)
+    dinitial_state += batch * DIM * 16
+    tl.store(dinitial_state + channels * 16, g0)
+    tl.store(dinitial_state + channels * 16 + 1, g1)
+    tl.store(dinitial_state + channels * 16 + 2, g2)
+    tl.store(dinitial_state + channels * 16 + 3, g3)
+    tl.store(dinitial_state + channels * 16 + 4, g4)
+    tl.store(dinitial_state + channels * 16 + 5, g5)
+    tl.store(dinitial_state + channels * 16 + 6, g6)
+    tl.store(dinitial_state + channels * 16 + 7, g7)
+    tl.store(dinitial_state + channels * 16 + 8, g8)
+    tl.store(dinitial_state + channels * 16 + 9, g9)
+    tl.store(dinitial_state + channels * 16 + 10, g10)
+    tl.store(dinitial_state + channels * 16 + 11, g11)
+    tl.store(dinitial_state + channels * 16 + 12, g12)
+    tl.store(dinitial_state + channels * 16 + 13, g13)
+    tl.store(dinitial_state + channels * 16 + 14, g14)
+    tl.store(dinitial_state + channels * 16 + 15, g15)
 
 
 @triton.jit
@@ -1363,7 +1363,7 @@ def add_blocks(
     partial += group * BLOCKS * 2 * size + cells
     dB_sum = tl.full((BLOCK,), 0.0, tl.float32)
     dC_sum = tl.full((BLOCK,), 0.0, tl.float32)
-    for _ in range(BLOCKS):
+    for _ in tl.range(BLOCKS, loop_unroll_factor=4):
         dB_sum += tl.load(partial, mask=inside)
         partial += size
         dC_sum += tl.load(partial, mask=inside)
