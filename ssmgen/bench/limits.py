@@ -20,6 +20,7 @@ from ssmgen.codegen import Source, render
 from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels.c.poles import reciprocal_choices
 from ssmgen.kernels.c.vectors import lane_choices, vector_context
+from ssmgen.targets import driver
 from ssmgen.targets.compiler import find_compiler
 from ssmgen.targets.cpu import cpu_facts, load_library
 from ssmgen.tuning.measure import last_level_cache
@@ -190,12 +191,12 @@ def sample_bandwidth(device: torch.device, threads: int) -> float:
         _arrays.extend(torch.ones(count, dtype=torch.float64, device=device) for _ in range(3))
     a, b, c = _arrays
     if device.type == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = driver.event(), driver.event()
         start.record()
         torch.add(b, c, alpha=3, out=a)
         end.record()
-        torch.cuda.synchronize()
-        return 24 * a.numel() / (1e-3 * float(start.elapsed_time(end)))
+        driver.synchronize()
+        return 24 * a.numel() / driver.elapsed(start, end)
     function = _library("fp64", 4, "divide").triad
     pointers = [ctypes.c_void_p(x.data_ptr()) for x in (a, b, c)]
     begin = time.perf_counter()

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import torch
 
+from ssmgen.targets import driver
+
 __all__ = ["available", "growth", "limit"]
 
 _STATUS = Path("/proc/self/status")
@@ -27,12 +29,8 @@ def growth(run: Callable[[], _Found], device: torch.device) -> tuple[int | None,
     """
     gc.collect()
     if device.type == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        found = run()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before, found
+        results: list[_Found] = []
+        return driver.peak(lambda: results.append(run())), results[0]
     _trim()
     try:
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far

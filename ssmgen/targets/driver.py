@@ -25,6 +25,7 @@ __all__ = [
     "kind",
     "load",
     "memory",
+    "peak",
     "properties",
     "set_device",
     "side_stream",
@@ -99,6 +100,16 @@ def synchronize() -> None:
 def memory(size: int) -> torch.Tensor:
     """Bytes on the current GPU, uninitialised."""
     return torch.empty(size, dtype=torch.uint8, device="cuda")
+
+
+def peak(run: Callable[[], object]) -> int:
+    """Bytes that PyTorch allocates for a run at its peak, beyond what it held before."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = int(torch.cuda.memory_allocated())
+    run()
+    torch.cuda.synchronize()
+    return int(torch.cuda.max_memory_allocated()) - before
 
 
 def event(*, external: bool = False) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = ["StandIn", "stand_in"]
 _FLUSH = 64 << 20  # bytes; a fill as large empties a cache, and is not worth its time here
 _NAMES = ("is_available", "device_count", "current_device", "set_device", "device", "get_device_properties")
 _NAMES += ("synchronize", "current_stream", "Stream", "stream", "Event", "CUDAGraph", "graph")
+_NAMES += ("memory_allocated", "max_memory_allocated", "reset_peak_memory_stats")
 _REAL = {name: getattr(torch.cuda, name) for name in _NAMES}
 
 
@@ -43,6 +45,7 @@ class StandIn:
         kernel_seconds: How long every launch is to take; None for as long as it takes the interpreter.
         launches: The grid and the arguments of each launch.
         captures: Whether captures succeed.
+        held: Bytes of the tensors that were asked for on a device and live.
     """
 
     def __init__(self, kind: str, devices: int) -> None:
@@ -57,6 +60,7 @@ class StandIn:
         self.captures = True
         self.captured: list[Callable[[], None]] | None = None
         self.launches: list[tuple[tuple[int, int, int], tuple[Any, ...]]] = []
+        self.held = self.most_held = 0
         self._busy = 0.0
         self._streams = [self._stream(device, 0) for device in range(devices)]
         self._made = 0
@@ -102,6 +106,24 @@ class StandIn:
         found.shared_memory_per_block_optin, found.shared_memory_per_block = 232448, 49152
         found.L2_cache_size, found.gcnArchName = 50 << 20, "gfx942:sramecc+"
         return found
+
+    def memory_allocated(self) -> int:
+        return self.held
+
+    def max_memory_allocated(self) -> int:
+        return self.most_held
+
+    def reset_peak_memory_stats(self) -> None:
+        self.most_held = self.held
+
+    def hold(self, x: torch.Tensor) -> None:
+        """Count a tensor's bytes while it lives."""
+        self.held += x.nbytes
+        self.most_held = max(self.held, self.most_held)
+        weakref.finalize(x, self._release, x.nbytes)
+
+    def _release(self, size: int) -> None:
+        self.held -= size
 
     def synchronize(self) -> None:
         self._refuse_in_capture("waiting")
@@ -299,6 +321,8 @@ class _Placed(TorchFunctionMode):
         result = func(*args, **kwargs)
         for x in _flat((result,)):
             if isinstance(x, torch.Tensor):
+                if "device" in kwargs:
+                    owner.hold(x)
                 x._stand_in = place  # type: ignore[attr-defined]
                 if owner.captured is not None:
                     owner.do(lambda x=x: x.copy_(func(*args, **kwargs)))

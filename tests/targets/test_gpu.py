@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import ssmgen
+from ssmgen.bench.memory import growth
 from ssmgen.errors import CompileError, TargetUnavailableError, UnknownNameError
 from ssmgen.kernels import interface
 from ssmgen.kernels.oracle import expected, relative_error, sample
@@ -261,6 +262,19 @@ def test_the_cache_that_is_flushed(gpus: StandIn) -> None:
     assert last_level_cache(torch.device("cuda")) == 50 << 20
     with stand_in("hip"):
         assert driver.cache_bytes() == 256 << 20
+
+
+def test_the_memory_that_a_run_adds(gpus: StandIn) -> None:
+    held = driver.memory(1 << 10)
+
+    def run() -> None:
+        first = driver.memory(100)
+        del first
+        driver.memory(200)
+
+    assert driver.peak(run) == 200
+    found = growth(lambda: driver.memory(50), held.device)
+    assert (found[0], found[1].nbytes) == (50, 50)
 
 
 def test_a_worker_takes_the_gpu_of_its_parent(gpus: StandIn) -> None:
