@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def test_launchers_launch_in_the_current_stream_of_the_device(
     gpus: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # PyTorch's guards see through the stand-in: its tensors lie on the CPU.
-    monkeypatch.setattr(sys.modules["ssmgen.ops.launcher"], "_Guards", None)
+    monkeypatch.setattr(importlib.import_module("ssmgen.ops.launcher"), "_Guards", None)
     a, b = tensors()
     out = torch.zeros(4, 16, device="cuda")
     launch = ssmgen.launcher(ssmgen.linear_scan, a, b, out=out)
