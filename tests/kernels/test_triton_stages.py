@@ -133,24 +133,27 @@ def test_copies_are_awaited_and_read_by_all_lanes_before_they_are_overwritten(
         assert not is_free_of_races([name for index, name in enumerate(names) if index != missing])
 
 
-def require_overlap(off: KernelCost, on: KernelCost) -> None:
-    """The same work without spills, and a lone warp that waits less."""
+def require_overlap(off: KernelCost, on: KernelCost, most: float) -> None:
+    """The same work without spills, in so much of a lone warp's time at most."""
     for before, after in zip(off.launches, on.launches, strict=True):
         assert (after.spills, after.atomics, after.unexplained) == (0, 0, ())
         for pipe in ("mufu", "fma"):
             assert after.pipes[pipe] == pytest.approx(before.pipes[pipe], rel=0.1)
-        assert after.alone < 0.6 * before.alone
+        assert after.alone <= most * before.alone
 
 
-@pytest.mark.parametrize("arch", ["sm_90", "gfx942"])
+# On AMD's GPUs loads and stores are awaited in one order, so that a store is waited for with the next load.
+@pytest.mark.parametrize(("arch", "most"), [("sm_90", 0.4), ("gfx942", 0.75)])
 @pytest.mark.parametrize("layout", ["channel", "time"])
-def test_loads_ahead_leave_the_work_as_it_is_and_the_waiting_less(arch: str, layout: str) -> None:
+def test_loads_ahead_leave_the_work_as_it_is_and_the_waiting_less(
+    arch: str, most: float, layout: str
+) -> None:
     problem = scan(layout=layout, D=True)
     there = gpu(arch)
     config = staged(there, problem, "sequential", block_d=64, num_warps=1, unroll=2)
     assert there.space(problem).default()["stages"] == 1
     off = Config.of("sequential", {**dict(config.params), "stages": 1})
-    require_overlap(kernel_cost(there, problem, off), kernel_cost(there, problem, config))
+    require_overlap(kernel_cost(there, problem, off), kernel_cost(there, problem, config), most)
 
 
 @pytest.mark.parametrize("op", ["selective_scan", "linear_scan"])
@@ -169,11 +172,20 @@ def test_loads_ahead_leave_a_trace_where_they_are_on(op: str) -> None:
 
 
 def test_loads_ahead_are_left_out_where_they_cannot_pay() -> None:
-    # A lane has one channel of two bytes; copies are of four.
-    for config in gpu("sm_90").space(scan()).configs["sequential"]:
-        assert config["stages"] == 1 or config.integer("block_d") >= 64 * config.integer("num_warps")
-    assert all(config["stages"] == 1 for config in gpu("sm_90").space(scan()).configs["states"])
-    assert any(config["stages"] == 3 for config in gpu("sm_90").space(scan("fp32")).configs["states"])
+    # A lane's one channel has two bytes, and copies are of four; rows of B and C are wide enough for them.
+    constant: dict[str, Option] = {"B": "constant", "C": "constant"}
+    for problem, fewest in (
+        (scan(), 32),
+        (scan(**constant), 64),
+        (scan("fp32", **constant), 32),
+        (make_problem("linear_scan", "bf16", layout="channel"), 64),
+    ):
+        widths = {
+            config.integer("block_d") // config.integer("num_warps")
+            for config in gpu("sm_90").space(problem).configs["sequential"]
+            if config["stages"] == 3
+        }
+        assert min(widths) == fewest
     # Two rounds cannot be three ahead.
     assert all(config["stages"] == 1 for config in gpu("sm_90").space(scan(seqlen=2)).configs["sequential"])
     # AMD's GPUs hold what is loaded in registers, of which a lane of RDNA has half as many.

@@ -231,7 +231,7 @@ def _loads(problem: Problem, config: Config, facts: DeviceFacts, steps: int) -> 
         reads * (1 if in_tiles else unroll) + unroll * rows * parts,
         unroll * (reads * block_d * size + rows * planes(problem) * 4),
         unroll * (reads * lanes + rows * planes(problem)),
-        size * (unroll if in_tiles else lanes),
+        max(size * (unroll if in_tiles else lanes), 4 if rows else 0),
     )
 
 

@@ -114,15 +114,15 @@ def _loads(problem: Problem, config: Config, facts: DeviceFacts, steps: int) -> 
     reads, rows = len(sequences(problem)) - 1, len(variable_rows(problem)) * planes(problem)
     elements = steps * (reads * block_d + rows)
     size = dtype(problem.dtype).itemsize
-    # Neighbours in memory are steps or channels.
+    # Neighbours in memory are steps or channels; of a row's, a lane loads one.
     side = steps if problem.option("layout") == "time" else block_d
-    lane = per_lane(steps * block_d, config, facts)
+    width = size * min(side, per_lane(steps * block_d, config, facts))
     return Loads(
         problem["seqlen"] // steps,
         reads + rows,
         steps * (reads * block_d * size + rows * 4),
         per_lane(elements, config, facts),
-        size * max(1, min(side, lane)),
+        max(width, 4 if rows else 0),
     )
 
 

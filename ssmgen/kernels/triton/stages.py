@@ -35,7 +35,7 @@ class Loads(NamedTuple):
         loads: Loads of a round, each a tile.
         bytes: Bytes of them.
         registers: Registers of a lane that would hold them.
-        width: Bytes of a lane that are neighbours in the narrowest.
+        width: Bytes of a lane that are neighbours, in the load with most of them.
     """
 
     rounds: int
@@ -88,7 +88,7 @@ def stage_rules(
         ),
         rule(
             "narrow",
-            "a lane copies four bytes to shared memory or more: narrower loads do not start ahead",
+            "a lane copies four bytes to shared memory or more: no load would start ahead",
             lambda problem, config, facts: (
                 facts.kind != "cuda" or loads(problem, config, facts).width >= _NARROWEST
             ),
