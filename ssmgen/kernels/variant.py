@@ -42,6 +42,7 @@ class Variant(ABC):
     template: ClassVar[str]
     summary: ClassVar[str]  # one line for `ssmgen list`
     rules: ClassVar[tuple[Rule, ...]] = ()
+    added: ClassVar[Mapping[str, Value]] = {}  # params that older saved configs lack, and what they stand for
 
     @abstractmethod
     def supports(self, problem: Problem) -> bool:
@@ -54,6 +55,10 @@ class Variant(ABC):
     @abstractmethod
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """The config to use untuned: a valid one, good across the board."""
+
+    def completed(self, config: Config) -> Config:
+        """A config as it was saved, with the params that came later."""
+        return Config.of(self.name, {**self.added, **dict(config.params)})
 
     def broken_rule(self, problem: Problem, config: Config, facts: DeviceFacts) -> Rule | None:
         """The first rule that excludes the config, or None."""

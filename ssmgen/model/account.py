@@ -60,7 +60,10 @@ class Account:
 
 
 def account(
-    listing: Listing, loops: Sequence[SourceLoop], moved: Mapping[int, float] | None = None
+    listing: Listing,
+    loops: Sequence[SourceLoop],
+    moved: Mapping[int, float] | None = None,
+    peeled: Mapping[int, int] | None = None,
 ) -> Account:
     """Set a function's loops against those of its source.
 
@@ -68,6 +71,7 @@ def account(
         listing: The function.
         loops: The loops of its source.
         moved: Bytes that a lane moves at each line of the source, once through, as far as is known.
+        peeled: Rounds of a loop that are written out behind it, by the line of its header.
     """
     origin = _origins(listing, loops)
     unexplained = [
@@ -92,7 +96,8 @@ def account(
             iterations |= dict.fromkeys(group, 0.0)
             if source.trips is None:
                 unexplained.append(f"how often the loop at line {source.first} runs depends on the data")
-            left = list((source.counts or {}).items())
+            less = (peeled or {}).get(source.first, 0)
+            left = [(max(0.0, count - less), share) for count, share in (source.counts or {}).items()]
             taken = _steps(listing, siblings, loops, moved or {})
             for loop in sorted(siblings, key=lambda loop: -taken[loop]):
                 steps[loop] = taken[loop]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import isclose
+from statistics import mean
 
 from ssmgen.model.account import Account
 from ssmgen.model.listing import Instruction, Loop
@@ -12,6 +14,9 @@ from ssmgen.targets.devices import Core
 __all__ = ["cycles_alone"]
 
 _MOST_OUTSTANDING = 64
+# Loads that a loop starts some rounds ahead are waited for in one of so many rounds: 1, 2 or 3 of them divide this.
+_PERIOD = 6
+_SETTLING = 2  # rounds before
 
 
 def cycles_alone(account: Account, core: Core) -> float:
@@ -27,6 +32,7 @@ class _Warp:
         self._core = core
         self._ready: dict[int, list[float]] = defaultdict(list)
         self._free: dict[str, float] = defaultdict(float)
+        self._loaded = 0.0  # when the last load is there
         self.now = 0.0
 
     def run(self, body: Sequence[int], inside: Loop | None) -> None:
@@ -45,18 +51,20 @@ class _Warp:
         rounds = self._account.iterations.get(loop, 0.0)
         if rounds <= 0:
             return
-        start = self.now
-        self.run(loop.body, loop)
-        if rounds > 1:
-            # The second round finds on its way what the first has left: it stands for all that follow.
-            once = self.now
+        taken: list[float] = []
+        while len(taken) < min(rounds, _SETTLING + _PERIOD):
+            start = self.now
             self.run(loop.body, loop)
-            self._skip((rounds - 2) * (self.now - once))
-        else:
-            self._skip((rounds - 1) * (self.now - start))
+            taken.append(self.now - start)
+            # What finds nothing on its way stands for all rounds that follow.
+            if self._loaded <= self.now and len(taken) > 1 and isclose(taken[-1], taken[-2]):
+                break
+        steady = taken[-_PERIOD:] if self._loaded > self.now else taken[-1:]
+        self._skip((rounds - len(taken)) * mean(steady))
 
     def _skip(self, cycles: float) -> None:
         self.now += cycles
+        self._loaded += cycles
         for times in self._ready.values():
             times[:] = [time + cycles for time in times]
         for pipe in self._free:
@@ -75,6 +83,8 @@ class _Warp:
             times = self._ready[counter]
             times.append(self.now + self._latency(item, what))
             del times[:-_MOST_OUTSTANDING]
+            if item.pipe == "global" and item.kind != "store" and what == "result":
+                self._loaded = max(self._loaded, times[-1])
         self.now += item.stall or busy
 
     def _latency(self, item: Instruction, what: str) -> float:

@@ -20,7 +20,7 @@ from ssmgen.model import amd, nvidia
 from ssmgen.model.account import account
 from ssmgen.model.alone import cycles_alone
 from ssmgen.model.listing import Listing
-from ssmgen.model.moved import moved_bytes
+from ssmgen.model.moved import moved_bytes, peeled_rounds
 from ssmgen.model.predict import LaunchCost, Prediction, predict
 from ssmgen.model.trips import source_loops
 from ssmgen.problem import Problem
@@ -172,7 +172,8 @@ def _launch_cost(kernel: TritonKernel, launch: Launch, compiled: Any, target: Gp
     loops = source_loops(
         kernel.source.text, launch.function, {**scalars, **dict(launch.constants)}, launch.grid
     )
-    found = account(listing, loops, moved_bytes(compiled.asm["ttgir"]))
+    ttgir = compiled.asm["ttgir"]
+    found = account(listing, loops, moved_bytes(ttgir), peeled_rounds(ttgir, loops))
     main = found.main()
     slots = sum(found.pipes().values())
     in_main = sum(found.times[index] for index in main.body) if main else 0.0

@@ -142,7 +142,9 @@ def parse(text: str, registers: int = 0) -> Listing:
                 guarded = bool(match["guard"]) or bool(_GUARD.match(operands))
                 branches[len(found)] = (target[0] if target else None, guarded)
             if not name.startswith("NOP"):
-                found.append(_instruction(name, operands, line, control))
+                # What no predicate lets run, as stands before copies to shared memory, is issued and no more.
+                never = (match["guard"] or "").strip() == "@!PT"
+                found.append(_instruction("NOP" if never else name, operands, line, control))
     jumps = {index: Jump(labels.get(target or ""), passes) for index, (target, passes) in branches.items()}
     spills = sum(item.kind == "spill" for item in found)
     return Listing.of(found, jumps, registers or named, spills)

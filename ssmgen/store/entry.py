@@ -10,7 +10,7 @@ from typing import Any
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import InvalidInputError, SsmgenError
-from ssmgen.kernels.interfaces import interface
+from ssmgen.kernels import interface, variants
 from ssmgen.problem import Option, Problem
 
 __all__ = ["EVIDENCE", "TunedConfig"]
@@ -115,9 +115,13 @@ def _parse(data: Mapping[str, Any]) -> TunedConfig:
         raise InvalidInputError(f"evidence is {evidence!r}, not one of {', '.join(EVIDENCE)}")
     error = _mapping(data["error"], "error")
     versions = _mapping(data["versions"], "versions")
+    problem, device = (
+        _problem(_mapping(data["problem"], "problem")),
+        _facts(_mapping(data["device"], "device")),
+    )
     return TunedConfig(
-        problem=_problem(_mapping(data["problem"], "problem")),
-        config=Config.parse(_text(data["config"], "config")),
+        problem=problem,
+        config=_config(_text(data["config"], "config"), problem, device),
         evidence=evidence,
         seconds=_seconds(data["seconds"], "seconds"),
         quartiles=(low, high),
@@ -130,7 +134,7 @@ def _parse(data: Mapping[str, Any]) -> TunedConfig:
         versions={
             _text(name, "a version"): _text(value, f"version of {name!r}") for name, value in versions.items()
         },
-        device=_facts(_mapping(data["device"], "device")),
+        device=device,
         threads=None if data["threads"] is None else _count(data["threads"], "threads"),
         created=_text(data["created"], "created"),
     )
@@ -155,6 +159,14 @@ def _problem(data: Mapping[str, Any]) -> Problem:
     sizes = {name: _count(dims[name], name) for name in face.dims}
     chosen = {name: _option(name, options[name], face.options[name]) for name in face.options}
     return replace(Problem.of(face.op, sizes, data["dtype"], chosen), direction=data["direction"])
+
+
+def _config(text: str, problem: Problem, device: DeviceFacts) -> Config:
+    config = Config.parse(text)
+    for variant in variants(problem.op, "c" if device.kind == "cpu" else "triton"):
+        if (variant.name, variant.direction) == (config.variant, problem.direction):
+            return variant.completed(config)
+    return config
 
 
 def _option(name: str, value: object, allowed: tuple[Option, ...]) -> Option:

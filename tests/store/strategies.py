@@ -41,7 +41,7 @@ def tuned_configs(draw: st.DrawFn) -> TunedConfig:
     )
     return TunedConfig(
         problem=draw(problems()),
-        config=Config.of(draw(st.sampled_from(["sequential", "chunked"])), params),
+        config=Config.of(draw(st.sampled_from(["sequential", "chunked"])), {**params, "stages": 1}),
         evidence=draw(st.sampled_from(EVIDENCE)),
         seconds=draw(_seconds),
         quartiles=(draw(_seconds), draw(_seconds)),
@@ -61,7 +61,7 @@ def make_entry(
 ) -> TunedConfig:
     entry = TunedConfig(
         problem=problem or make_problem("linear_scan"),
-        config=Config.of("sequential", {"unroll": 4}),
+        config=Config.of("sequential", {"stages": 1, "unroll": 4}),
         evidence="measured",
         seconds=1e-3,
         quartiles=(0.9e-3, 1.1e-3),

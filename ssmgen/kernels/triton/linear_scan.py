@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
+from ssmgen.dtypes import dtype
 from ssmgen.kernels.interfaces import INTERFACES, is_descending
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
@@ -19,6 +20,7 @@ from ssmgen.kernels.triton.common import (
     parameters,
     per_lane,
 )
+from ssmgen.kernels.triton.stages import ADDED, Loads, stage_choices, stage_rules
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem, next_power_of_two
 
@@ -57,6 +59,7 @@ class _LinearScan(TritonVariant):
         """See `Variant.context`."""
         backward = problem.direction == "backward"
         return {
+            "stages": 1,
             **dict(problem.options),
             **dict(config.params),
             "added": "dout" if backward else "b",
@@ -146,17 +149,39 @@ _WIDTH = Rule(
 _GRID = grid_rule(_blocks)
 
 
+def _loads(problem: Problem, config: Config, facts: DeviceFacts) -> Loads:
+    """What `unroll` steps load: each sequence's numbers, as tiles or step by step, parts of complex ones apart."""
+    unroll, block_d = config.integer("unroll"), config.integer("block_d")
+    reads, parts = len(_reads(problem, True)), 2 if _is_complex(problem) else 1
+    size, lane = dtype(problem.dtype).itemsize // parts, per_lane(block_d, config, facts)
+    numbers = reads * unroll * parts
+    in_tiles = problem.option("layout") == "time"
+    return Loads(
+        problem["seqlen"] // unroll,
+        reads if in_tiles else numbers,
+        numbers * block_d * size,
+        numbers * lane,
+        size * (unroll * parts if in_tiles else lane),
+    )
+
+
 class Sequential(_LinearScan):
     """Channels across lanes, time in order."""
 
     name = "sequential"
     template = "linear_scan_sequential.py.j2"
     summary = "channels across lanes, time in order"
-    rules = (_LANES, _WIDTH, _GRID)
+    rules = (_LANES, _WIDTH, _GRID, *stage_rules(_loads))
+    added = ADDED
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"block_d": (32, 64, 128, 256), "num_warps": (1, 2, 4), "unroll": _unrolls(problem)}
+        return {
+            "block_d": (32, 64, 128, 256),
+            "num_warps": (1, 2, 4),
+            "stages": stage_choices(facts),
+            "unroll": _unrolls(problem),
+        }
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
         """Narrow blocks, so that there are many, and loads in flight for several steps."""

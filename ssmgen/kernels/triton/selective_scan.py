@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
+from ssmgen.dtypes import dtype
 from ssmgen.kernels.interfaces import INTERFACES, row_groups, state_slots
 from ssmgen.kernels.polynomials import COS_FLOAT, EXP2_FLOAT, SIN_FLOAT
 from ssmgen.kernels.program import Launch, Program, Workspace
@@ -25,6 +26,7 @@ from ssmgen.kernels.triton.common import (
     per_lane,
     poly_choices,
 )
+from ssmgen.kernels.triton.stages import ADDED, Loads, stage_choices, stage_rules
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem
 
@@ -50,6 +52,7 @@ class SelectiveScan(TritonVariant):
     """What the variants share: blocks of channels of one group, and the names of what a launch takes."""
 
     interface = INTERFACES["selective_scan"]
+    added = ADDED
 
     def supports(self, problem: Problem) -> bool:
         """As many groups as a launch grid has blocks: a block never crosses groups."""
@@ -82,6 +85,7 @@ def scan_context(problem: Problem, config: Config) -> dict[str, object]:
     """What the templates of both directions see."""
     return {
         "poly": 0,
+        "stages": 1,
         **dict(problem.options),
         **dict(config.params),
         **masks(problem, is_masked(problem, config)),
@@ -215,6 +219,22 @@ def _registers(problem: Problem, config: Config, facts: DeviceFacts) -> int:
     return channels * (held * planes(problem) + rates + temporaries + tile) + 40
 
 
+def _loads(problem: Problem, config: Config, facts: DeviceFacts, steps: int) -> Loads:
+    """What `unroll` of some steps load: sequences, step by step or as tiles, and rows, four neighbours at a time."""
+    unroll, block_d = config.integer("unroll"), config.integer("block_d")
+    reads, rows = len(sequences(problem)) - 1, len(variable_rows(problem))
+    lanes, size = per_lane(block_d, config, facts), dtype(problem.dtype).itemsize
+    in_tiles = problem.option("layout") == "time"
+    parts = planes(problem) // 4 + planes(problem) % 4
+    return Loads(
+        steps // unroll,
+        reads * (1 if in_tiles else unroll) + unroll * rows * parts,
+        unroll * (reads * block_d * size + rows * planes(problem) * 4),
+        unroll * (reads * lanes + rows * planes(problem)),
+        max(size * (unroll if in_tiles else lanes), 4 if rows else 0),
+    )
+
+
 GRID = grid_rule(lambda problem, config: channel_blocks(problem, config.integer("block_d")))
 REGISTERS = Rule(
     "registers",
@@ -242,7 +262,17 @@ class Sequential(SelectiveScan):
     name = "sequential"
     template = "selective_scan_sequential.py.j2"
     summary = "channels across lanes, one vector per state, time in order"
-    rules = (EXP_RULE, POLY_RULE, LANES, WIDTH, GRID, REGISTERS)
+    rules = (
+        EXP_RULE,
+        POLY_RULE,
+        LANES,
+        WIDTH,
+        GRID,
+        REGISTERS,
+        *stage_rules(
+            lambda problem, config, facts: _loads(problem, config, facts, problem["seqlen"]), _registers
+        ),
+    )
 
     def supports(self, problem: Problem) -> bool:
         """As many states as the registers of a lane hold."""
@@ -255,6 +285,7 @@ class Sequential(SelectiveScan):
             "exp": exp_choices(facts),
             "num_warps": (1, 2, 4),
             "poly": poly_choices(problem, facts),
+            "stages": stage_choices(facts),
             "unroll": (1, 2, 4, 8),
         }
 
@@ -292,6 +323,9 @@ class Chunked(SelectiveScan):
             "chunks start where states are saved",
             lambda problem, config, facts: int(problem.option("saved")) <= config.integer("chunk"),
         ),
+        *stage_rules(
+            lambda problem, config, facts: _loads(problem, config, facts, config.integer("chunk")), _registers
+        ),
     )
 
     def supports(self, problem: Problem) -> bool:
@@ -310,6 +344,7 @@ class Chunked(SelectiveScan):
             "exp": exp_choices(facts),
             "num_warps": (1,),
             "poly": poly_choices(problem, facts),
+            "stages": stage_choices(facts),
             "unroll": (2, 4, 8),
         }
 

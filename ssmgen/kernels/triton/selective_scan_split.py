@@ -15,8 +15,10 @@ from ssmgen.kernels.triton.selective_scan import (
     is_masked,
     one_pass,
     planes,
+    sequences,
     variable_rows,
 )
+from ssmgen.kernels.triton.stages import Loads, stage_choices, stage_rules
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem
 
@@ -34,13 +36,38 @@ def _held(problem: Problem, config: Config) -> int:
     return each * planes(problem) // problem["d_state"]
 
 
-def _registers(problem: Problem, config: Config) -> int:
+def _wide(problem: Problem, config: Config) -> int:
+    """Planes of a row that a lane loads at once, which are neighbours in it."""
+    held = _held(problem, config)
+    if held * config.integer("lanes") > planes(problem):
+        return 1
+    return next(count for count in (4, 2, 1) if held % count == 0)
+
+
+def _registers(problem: Problem, config: Config, ahead: int) -> int:
     """Estimated registers of a lane: states and coefficients, rows of some steps, a tile of steps, and addresses."""
     held = 1 + (problem.option("B") == "constant") + (problem.option("C") == "constant")
     rates = 1.5 if problem.has("complex") else 1.0
     planes_of_lane = _held(problem, config)
-    rows = config.integer("ahead") * config.integer("lanes") * len(variable_rows(problem))
+    rows = ahead * config.integer("lanes") * len(variable_rows(problem))
     return int(planes_of_lane * (held + rates + max(2, rows))) + 60
+
+
+def _fits(problem: Problem, config: Config, facts: DeviceFacts, ahead: int) -> bool:
+    return _registers(problem, config, ahead) <= min(facts.max_registers, _MOST_REGISTERS)
+
+
+def _loads(problem: Problem, config: Config, facts: DeviceFacts) -> Loads:
+    """What a tile loads: sequences, and for each of its steps what each lane holds of rows."""
+    lanes, held, wide = config.integer("lanes"), _held(problem, config), _wide(problem, config)
+    reads, rows = len(sequences(problem)) - 1, lanes * len(variable_rows(problem))
+    return Loads(
+        problem["seqlen"] // lanes,
+        reads + rows * held // wide,
+        4 * facts.lanes * (reads + rows * held),
+        reads + rows * held,
+        4 * wide,
+    )
 
 
 class Split(SelectiveScan):
@@ -74,12 +101,18 @@ class Split(SelectiveScan):
             "registers",
             "the states and their coefficients do not fit a lane's registers and would be spilled at every step",
             lambda problem, config, facts: (
-                _registers(problem, config) <= min(facts.max_registers, _MOST_REGISTERS)
+                _fits(problem, config, facts, config.integer("ahead"))
                 or (
                     not config["ahead"] and 2 * config.integer("lanes") > min(_MOST_LANES, problem["d_state"])
                 )
             ),
         ),
+        Rule(
+            "stages",
+            "registers that have room for the next tile hold it without copies or barriers",
+            lambda problem, config, facts: config["stages"] == 1 or not _fits(problem, config, facts, 1),
+        ),
+        *stage_rules(_loads, lambda problem, config, facts: _registers(problem, config, 0)),
     )
 
     def supports(self, problem: Problem) -> bool:
@@ -99,6 +132,7 @@ class Split(SelectiveScan):
             "exp": exp_choices(facts),
             "lanes": (4, 8, 16, 32),
             "num_warps": (1,),
+            "stages": stage_choices(facts, most=2),
         }
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
@@ -123,7 +157,6 @@ class Split(SelectiveScan):
             )
             for n in range(held)
         ]
-        wide = 1 if padded else next(count for count in (4, 2, 1) if held % count == 0)
         return {
             **found,
             "cell_masks": [f", mask={each}, other=0.0" if each else "" for each in exist],
@@ -132,7 +165,7 @@ class Split(SelectiveScan):
             "padded": padded,
             "row_masks": [f", mask=first < {total - n}, other=0.0" if beyond[n] else "" for n in range(held)],
             "store_masks": [f", mask={each}" if each else "" for each in exist],
-            "wide": wide,
+            "wide": _wide(problem, config),
         }
 
 

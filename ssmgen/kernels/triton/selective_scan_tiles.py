@@ -7,9 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
+from ssmgen.dtypes import dtype
 from ssmgen.kernels.program import Launch
 from ssmgen.kernels.triton.common import EXP_RULE, exp_choices, per_lane
-from ssmgen.kernels.triton.selective_scan import GRID, SelectiveScan, channels_of_group, one_pass
+from ssmgen.kernels.triton.selective_scan import (
+    GRID,
+    SelectiveScan,
+    channels_of_group,
+    one_pass,
+    planes,
+    sequences,
+    variable_rows,
+)
+from ssmgen.kernels.triton.stages import Loads, stage_choices, stage_rules
 from ssmgen.kernels.variant import Rule
 from ssmgen.problem import Problem, next_power_of_two
 
@@ -49,6 +59,9 @@ class States(_Tiles):
             "a tile needs an element for at least every second lane, and more than 16 for each spill",
             lambda problem, config, facts: _fits(problem, config, facts),
         ),
+        *stage_rules(
+            lambda problem, config, facts: _loads(problem, config, facts, 1),
+        ),
     )
 
     def supports(self, problem: Problem) -> bool:
@@ -57,7 +70,12 @@ class States(_Tiles):
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"block_d": (1, 2, 4, 8, 16), "exp": exp_choices(facts), "num_warps": (1, 2, 4)}
+        return {
+            "block_d": (1, 2, 4, 8, 16),
+            "exp": exp_choices(facts),
+            "num_warps": (1, 2, 4),
+            "stages": stage_choices(facts),
+        }
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
         """Blocks of one warp, of several elements for each lane."""
@@ -90,6 +108,24 @@ def _fits(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     return (lanes >= 1 or smallest or few_channels) and per_lane(numel, config, facts) <= 16
 
 
+def _loads(problem: Problem, config: Config, facts: DeviceFacts, steps: int) -> Loads:
+    """What some steps load, a tile of each sequence and a row of each state."""
+    block_d = config.integer("block_d")
+    reads, rows = len(sequences(problem)) - 1, len(variable_rows(problem)) * planes(problem)
+    elements = steps * (reads * block_d + rows)
+    size = dtype(problem.dtype).itemsize
+    # Neighbours in memory are steps or channels; of a row's, a lane loads one.
+    side = steps if problem.option("layout") == "time" else block_d
+    width = size * min(side, per_lane(steps * block_d, config, facts))
+    return Loads(
+        problem["seqlen"] // steps,
+        reads + rows,
+        steps * (reads * block_d * size + rows * 4),
+        per_lane(elements, config, facts),
+        max(width, 4 if rows else 0),
+    )
+
+
 class Associative(_Tiles):
     """Blocks of time by an associative scan for each state, a carry from one to the next."""
 
@@ -114,6 +150,9 @@ class Associative(_Tiles):
                 config.integer("block_l") <= max(64, next_power_of_two(problem["seqlen"]))
             ),
         ),
+        *stage_rules(
+            lambda problem, config, facts: _loads(problem, config, facts, config.integer("block_l")),
+        ),
     )
 
     def supports(self, problem: Problem) -> bool:
@@ -127,6 +166,7 @@ class Associative(_Tiles):
             "block_l": (64, 128, 256, 512),
             "exp": exp_choices(facts),
             "num_warps": (1, 2, 4),
+            "stages": stage_choices(facts, most=2),
         }
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:

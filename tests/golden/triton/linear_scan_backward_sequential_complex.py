@@ -1,4 +1,4 @@
-# linear_scan backward, c64: sequential(block_d=32,num_warps=1,unroll=2)
+# linear_scan backward, c64: sequential(block_d=32,num_warps=1,stages=1,unroll=2)
 # h_t = a_t h_{t-1} + b_t
 # Rendered by ssmgen from templates/triton/linear_scan_sequential.py.j2; source a5eee5c52944bcbd.
 import triton

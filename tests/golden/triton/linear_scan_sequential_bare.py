@@ -1,4 +1,4 @@
-# linear_scan forward, fp32: sequential(block_d=32,num_warps=1,unroll=4)
+# linear_scan forward, fp32: sequential(block_d=32,num_warps=1,stages=1,unroll=4)
 # h_t = a_t h_{t-1} + b_t
 # Rendered by ssmgen from templates/triton/linear_scan_sequential.py.j2; source a065bc927508005c.
 import triton

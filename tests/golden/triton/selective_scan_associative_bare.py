@@ -1,4 +1,4 @@
-# selective_scan forward, fp32: associative(block_d=1,block_l=128,exp=asm,num_warps=1)
+# selective_scan forward, fp32: associative(block_d=1,block_l=128,exp=asm,num_warps=1,stages=1)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
 # Rendered by ssmgen from templates/triton/selective_scan_associative.py.j2; source c680b7d978430370.

@@ -1,4 +1,4 @@
-# selective_scan forward, fp32: sequential(block_d=128,exp=asm,num_warps=1,poly=2,unroll=4)
+# selective_scan forward, fp32: sequential(block_d=128,exp=asm,num_warps=1,poly=2,stages=1,unroll=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
 # Rendered by ssmgen from templates/triton/selective_scan_sequential.py.j2; source 4c7d9fb2ae9a6362.

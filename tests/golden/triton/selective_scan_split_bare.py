@@ -1,4 +1,4 @@
-# selective_scan forward, fp32: split(ahead=1,block_d=2,exp=asm,lanes=16,num_warps=1)
+# selective_scan forward, fp32: split(ahead=1,block_d=2,exp=asm,lanes=16,num_warps=1,stages=1)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
 # Rendered by ssmgen from templates/triton/selective_scan_split.py.j2; source a0074711b23ae32d.
