@@ -173,8 +173,8 @@ def prepared(problem: Problem, target: Target, resolution: Resolution, operands:
     if resolution.how == "default" and target.facts.kind != "interpret":
         say_untuned(problem, target)
     face = interface(problem.op)
-    aligned = face.aligned(problem, operands)
-    kernel = target.compile(resolution.variant, problem, resolution.config, aligned)
+    assumed = face.assumptions(problem, operands)
+    kernel = target.compile(resolution.variant, problem, resolution.config, assumed)
     return kernel.bind(face.bindings(problem, operands))
 
 
