@@ -181,6 +181,8 @@ class TritonKernel(Kernel):
         }
         # Said aloud because the default of Triton changes in 3.10.
         options = {"enable_fp_fusion": True, **dict(launch.options)}
+        if waves := self._param("waves", 0):
+            options["waves_per_eu"] = waves
         key = (
             device,
             self._gpu,
@@ -189,7 +191,7 @@ class TritonKernel(Kernel):
             tuple(signature.items()),
             tuple(constants.items()),
             repr(attributes),
-            launch.options,
+            tuple(options.items()),
         )
         if key in _COMPILED:
             return _COMPILED[key]
@@ -207,11 +209,15 @@ class TritonKernel(Kernel):
         fresh = interface(self.problem.op).fresh_bindings(self.problem) if launch.dense else {}
         return {name: fresh[name] for name in launch.dense if name in self._assumed.dense}
 
+    def _param(self, name: str, default: int) -> int:
+        """A param that only some GPUs have."""
+        return self.config.integer(name) if name in dict(self.config.params) else default
+
     def _attributes(self, name: str) -> list[list[Any]]:
         """What the compiler is told of an argument beside its type."""
         found: list[list[Any]] = [["tt.divisibility", 16]] if name in self._assumed.aligned else []
         # AMD's buffer instructions: one base for all lanes, offsets of 32 bits, and no branch around what is masked.
-        if self._gpu.backend == "hip" and name in self._assumed.small:
+        if self._gpu.backend == "hip" and self._param("buffer", 1) and name in self._assumed.small:
             found.append(["tt.pointer_range", 32])
         return found
 

@@ -10,13 +10,15 @@ import pytest
 import torch
 
 import ssmgen
+from ssmgen.config import Config
 from ssmgen.errors import CompileError, TargetUnavailableError, UnknownNameError
 from ssmgen.kernels import Assumptions, interface
 from ssmgen.kernels.oracle import expected, relative_error, sample
 from ssmgen.problem import Problem
-from ssmgen.targets import Kernel, Runner, driver
+from ssmgen.targets import Runner, driver
 from ssmgen.targets.architectures import ARCHITECTURES
 from ssmgen.targets.gpu import GpuTarget
+from ssmgen.targets.triton_kernel import TritonKernel
 from ssmgen.tuning.measure import last_level_cache
 from tests.helpers import make_problem
 from tests.targets.stand_in import StandIn, stand_in
@@ -56,10 +58,13 @@ def test_types_and_alignment_reach_the_compiler() -> None:
     assert "%dim: i32 loc" in free or "%dim: i32," in free  # 3 is no multiple
 
 
-def _step(arch: str, problem: Problem, assumed: Assumptions | None) -> Kernel:
+def _step(arch: str, assumed: Assumptions | None, **params: int) -> TritonKernel:
     target = GpuTarget.named(arch)
-    variant = target.variants(problem.op)[0]
-    return target.compile(variant, problem, variant.default(problem, target.facts), assumed)
+    variant = target.variants(STEP.op)[0]
+    config = variant.default(STEP, target.facts)
+    config = Config.of(config.variant, {**dict(config.params), **params})
+    target.space(STEP).check(config)
+    return target.compile(variant, STEP, config, assumed)
 
 
 STEP = make_problem("selective_state_update", "bf16", batch=2, dim=60)
@@ -67,15 +72,28 @@ STEP = make_problem("selective_state_update", "bf16", batch=2, dim=60)
 
 def test_amd_is_told_which_operands_32_bits_can_address() -> None:
     names = frozenset(operand.name for operand in interface(STEP.op).operands(STEP))
-    small, large = (_step("gfx942", STEP, Assumptions(small=told)) for told in (names, frozenset[str]()))
+    small = _step("gfx942", Assumptions(small=names))
     assert small.stage("ttir").count("tt.pointer_range = 32") == len(names)
-    assert "pointer_range" not in large.stage("ttir")
-    assert "pointer_range" not in _step("sm_90", STEP, Assumptions(small=names)).stage("ttir")
+    large = _step("gfx942", Assumptions())
+    for other in (
+        large,
+        _step("gfx942", Assumptions(small=names), buffer=0),
+        _step("sm_90", Assumptions(small=names)),
+    ):
+        assert "pointer_range" not in other.stage("ttir")
     # Of a block that is too wide for the channels the rest is masked: without a branch.
     code = small.stage("amdgcn")
     assert "buffer_store" in code
     assert not re.search(r"global_(load|store)|s_cbranch", code)
     assert re.search(r"global_store(.|\n)*s_endpgm", large.stage("amdgcn"))
+
+
+def test_waves_reach_the_compiler_of_amd_alone() -> None:
+    for waves in (0, 1):
+        (compiled,) = _step("gfx942", None, waves=waves).compiled
+        assert compiled.metadata.waves_per_eu == waves
+    names = {name for arch in ("sm_90", "gfx942") for name, _ in _step(arch, None).config.params}
+    assert names - {name for name, _ in _step("sm_90", None).config.params} == {"buffer", "waves"}
 
 
 def test_a_workspace_beyond_32_bits_is_not_called_small() -> None:
@@ -86,7 +104,7 @@ def test_a_workspace_beyond_32_bits_is_not_called_small() -> None:
 
 def test_strides_are_compiled_in_where_operands_are_dense() -> None:
     def parameters(assumed: Assumptions | None) -> int:
-        return _step("sm_90", STEP, assumed).stage("ptx").count(".param .u64")
+        return _step("sm_90", assumed).stage("ptx").count(".param .u64")
 
     assert parameters(Assumptions()) - parameters(None) == 2  # of the state and of A
     assert parameters(Assumptions(dense=frozenset({"A_stride_dim"}))) - parameters(None) == 1
