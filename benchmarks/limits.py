@@ -73,6 +73,13 @@ def scan(dtype: str, d_state: int, direction: str = "forward", **options: Option
     return problem("selective_scan", dtype, sizes, direction, layout="channel", saved=saved, **options)
 
 
+def step(state_dtype: str, **given: Option) -> Problem:
+    """A decode step of 64 sequences, their state of that dtype."""
+    face = interface("selective_state_update")
+    sizes = {"batch": 64, **{name: int(given.pop(name)) for name in face.dims if name in given}}
+    return problem("selective_state_update", "bf16", sizes, softplus=True, state_dtype=state_dtype, **given)
+
+
 def cases() -> list[Case]:
     """The kernels of the table."""
     found = [
@@ -95,7 +102,15 @@ def cases() -> list[Case]:
             28.0,
             f"4 x {_of(CAUCHY_FORWARD)}",
         ),
-        Case("decode step", problem("selective_state_update", "bf16", {"batch": 64}, softplus=True)),
+        Case("decode step", step("fp32", d_state=16)),
+        *(
+            Case(
+                f"decode step, tied, {state}, N {d_state}",
+                step(state, heads=64, dim=64, d_state=d_state, tied=True, D=True, dt_bias=True),
+            )
+            for d_state in (64, 128)
+            for state in ("fp32", "bf16")
+        ),
     ]
     for d_state in (16, 64, 128):
         for dtype in ("fp32", "bf16"):

@@ -19,7 +19,7 @@ from ssmgen.advice import fields, say_untuned, tune_command
 from ssmgen.config import Config
 from ssmgen.errors import FrozenError, InvalidInputError, SsmgenError
 from ssmgen.freezing import is_frozen
-from ssmgen.kernels import Space, Variant, interface
+from ssmgen.kernels import Assumptions, Space, Variant, interface
 from ssmgen.problem import Problem
 from ssmgen.settings import get as setting
 from ssmgen.targets import Kernel, Target
@@ -66,7 +66,7 @@ _plans: dict[object, Plan] = {}
 _resolutions: dict[tuple[str, Problem], Resolution | None] = {}
 _pairs: dict[tuple[str, Problem], tuple[Problem, Problem | None]] = {}
 # By target and problem, and then by what they rely on; see `compiled`.
-_kernels: dict[tuple[str, Problem], dict[frozenset[str], Kernel]] = {}
+_kernels: dict[tuple[str, Problem], dict[Assumptions, Kernel]] = {}
 
 
 def call(
@@ -190,40 +190,40 @@ def resolve(problem: Problem, target: Target) -> Resolution | None:
     return _resolutions[key]
 
 
-def compiled(problem: Problem, target: Target, resolution: Resolution, aligned: frozenset[str]) -> Kernel:
+def compiled(problem: Problem, target: Target, resolution: Resolution, assumed: Assumptions) -> Kernel:
     """The kernel of a problem, which is compiled once.
 
     Args:
         problem: The exact problem.
         target: Where it runs.
         resolution: What `resolve` found.
-        aligned: Names of operands whose address, and scalars whose value, are multiples of 16.
+        assumed: What the kernel may rely on.
 
     Raises:
         CompileError: The compiler refused.
         FrozenError: This process is frozen, and has no kernel of the problem that relies on no more than that.
     """
     # C takes any address and any stride.
-    aligned = aligned if target.language == "triton" else frozenset()
+    assumed = assumed if target.language == "triton" else Assumptions()
     known = _kernels.setdefault((target.name, problem), {})
-    if aligned in known:
-        return known[aligned]
+    if assumed in known:
+        return known[assumed]
     if is_frozen():
-        less = [names for names in known if names <= aligned]
+        less = [relied_on for relied_on in known if relied_on.hold_where(assumed)]
         if not less:
             raise _unprepared(problem, target)
-        return known[max(less, key=len)]
+        return known[max(less, key=lambda relied_on: sum(map(len, relied_on)))]
     say_if_untuned(problem, target, resolution)
-    known[aligned] = target.compile(resolution.variant, problem, resolution.config, aligned)
-    return known[aligned]
+    known[assumed] = target.compile(resolution.variant, problem, resolution.config, assumed)
+    return known[assumed]
 
 
-def kernels() -> dict[tuple[str, Problem, frozenset[str]], Kernel]:
+def kernels() -> dict[tuple[str, Problem, Assumptions], Kernel]:
     """Every kernel that has been compiled, by target, problem and what it relies on; see `compiled`."""
     return {
-        (name, problem, aligned): kernel
+        (name, problem, assumed): kernel
         for (name, problem), known in list(_kernels.items())
-        for aligned, kernel in list(known.items())
+        for assumed, kernel in list(known.items())
     }
 
 

@@ -12,7 +12,7 @@ from ssmgen.config import Config
 from ssmgen.dispatch import compiled, kernels, resolve, resolve_training, say_if_untuned
 from ssmgen.errors import FrozenError, InvalidInputError, unknown
 from ssmgen.freezing import is_frozen
-from ssmgen.kernels import interface
+from ssmgen.kernels import Assumptions, interface
 from ssmgen.problem import Option, Problem
 from ssmgen.request import Request, sizes_of
 from ssmgen.targets import Kernel, Target, default_target, driver
@@ -168,16 +168,16 @@ def _compile(
         if resolution is not None:
             # Here, not in a thread, whose lines nobody has written.
             say_if_untuned(problem, target, resolution)
-    tasks = [(problem, aligned) for problem in reached for aligned in _alignments(problem, target)]
+    tasks = [(problem, assumed) for problem in reached for assumed in _assumptions(problem, target)]
 
-    def compile_one(problem: Problem, aligned: frozenset[str]) -> tuple[Kernel | None, Prepared]:
+    def compile_one(problem: Problem, assumed: Assumptions) -> tuple[Kernel | None, Prepared]:
         resolution = reached[problem]
         if resolution is None:
             return None, Prepared(problem, target.name, None, "reference")
         start = time.perf_counter()
-        kernel = compiled(problem, target, resolution, aligned)
+        kernel = compiled(problem, target, resolution, assumed)
         seconds = time.perf_counter() - start
-        found = Prepared(problem, target.name, resolution.config, resolution.how, not aligned, seconds)
+        found = Prepared(problem, target.name, resolution.config, resolution.how, not any(assumed), seconds)
         return kernel, found
 
     failure: Exception | None = None
@@ -206,13 +206,13 @@ def _threads(target: Target, jobs: int | None) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count)
 
 
-def _alignments(problem: Problem, target: Target) -> tuple[frozenset[str], ...]:
+def _assumptions(problem: Problem, target: Target) -> tuple[Assumptions, ...]:
     """What kernels are to rely on: what tensors fresh from PyTorch's allocator have, and nothing."""
     if target.language != "triton":
-        return (frozenset(),)
+        return (Assumptions(),)
     face = interface(problem.op)
-    usual = face.aligned(problem, [operand.allocate("meta") for operand in face.operands(problem)])
-    return (usual, frozenset())
+    usual = face.assumptions(problem, [operand.allocate("meta") for operand in face.operands(problem)])
+    return (usual, Assumptions())
 
 
 def _launch(kernel: Kernel, target: Target) -> None:

@@ -122,8 +122,17 @@ def require_the_machine_code(problem: Problem, manifest: Any, folder: Path) -> N
     for kernel in manifest["kernels"]:
         arguments = functions[kernel["symbol"]]
         given, scratch = kernel["parameters"][:-2], kernel["parameters"][-2:]
-        assert [x["name"] for x in given] == [x.arg for x in arguments if x.annotation is None]
-        assert list(kernel["constants"]) == [x.arg for x in arguments if x.annotation is not None]
+        constants = kernel["constants"]
+        assert [x["name"] for x in given] == [x.arg for x in arguments if x.arg not in constants]
+        assert {x.arg for x in arguments if x.annotation is not None} <= constants.keys()
+        # Others are strides that are known.
+        known = [x.arg for x in arguments if x.annotation is None and x.arg in constants]
+        assert all("_stride_" in name and constants[name] == scalars[name] for name in known)
+        if problem.op == "selective_state_update":
+            assert known == ["state_stride_dim", "A_stride_dim"]
+        # On AMD all of them are small.
+        pointers = [x for x in given if "shape" in x]
+        assert all(("within" in x) == (manifest["target"]["kind"] == "hip") for x in pointers)
         assert [(x["role"], x["bytes"]) for x in scratch] == [("scratch", 0)] * 2
         assert all(x["value"] == scalars[x["name"]] for x in given if "value" in x)
         assert all(x["value"] % x["multiple_of"] == 0 for x in given if "value" in x and "multiple_of" in x)

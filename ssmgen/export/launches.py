@@ -10,6 +10,7 @@ from ssmgen.errors import CompileError, TargetUnavailableError
 from ssmgen.export.machine_code import entry_of
 from ssmgen.export.parameters import Parameters
 from ssmgen.kernels import Launch
+from ssmgen.kernels.interface import SMALL_BYTES
 from ssmgen.targets import Kernel
 from ssmgen.targets.cpu import CpuKernel
 from ssmgen.targets.triton_kernel import TritonKernel
@@ -80,7 +81,7 @@ def _of_gpu(kernel: TritonKernel, facts: DeviceFacts, parameters: Parameters) ->
             "num_warps": metadata.num_warps,
             "threads": metadata.num_warps * facts.lanes,
             "shared_bytes": metadata.shared,
-            "constants": dict(launch.constants),
+            "constants": {**_compiled_in(launch, compiled.src, parameters), **dict(launch.constants)},
             "parameters": [
                 *_compiled_parameters(launch, compiled.src, parameters),
                 *_appended(launch, metadata),
@@ -92,16 +93,27 @@ def _of_gpu(kernel: TritonKernel, facts: DeviceFacts, parameters: Parameters) ->
     return entries, binaries
 
 
+def _compiled_in(launch: Launch, source: Any, parameters: Parameters) -> dict[str, int]:
+    """The arguments that are constants of this binary, with their values."""
+    known = [name for name in launch.arguments if source.signature[name] == "constexpr"]
+    return {name: parameters.scalar(name, "int64_t")["value"] for name in known}
+
+
 def _compiled_parameters(launch: Launch, source: Any, parameters: Parameters) -> list[dict[str, Any]]:
-    """The arguments, by the types and the divisibility that they were compiled with; constants are no parameters."""
-    multiples = {position: dict(pairs).get("tt.divisibility") for (position,), pairs in source.attrs.items()}
+    """The arguments, by types and by what else they were compiled with; constants are no parameters."""
+    attributes = {position: dict(pairs) for (position,), pairs in source.attrs.items()}
     found = []
     for position, name in enumerate(launch.arguments):
+        if source.signature[name] == "constexpr":
+            continue
+        told = attributes.get(position, {})
+        multiple_of = told.get("tt.divisibility")
         if parameters.is_pointer(name):
-            found.append(parameters.pointer(name, multiples.get(position)))
+            within = SMALL_BYTES if "tt.pointer_range" in told else None
+            found.append(parameters.pointer(name, multiple_of, within))
         else:
             c_type, _ = _INTEGERS[source.signature[name]]
-            found.append(parameters.scalar(name, c_type, multiples.get(position)))
+            found.append(parameters.scalar(name, c_type, multiple_of))
     return found
 
 

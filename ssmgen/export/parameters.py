@@ -43,8 +43,14 @@ class Parameters:
         """Whether the parameter is the address of a buffer."""
         return name in self._buffers
 
-    def pointer(self, name: str, multiple_of: int | None = None) -> dict[str, Any]:
-        """The entry of a buffer's address; by default it is aligned like the numbers that it points to."""
+    def pointer(self, name: str, multiple_of: int | None = None, within: int | None = None) -> dict[str, Any]:
+        """The entry of a buffer's address; by default it is aligned like the numbers that it points to.
+
+        Args:
+            name: The buffer.
+            multiple_of: What the address must be a multiple of.
+            within: Bytes from the address, within which all elements must lie; None for any distance.
+        """
         found = self._buffers[name]
         kind = dtype(found["dtype"])
         const = "const " if found["role"] == "input" else ""
@@ -54,6 +60,7 @@ class Parameters:
             "c_type": f"{const}{STORED[kind.name]} *",
             "role": found["role"],
             "multiple_of": multiple_of or natural,
+            **({} if within is None else {"within": within}),
             **{key: found[key] for key in ("dtype", "shape", "strides", "bytes")},
         }
 

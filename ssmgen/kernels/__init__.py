@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ssmgen.kernels.interface import Interface, Operand
+from ssmgen.kernels.interface import Assumptions, Interface, Operand
 from ssmgen.kernels.interfaces import INTERFACES, interface
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.space import Space
@@ -12,6 +12,7 @@ from ssmgen.kernels.variant import Rule, Variant
 
 __all__ = [
     "INTERFACES",
+    "Assumptions",
     "Interface",
     "Launch",
     "Operand",

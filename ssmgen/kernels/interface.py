@@ -7,14 +7,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 
 from ssmgen.dtypes import dtype
 from ssmgen.problem import Option, Problem
 
-__all__ = ["Interface", "Operand", "gradients_of"]
+__all__ = ["SMALL_BYTES", "Assumptions", "Interface", "Operand", "gradients_of"]
+
+# AMD's buffer instructions take 32-bit offsets, which Triton limits to 2^31 - 2; the widest accesses are of 16 bytes.
+SMALL_BYTES = 2**31 - 16
 
 # Sizes that say what shares something, not how much there is to do.
 _SHARES = frozenset({"groups", "slots", "rank", "channels"})
@@ -56,6 +59,24 @@ class Operand:
         return lambda: torch.empty_strided(shape, strides, dtype=kind, device=device)
 
 
+class Assumptions(NamedTuple):
+    """What compiled code may rely on, beside dtypes: it serves no call for which this does not hold.
+
+    Attributes:
+        aligned: Names of the operands whose address, and of the scalars whose value, is a multiple of 16.
+        small: Names of the operands whose elements all lie within `SMALL_BYTES` from the first.
+        dense: Names of the strides that are those of a freshly allocated operand.
+    """
+
+    aligned: frozenset[str] = frozenset()
+    small: frozenset[str] = frozenset()
+    dense: frozenset[str] = frozenset()
+
+    def hold_where(self, others: Assumptions) -> bool:
+        """Whether these are among others, so that what relies on them serves wherever the others hold."""
+        return all(mine <= theirs for mine, theirs in zip(self, others, strict=True))
+
+
 class Interface(ABC):
     """The dims, options and operands of an op. One instance per op; see `ssmgen.kernels.interfaces`."""
 
@@ -95,12 +116,27 @@ class Interface(ABC):
             values |= {scalar: tensor.stride(axis) for scalar, axis in operand.strides}
         return values
 
-    def aligned(self, problem: Problem, tensors: Sequence[torch.Tensor]) -> frozenset[str]:
-        """The names of the operands whose address, and of the scalars whose value, is a multiple of 16."""
-        operands = zip(self.operands(problem), tensors, strict=True)
+    def fresh_bindings(self, problem: Problem) -> dict[str, int]:
+        """The value of every scalar, for operands that are freshly allocated."""
+        return self.bindings(problem, [operand.allocate("meta") for operand in self.operands(problem)])
+
+    def assumptions(self, problem: Problem, tensors: Sequence[torch.Tensor]) -> Assumptions:
+        """What holds for these operands; all of it follows from shapes, strides, dtypes and `data_ptr() % 16`."""
+        operands = list(zip(self.operands(problem), tensors, strict=True))
         addresses = {operand.name for operand, tensor in operands if tensor.data_ptr() % 16 == 0}
-        scalars = self.bindings(problem, tensors)
-        return frozenset(addresses | {name for name, value in scalars.items() if value % 16 == 0})
+        scalars, fresh = self.bindings(problem, tensors), self.fresh_bindings(problem)
+        multiples = {name for name, value in scalars.items() if value % 16 == 0}
+        small = {operand.name for operand, tensor in operands if _spanned_bytes(tensor) <= SMALL_BYTES}
+        dense = {name for name, value in scalars.items() if value == fresh[name]}
+        return Assumptions(frozenset(addresses | multiples), frozenset(small), frozenset(dense))
+
+
+def _spanned_bytes(tensor: torch.Tensor) -> int:
+    """From the first byte of a tensor to its last, whatever lies between."""
+    if not tensor.numel():
+        return 0
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return (1 + sum((size - 1) * stride for size, stride in steps)) * tensor.element_size()
 
 
 def gradients_of(inputs: Sequence[Operand]) -> tuple[Operand, ...]:

@@ -17,6 +17,8 @@ class Launch:
         grid: Blocks along x, y, z (Triton); unused in C, where the function loops itself.
         constants: (name, value) of its `tl.constexpr` parameters, which follow the arguments in its signature.
         options: (name, value) of compile options such as `num_warps`.
+        dense: Of the arguments, strides that GPU targets compile in where operands lie as if freshly allocated: an
+            address for each of many rows then is one address with constants added.
     """
 
     function: str
@@ -24,6 +26,7 @@ class Launch:
     grid: tuple[int, int, int] = (1, 1, 1)
     constants: tuple[tuple[str, int], ...] = ()
     options: tuple[tuple[str, int], ...] = ()
+    dense: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Space:
         excluded: Counter[tuple[str, str]] = Counter()
         for variant in supported:
             valid = []
-            choices = variant.choices(problem, facts)
+            choices = variant.params(problem, facts)
             for values in itertools.product(*choices.values()):
                 config = Config.of(variant.name, dict(zip(choices, values, strict=True)))
                 rule = variant.broken_rule(problem, config, facts)
@@ -87,7 +87,7 @@ class Space:
             InvalidInputError: A param is missing, unknown or out of its choices, or a rule excludes the config.
         """
         variant = self.variant(config)
-        choices = variant.choices(self.problem, self.facts)
+        choices = variant.params(self.problem, self.facts)
         given = dict(config.params)
         if set(given) != set(choices):
             raise InvalidInputError(f"config {config} must name exactly {', '.join(sorted(choices))}.")

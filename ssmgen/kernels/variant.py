@@ -50,7 +50,11 @@ class Variant(ABC):
 
     @abstractmethod
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
-        """The values of each param, in a meaningful order; the space is their product less what rules exclude."""
+        """The values of each param of its own, in a meaningful order."""
+
+    def params(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """All choices; the space is their product less what rules exclude. Languages add what is theirs."""
+        return self.choices(problem, facts)
 
     @abstractmethod
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:

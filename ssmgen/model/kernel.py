@@ -24,7 +24,7 @@ from ssmgen.model.moved import moved_bytes, peeled_rounds
 from ssmgen.model.predict import LaunchCost, Prediction, predict
 from ssmgen.model.trips import source_loops
 from ssmgen.problem import Problem
-from ssmgen.targets import devices
+from ssmgen.targets import devices, triton_kernel
 from ssmgen.targets.devices import Core, Device, device_of
 from ssmgen.targets.gpu import GpuTarget
 from ssmgen.targets.triton_kernel import TritonKernel
@@ -148,8 +148,10 @@ def kernel_cost(target: GpuTarget, problem: Problem, config: Config) -> KernelCo
 
 @lru_cache(maxsize=1)
 def _digest() -> str:
-    """Of all that turns machine code into a cost: where that changes, costs are counted anew."""
-    files = sorted((*Path(__file__).parent.glob("*.py"), Path(devices.__file__)))
+    """Of all that makes machine code, and turns it into a cost: where that changes, costs are counted anew."""
+    files = sorted(
+        (*Path(__file__).parent.glob("*.py"), Path(devices.__file__), Path(triton_kernel.__file__))
+    )
     return hashlib.sha256(b"\n".join(path.read_bytes() for path in files)).hexdigest()
 
 

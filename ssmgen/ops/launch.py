@@ -205,7 +205,7 @@ def bound(
 def prepared(problem: Problem, target: Target, resolution: Resolution, operands: Sequence[Tensor]) -> Runner:
     """The kernel, compiled and bound for operands with the strides and alignment of these, outputs included."""
     face = interface(problem.op)
-    kernel = compiled(problem, target, resolution, face.aligned(problem, operands))
+    kernel = compiled(problem, target, resolution, face.assumptions(problem, operands))
     return kernel.bind(face.bindings(problem, operands))
 
 

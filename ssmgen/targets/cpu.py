@@ -17,7 +17,7 @@ from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import dtype
 from ssmgen.errors import CompileError, TargetUnavailableError, unknown
-from ssmgen.kernels import Launch, Program, Variant, Workspace, interface
+from ssmgen.kernels import Assumptions, Launch, Program, Variant, Workspace, interface
 from ssmgen.problem import Problem
 from ssmgen.targets.compiler import Compiler, find_compiler
 from ssmgen.targets.target import Kernel, Runner, Target
@@ -148,9 +148,9 @@ class CpuTarget(Target):
         return torch.device("cpu")
 
     def compile(
-        self, variant: Variant, problem: Problem, config: Config, aligned: frozenset[str] | None = None
+        self, variant: Variant, problem: Problem, config: Config, assumed: Assumptions | None = None
     ) -> CpuKernel:
-        """See `Target.compile`. Nothing depends on alignment: loads of vectors are unaligned ones."""
+        """See `Target.compile`. Nothing is assumed: loads of vectors are unaligned ones."""
         compiler = find_compiler()
         source = variant.source(problem, config)
         library = load_library(compiler, source, self.facts)

@@ -10,7 +10,7 @@ import torch
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import CompileError, TargetUnavailableError
-from ssmgen.kernels import Variant
+from ssmgen.kernels import Assumptions, Variant
 from ssmgen.problem import Problem
 from ssmgen.targets import driver
 from ssmgen.targets.architectures import ARCHITECTURES, architecture
@@ -97,11 +97,11 @@ class GpuTarget(Target):
         return torch.device("cuda")
 
     def compile(
-        self, variant: Variant, problem: Problem, config: Config, aligned: frozenset[str] | None = None
+        self, variant: Variant, problem: Problem, config: Config, assumed: Assumptions | None = None
     ) -> TritonKernel:
         """See `Target.compile`; Triton keeps what it compiled in its own cache."""
         source, program = variant.source(problem, config), variant.program(problem, config)
-        kernel = TritonKernel(problem, config, source, program, self._gpu, aligned, self.facts.present)
+        kernel = TritonKernel(problem, config, source, program, self._gpu, assumed, self.facts.present)
         self._require_fitting(kernel)
         return kernel
 

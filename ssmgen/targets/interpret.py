@@ -12,7 +12,7 @@ from ssmgen.codegen import Source
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import TargetUnavailableError, unknown
-from ssmgen.kernels import Launch, Program, Variant
+from ssmgen.kernels import Assumptions, Launch, Program, Variant
 from ssmgen.problem import Problem
 from ssmgen.targets.target import Kernel, Runner, Target
 from ssmgen.targets.triton_source import (
@@ -115,9 +115,9 @@ class InterpretTarget(Target):
         return torch.device("cpu")
 
     def compile(
-        self, variant: Variant, problem: Problem, config: Config, aligned: frozenset[str] | None = None
+        self, variant: Variant, problem: Problem, config: Config, assumed: Assumptions | None = None
     ) -> InterpretKernel:
-        """See `Target.compile`. Nothing depends on alignment."""
+        """See `Target.compile`. Nothing is assumed."""
         return InterpretKernel(
             problem, config, variant.source(problem, config), variant.program(problem, config)
         )

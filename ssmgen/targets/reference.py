@@ -9,7 +9,7 @@ import torch
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import TargetUnavailableError
-from ssmgen.kernels import Variant
+from ssmgen.kernels import Assumptions, Variant
 from ssmgen.problem import Problem
 from ssmgen.targets.target import Target
 
@@ -35,7 +35,7 @@ class ReferenceTarget(Target):
         return torch.device("cpu")
 
     def compile(
-        self, variant: Variant, problem: Problem, config: Config, aligned: frozenset[str] | None = None
+        self, variant: Variant, problem: Problem, config: Config, assumed: Assumptions | None = None
     ) -> NoReturn:
         """The reference has no kernels."""
         raise TargetUnavailableError(

@@ -13,7 +13,7 @@ from ssmgen.codegen import Source
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import unknown
-from ssmgen.kernels import Program, Space, Variant, variants
+from ssmgen.kernels import Assumptions, Program, Space, Variant, variants
 from ssmgen.problem import Problem
 
 __all__ = ["Kernel", "Runner", "Target"]
@@ -82,7 +82,7 @@ class Target(ABC):
 
     @abstractmethod
     def compile(
-        self, variant: Variant, problem: Problem, config: Config, aligned: frozenset[str] | None = None
+        self, variant: Variant, problem: Problem, config: Config, assumed: Assumptions | None = None
     ) -> Kernel:
         """Render and compile; compiled code is cached on disk.
 
@@ -90,7 +90,7 @@ class Target(ABC):
             variant: The config's variant.
             problem: The exact problem.
             config: A valid config of the problem's space.
-            aligned: Names of operands whose address, and scalars whose value, are multiples of 16; None for all.
+            assumed: What the code may rely on; None for what holds for operands that are freshly allocated.
 
         Raises:
             CompileError: The compiler refused; the message holds what it said.

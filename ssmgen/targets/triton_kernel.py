@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -13,12 +14,13 @@ from ssmgen.config import Config
 from ssmgen.dtypes import dtype
 from ssmgen.errors import CompileError, FrozenError, TargetUnavailableError, unknown
 from ssmgen.freezing import is_frozen
-from ssmgen.kernels import Launch, Program, interface
+from ssmgen.kernels import Assumptions, Launch, Program, interface
+from ssmgen.kernels.interface import SMALL_BYTES
 from ssmgen.problem import Problem
 from ssmgen.targets import driver
 from ssmgen.targets.target import Kernel, Runner
 from ssmgen.targets.triton_source import (
-    aligned_by_default,
+    assumed_by_default,
     function_of,
     import_source,
     source_of,
@@ -55,7 +57,7 @@ class TritonKernel(Kernel):
         source: Source,
         program: Program,
         gpu: Any,
-        aligned: frozenset[str] | None,
+        assumed: Assumptions | None,
         present: bool,
     ) -> None:
         """Compile every launch.
@@ -66,15 +68,13 @@ class TritonKernel(Kernel):
             source: The rendered Triton.
             program: The launches.
             gpu: Triton's `GPUTarget` to compile for.
-            aligned: See `Target.compile`. None stands for operands that are freshly allocated: every address, and
-                the sizes and strides that are multiples of 16 in this problem. Workspaces always are.
+            assumed: See `Target.compile`. Workspaces are ours, so that they are always aligned.
             present: Whether the GPU is here.
         """
         super().__init__(problem, config, source, program)
         self._gpu = gpu
         self._present = present
-        self._aligned = aligned_by_default(problem) if aligned is None else aligned
-        self._aligned |= {workspace.name for workspace in program.workspaces}
+        self._assumed = _of_all(assumed_by_default(problem) if assumed is None else assumed, program)
         device = driver.current_device() if present else None
         self._compiled = self._compile(device)
         # A loaded binary belongs to one device, so each has its own.
@@ -183,35 +183,55 @@ class TritonKernel(Kernel):
                 f"{where}: a grid of {launch.grid} blocks; GPUs launch at most {_GRID_LIMIT} along y and z: "
                 "split the call along its batch."
             )
+        constants = {**self._compiled_in(launch), **dict(launch.constants)}
         signature = {name: self._type(name) for name in launch.arguments}
-        signature |= {name: "constexpr" for name, _ in launch.constants}
+        signature |= dict.fromkeys(constants, "constexpr")
         attributes = {
-            (position,): [["tt.divisibility", 16]]
+            (position,): found
             for position, name in enumerate(launch.arguments)
-            if name in self._aligned
+            if name not in constants and (found := self._attributes(name))
         }
         # Said aloud because the default of Triton changes in 3.10.
         options = {"enable_fp_fusion": True, **dict(launch.options)}
+        if waves := self._param("waves", 0):
+            options["waves_per_eu"] = waves
         key = (
             device,
             self._gpu,
             self.source.path(),
             launch.function,
             tuple(signature.items()),
-            launch.constants,
-            tuple(attributes),
-            launch.options,
+            tuple(constants.items()),
+            repr(attributes),
+            tuple(options.items()),
         )
         if key in _COMPILED:
             return _COMPILED[key]
         try:
-            source = source_of(function, signature, dict(launch.constants), attributes)
+            source = source_of(function, signature, constants, attributes)
             _COMPILED[key] = compile_ast(source, target=self._gpu, options=options)
             return _COMPILED[key]
         except (TritonError, RuntimeError) as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             said = "\n".join(lines[:_MESSAGE_LINES]) or type(error).__name__
             raise CompileError(f"{where}: Triton refused for {self._gpu.arch}:\n{said}") from error
+
+    def _compiled_in(self, launch: Launch) -> dict[str, int]:
+        """The strides that are known."""
+        fresh = interface(self.problem.op).fresh_bindings(self.problem) if launch.dense else {}
+        return {name: fresh[name] for name in launch.dense if name in self._assumed.dense}
+
+    def _param(self, name: str, default: int) -> int:
+        """A param that only some GPUs have."""
+        return self.config.integer(name) if name in dict(self.config.params) else default
+
+    def _attributes(self, name: str) -> list[list[Any]]:
+        """What the compiler is told of an argument beside its type."""
+        found: list[list[Any]] = [["tt.divisibility", 16]] if name in self._assumed.aligned else []
+        # AMD's buffer instructions: one base for all lanes, offsets of 32 bits, and no branch around what is masked.
+        if self._gpu.backend == "hip" and self._param("buffer", 1) and name in self._assumed.small:
+            found.append(["tt.pointer_range", 32])
+        return found
 
     def _type(self, name: str) -> str:
         tensors = tensor_dtypes(self.problem, self.program)
@@ -224,6 +244,13 @@ class TritonKernel(Kernel):
                 "variant's program."
             )
         return "i32" if name in dims else "i64"
+
+
+def _of_all(assumed: Assumptions, program: Program) -> Assumptions:
+    """What holds for operands and workspaces."""
+    sizes = {item.name: prod(item.shape) * dtype(item.dtype).itemsize for item in program.workspaces}
+    small = {name for name, size in sizes.items() if size <= SMALL_BYTES}
+    return assumed._replace(aligned=assumed.aligned | sizes.keys(), small=assumed.small | small)
 
 
 def _slots(launch: Launch, names: Sequence[str], scalars: Mapping[str, int]) -> list[tuple[int, int]]:

@@ -15,11 +15,11 @@ import torch
 from ssmgen.codegen import Source
 from ssmgen.dtypes import dtype
 from ssmgen.errors import CompileError, TargetUnavailableError
-from ssmgen.kernels import Launch, Program, interface
+from ssmgen.kernels import Assumptions, Launch, Program, interface
 from ssmgen.problem import Problem
 
 __all__ = [
-    "aligned_by_default",
+    "assumed_by_default",
     "function_of",
     "import_source",
     "interpreted_source",
@@ -137,13 +137,10 @@ def tensor_dtypes(problem: Problem, program: Program) -> dict[str, str]:
     return found | {workspace.name: workspace.dtype for workspace in program.workspaces}
 
 
-def aligned_by_default(problem: Problem) -> frozenset[str]:
-    """Multiples of 16 where operands are freshly allocated: every address, and the sizes and strides that are."""
+def assumed_by_default(problem: Problem) -> Assumptions:
+    """What holds for operands that are freshly allocated, each of them at a multiple of 16."""
     face = interface(problem.op)
-    operands = face.operands(problem)
-    scalars = face.bindings(problem, [operand.allocate("meta") for operand in operands])
-    names = {operand.name for operand in operands}
-    return frozenset(names | {name for name, value in scalars.items() if value % 16 == 0})
+    return face.assumptions(problem, [operand.allocate("meta") for operand in face.operands(problem)])
 
 
 def with_workspaces(program: Program) -> Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]]:

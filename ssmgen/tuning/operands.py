@@ -74,7 +74,7 @@ def compiled(
         tensors = [operand.allocate("meta") for operand in face.operands(problem)]
     variants = [item for item in target.variants(problem.op) if item.direction == problem.direction]
     variant = next(item for item in variants if item.name == config.variant)
-    return target.compile(variant, problem, config, face.aligned(problem, tensors))
+    return target.compile(variant, problem, config, face.assumptions(problem, tensors))
 
 
 def runner(target: Target, problem: Problem, config: Config, tensors: Sequence[Tensor]) -> Runner:

@@ -137,7 +137,7 @@ class _Study:
     """One variant's Optuna study, made when it is first asked; until then it only remembers."""
 
     def __init__(self, space: Space, variant: Variant, seed: int) -> None:
-        self._choices = dict(variant.choices(space.problem, space.facts))
+        self._choices = dict(variant.params(space.problem, space.facts))
         self._name = variant.name
         self._seed = seed
         self._count = len(space.configs[variant.name])

@@ -133,3 +133,22 @@ def test_gradients_of_poles_take_no_spills_or_atomics(op: str, most: dict[str, f
     found = cost_of(make_problem(op, direction="backward", **given))
     for name, slots in most.items():
         assert found.loop_per_element(CORE, function=name) <= slots, found.launch(name)
+
+
+HEADS: dict[str, Option] = {"heads": 64, "dim": 64, "tied": True, "D": True, "dt_bias": True}
+
+
+@pytest.mark.parametrize(
+    ("given", "most"),
+    [
+        ({"batch": 64}, 12.3),
+        ({"batch": 64, "state_dtype": "bf16"}, 13.8),
+        ({"batch": 16, "d_state": 64, **HEADS}, 8.5),
+        ({"batch": 16, "d_state": 128, **HEADS}, 8),
+        ({"batch": 16, "d_state": 128, "state_dtype": "bf16", **HEADS}, 9.1),
+    ],
+    ids=str,
+)
+def test_a_step_takes_few_slots_for_each_state(given: dict[str, Option], most: float) -> None:
+    found = cost_of(make_problem("selective_state_update", "bf16", softplus=True, **given))
+    assert found.loop_per_element(CORE) <= most

@@ -315,6 +315,18 @@ def test_decode_steps_agree_with_float64(
         check(place, problem, "tile", harsh=harsh, drawn=1)
 
 
+@pytest.mark.parametrize("given", [{}, *STEPS[1:4]], ids=str)
+def test_decode_steps_agree_whatever_the_width_of_a_tile(place: Target, given: dict[str, Option]) -> None:
+    problem = make_problem("selective_state_update", **{"batch": 2, "dim": 5, "d_state": 45, **given})
+    (configs,) = place.space(problem).configs.values()
+    # Several tiles, the last of them with too few states, and in a block with too few channels.
+    widths = {config["block_n"]: config for config in configs if config["block_d"] == 4}
+    assert set(widths) == ({8, 16, 32, 64} if "state_dtype" not in given else {16, 32, 64})
+    for config in widths.values():
+        for output, error in run_config(place, problem, config, harsh=True).items():
+            assert error <= tolerance(problem), f"{output} of {config} for {problem}: {error:.2e}"
+
+
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
     op = draw(st.sampled_from(list(INTERFACES)))

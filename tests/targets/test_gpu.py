@@ -11,13 +11,15 @@ import torch
 
 import ssmgen
 from ssmgen.bench.memory import growth
+from ssmgen.config import Config
 from ssmgen.errors import CompileError, TargetUnavailableError, UnknownNameError
-from ssmgen.kernels import interface
+from ssmgen.kernels import Assumptions, interface
 from ssmgen.kernels.oracle import expected, relative_error, sample
 from ssmgen.problem import Problem
 from ssmgen.targets import Runner, driver
 from ssmgen.targets.architectures import ARCHITECTURES
 from ssmgen.targets.gpu import GpuTarget
+from ssmgen.targets.triton_kernel import TritonKernel
 from ssmgen.tuning.measure import last_level_cache
 from tests.helpers import make_problem
 from tests.targets.stand_in import StandIn, stand_in
@@ -49,12 +51,78 @@ def test_every_architecture_compiles(arch: str) -> None:
 def test_types_and_alignment_reach_the_compiler() -> None:
     target = GpuTarget.named("sm_90")
     free = target.compile(RowScan(), PROBLEM, CONFIG).stage("ttir")
-    strict = target.compile(RowScan(), PROBLEM, CONFIG, aligned=frozenset()).stage("ttir")
+    strict = target.compile(RowScan(), PROBLEM, CONFIG, assumed=Assumptions()).stage("ttir")
     assert "!tt.ptr<bf16> {tt.divisibility = 16 : i32}" in free
     assert "!tt.ptr<bf16> {tt.divisibility" not in strict
     assert "!tt.ptr<f32> {tt.divisibility = 16 : i32}" in strict  # a workspace is ours
     assert "%a_stride_batch: i64 {tt.divisibility" in free  # 96
     assert "%dim: i32 loc" in free or "%dim: i32," in free  # 3 is no multiple
+
+
+def _step(arch: str, assumed: Assumptions | None, **params: int) -> TritonKernel:
+    target = GpuTarget.named(arch)
+    variant = target.variants(STEP.op)[0]
+    config = variant.default(STEP, target.facts)
+    config = Config.of(config.variant, {**dict(config.params), **params})
+    target.space(STEP).check(config)
+    return target.compile(variant, STEP, config, assumed)
+
+
+STEP = make_problem("selective_state_update", "bf16", batch=2, dim=60)
+
+
+def test_amd_is_told_which_operands_32_bits_can_address() -> None:
+    names = frozenset(operand.name for operand in interface(STEP.op).operands(STEP))
+    small = _step("gfx942", Assumptions(small=names))
+    assert small.stage("ttir").count("tt.pointer_range = 32") == len(names)
+    large = _step("gfx942", Assumptions())
+    for other in (
+        large,
+        _step("gfx942", Assumptions(small=names), buffer=0),
+        _step("sm_90", Assumptions(small=names)),
+    ):
+        assert "pointer_range" not in other.stage("ttir")
+    # Of a block that is too wide for the channels the rest is masked: without a branch.
+    code = small.stage("amdgcn")
+    assert "buffer_store" in code
+    assert not re.search(r"global_(load|store)|s_cbranch", code)
+    assert re.search(r"global_store(.|\n)*s_endpgm", large.stage("amdgcn"))
+
+
+def test_waves_reach_the_compiler_of_amd_alone() -> None:
+    for waves in (0, 1):
+        (compiled,) = _step("gfx942", None, waves=waves).compiled
+        assert compiled.metadata.waves_per_eu == waves
+    names = {name for arch in ("sm_90", "gfx942") for name, _ in _step(arch, None).config.params}
+    assert names - {name for name, _ in _step("sm_90", None).config.params} == {"buffer", "waves"}
+
+
+def test_a_workspace_beyond_32_bits_is_not_called_small() -> None:
+    problem = PROBLEM.with_dims(batch=2**14, dim=2**10, seqlen=64)
+    text = GpuTarget.named("gfx942").compile(RowScan(), problem, CONFIG).stage("ttir")
+    assert "pointer_range" not in text  # 2^30 elements, of 2 bytes and of 4
+
+
+def test_strides_are_compiled_in_where_operands_are_dense() -> None:
+    def parameters(assumed: Assumptions | None) -> int:
+        return _step("sm_90", assumed).stage("ptx").count(".param .u64")
+
+    assert parameters(Assumptions()) - parameters(None) == 2  # of the state and of A
+    assert parameters(Assumptions(dense=frozenset({"A_stride_dim"}))) - parameters(None) == 1
+
+
+@pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning")
+def test_a_call_with_other_strides_gets_another_kernel() -> None:
+    with stand_in("hip") as gpus:
+        x, dt = (torch.rand(2, 8, device="cuda") for _ in range(2))
+        A, B, C = -torch.rand(8, 4, device="cuda"), *(torch.rand(2, 4, device="cuda") for _ in range(2))
+        dense = torch.rand(2, 8, 4, device="cuda")
+        wide = torch.zeros(2, 8, 12, device="cuda")[..., :4].copy_(dense)
+        results = [ssmgen.selective_state_update(state, x, dt, A, B, C) for state in (dense, wide)]
+        assert [arguments[8] for _, arguments in gpus.launches] == [4, 12]
+        assert len(gpus.asked("load")) == 2
+    assert torch.equal(*results)
+    assert torch.equal(dense, wide)
 
 
 def test_a_named_gpu_says_that_it_is_not_here() -> None:

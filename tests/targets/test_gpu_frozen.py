@@ -13,6 +13,7 @@ from torch import Tensor
 import ssmgen
 from ssmgen import dispatch
 from ssmgen.errors import FrozenError, InvalidInputError
+from ssmgen.kernels import Assumptions
 from ssmgen.targets import triton_kernel
 from ssmgen.targets.gpu import GpuTarget
 from tests.targets.stand_in import StandIn, stand_in
@@ -116,9 +117,9 @@ def test_what_is_compiled_for_a_named_gpu_is_found_by_a_present_one(
     binaries = set(tmp_path.rglob("*.cubin"))
     assert len(binaries) == 2
     target = GpuTarget.present("cuda")
-    for prepared, aligned in ((strict, None), (loose, frozenset[str]())):
+    for prepared, assumed in ((strict, None), (loose, Assumptions())):
         assert prepared.config is not None
         target.compile(
-            target.space(prepared.problem).check(prepared.config), prepared.problem, prepared.config, aligned
+            target.space(prepared.problem).check(prepared.config), prepared.problem, prepared.config, assumed
         )
     assert set(tmp_path.rglob("*.cubin")) == binaries

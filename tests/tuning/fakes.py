@@ -15,7 +15,7 @@ from ssmgen.codegen import Source
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import CompileError
-from ssmgen.kernels import Interface, Program, Rule, Variant, interface
+from ssmgen.kernels import Assumptions, Interface, Program, Rule, Variant, interface
 from ssmgen.problem import Problem
 from ssmgen.targets import Kernel, Runner, Target
 from tests.helpers import make_problem
@@ -136,7 +136,7 @@ class FakeTarget(Target):
         return torch.device("cpu")
 
     def compile(
-        self, variant: Variant, problem: Problem, config: Config, aligned: frozenset[str] | None = None
+        self, variant: Variant, problem: Problem, config: Config, assumed: Assumptions | None = None
     ) -> Kernel:
         if config["behaviour"] == "uncompilable":
             raise CompileError("error: expected ';'")

@@ -29,6 +29,7 @@ class _CauchyMult(TritonVariant):
     """What the variants share."""
 
     interface = INTERFACES["cauchy_mult"]
+    alone = False
     rules = (
         RECIPROCAL_RULE,
         Rule(

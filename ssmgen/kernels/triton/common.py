@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
@@ -37,10 +38,25 @@ class TritonVariant(Variant):
     """A variant whose untuned config is the first valid one in the order of preference of each param."""
 
     language = "triton"
+    # Whether AMD's compiler, untuned, is to assume that one wave has a SIMD for itself.
+    alone: ClassVar[bool] = True
 
     def supports(self, problem: Problem) -> bool:
         """The variant's direction, with sums in fp32."""
         return problem.direction == self.direction and problem.dtype in (*FLOATS, "c64")
+
+    def params(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """See `Variant.params`: on AMD, how memory is addressed, and how many waves are compiled for.
+
+        `buffer` is whether operands within the reach of 32-bit offsets are read and written by buffer instructions
+        (see `Assumptions.small`). Fewer instructions and registers find addresses then, and masks need no branch;
+        but the fewer registers a kernel needs, the later the compiler loads, so that more waves fit. `waves` says how
+        many waves of a SIMD it has in mind: with 1 it loads early, with 0 it decides.
+        """
+        choices = self.choices(problem, facts)
+        if facts.kind != "hip":
+            return choices
+        return {**choices, "buffer": (1, 0), "waves": (1, 0) if self.alone else (0, 1)}
 
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
         """Some params' values in the order in which they are wanted untuned; of the others, the first choice."""
@@ -48,7 +64,7 @@ class TritonVariant(Variant):
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """See `Variant.default`."""
-        choices = self.choices(problem, facts)
+        choices = self.params(problem, facts)
         wanted = self.preferences(problem, facts)
         ordered = {
             name: sorted(values, key=_Rank(wanted.get(name, values))) for name, values in choices.items()

@@ -52,6 +52,7 @@ class Chunked(TritonVariant):
     """The gradient of each product at each node; then chunks of nodes, and a pass that adds them in order."""
 
     interface = INTERFACES["dplr_kernel"]
+    alone = False
     direction = "backward"
     name = "chunked"
     template = "dplr_kernel_backward.py.j2"

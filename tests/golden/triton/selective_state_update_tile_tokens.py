@@ -1,7 +1,7 @@
-# selective_state_update forward, fp32: tile(block_d=32,exp=asm,num_warps=2)
+# selective_state_update forward, fp32: tile(block_d=4,block_n=16,exp=asm,num_warps=1)
 # h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 # dt = softplus(dt + dt_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source de6aa7fe4c416e2c.
+# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source bdad9f4295fff9d6.
 import triton
 import triton.language as tl
 
@@ -53,36 +53,45 @@ def selective_state_update(
     BLOCK_D: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ):
-    # One sequence, one head, a block of its channels: a tile of channels down and states along.
+    # One sequence, one head, a block of its channels: tiles of channels down and states along.
     batch = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1).to(tl.int64)
     group = head // (HEADS // GROUPS)
     channels = tl.program_id(2) * BLOCK_D + tl.arange(0, BLOCK_D)
     n = tl.arange(0, BLOCK_N)
-    held = n < 20
-    present = held[None, :]
+    held = n < 4
     x += batch * x_stride_batch + head * x_stride_head + channels
     dt += batch * dt_stride_batch + head * dt_stride_head + channels
     out += batch * out_stride_batch + head * out_stride_head + channels
     state += batch * state_stride_slot + head * state_stride_head
     state += channels[:, None] * state_stride_dim + n[None, :]
-    h = tl.load(state, mask=present, other=0.0)
+    h0 = tl.load(state)
+    h1 = tl.load(state + 16, mask=held[None, :], other=0.0)
     B += batch * B_stride_batch + group * B_stride_group + n
     C += batch * C_stride_batch + group * C_stride_group + n
     A += head * A_stride_head + channels[:, None] * A_stride_dim + n[None, :]
-    A_log2e = tl.load(A, mask=present, other=0.0) * 1.4426950408889634
+    A0 = tl.load(A)
+    A1 = tl.load(A + 16, mask=held[None, :], other=0.0)
     for _ in range(tokens):
         x_t = tl.load(x)
         dt_t = tl.load(dt)
-        B_t = tl.load(B, mask=held, other=0.0)
-        C_t = tl.load(C, mask=held, other=0.0)
-        h = exp2(dt_t[:, None] * A_log2e) * h + (dt_t * x_t)[:, None] * B_t[None, :]
+        dt_log2e = (dt_t * 1.4426950408889634)[:, None]
+        dx_t = (dt_t * x_t)[:, None]
+        B0 = tl.load(B)
+        C0 = tl.load(C)
+        h0 = exp2(dt_log2e * A0) * h0 + dx_t * B0[None, :]
+        y = h0 * C0[None, :]
+        B1 = tl.load(B + 16, mask=held, other=0.0)
+        C1 = tl.load(C + 16, mask=held, other=0.0)
+        h1 = exp2(dt_log2e * A1) * h1 + dx_t * B1[None, :]
         # An infinite x times the zeros of padded states is NaN.
-        y = tl.reduce(tl.where(held[None, :], h * C_t[None, :], 0.0), 1, add)
+        y += tl.where(held[None, :], h1 * C1[None, :], 0.0)
+        y = tl.reduce(y, 1, add)
         tl.store(out, y)
         x += x_stride_token
         dt += dt_stride_token
         out += out_stride_token
         B += B_stride_token
         C += C_stride_token
-    tl.store(state, h, mask=present)
+    tl.store(state, h0)
+    tl.store(state + 16, h1, mask=held[None, :])

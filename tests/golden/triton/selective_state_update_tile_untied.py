@@ -1,7 +1,7 @@
-# selective_state_update forward, bf16: tile(block_d=32,exp=asm,num_warps=2)
+# selective_state_update forward, bf16: tile(block_d=16,block_n=16,exp=asm,num_warps=1)
 # h = exp(dt A) h + dt B x,  y = C . h + D x,  out = y * silu(z), token by token
 # dt = softplus(dt + dt_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source d09ef29d099769ec.
+# Rendered by ssmgen from templates/triton/selective_state_update_tile.py.j2; source 2966621998dba02e.
 import triton
 import triton.language as tl
 
@@ -61,61 +61,54 @@ def selective_state_update(
     out,
     states,
     state_stride_slot,
-    state_stride_head,
     state_stride_dim,
     x_stride_batch,
-    x_stride_head,
     dt_stride_batch,
-    dt_stride_head,
-    A_stride_head,
     A_stride_dim,
     B_stride_batch,
     C_stride_batch,
-    D_stride_head,
     D_stride_dim,
     z_stride_batch,
-    z_stride_head,
-    dt_bias_stride_head,
     out_stride_batch,
-    out_stride_head,
     slots,
-    HEADS: tl.constexpr,
     DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_N: tl.constexpr,
 ):
-    # One sequence, one head, a block of its channels: a tile of channels down and states along.
+    # One sequence, a block of channels: a tile of channels down and states along.
     batch = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1).to(tl.int64)
     channels = tl.program_id(2) * BLOCK_D + tl.arange(0, BLOCK_D)
     n = tl.arange(0, BLOCK_N)
-    x += batch * x_stride_batch + head * x_stride_head + channels
-    dt += batch * dt_stride_batch + head * dt_stride_head + channels
-    out += batch * out_stride_batch + head * out_stride_head + channels
-    z += batch * z_stride_batch + head * z_stride_head + channels
+    x += batch * x_stride_batch + channels
+    dt += batch * dt_stride_batch + channels
+    out += batch * out_stride_batch + channels
+    z += batch * z_stride_batch + channels
     slot = tl.load(indices + batch).to(tl.int64)
     if (slot < 0) | (slot >= slots):
         # Padding: no state belongs to it.
         tl.store(out, tl.full((BLOCK_D,), 0.0, tl.float32))
         return
-    state += slot * state_stride_slot + head * state_stride_head
+    state += slot * state_stride_slot
     state += channels[:, None] * state_stride_dim + n[None, :]
     h = tl.load(state).to(tl.float32)
     B += batch * B_stride_batch + n
     C += batch * C_stride_batch + n
-    A += head * A_stride_head + channels[:, None] * A_stride_dim + n[None, :]
-    A_log2e = tl.load(A) * 1.4426950408889634
-    bias = tl.load(dt_bias + head * dt_bias_stride_head + channels)
-    skip = tl.load(D + head * D_stride_head + channels * D_stride_dim)
-    states += (batch * HEADS + head) * DIM * 16
+    A += channels[:, None] * A_stride_dim + n[None, :]
+    A_t = tl.load(A)
+    bias = tl.load(dt_bias + channels)
+    skip = tl.load(D + channels * D_stride_dim)
+    states += batch * DIM * 16
     states += channels[:, None] * 16 + n[None, :]
     x_t = tl.load(x).to(tl.float32)
     dt_t = tl.load(dt).to(tl.float32) + bias
     dt_t = softplus(dt_t)
+    dt_log2e = (dt_t * 1.4426950408889634)[:, None]
+    dx_t = (dt_t * x_t)[:, None]
     B_t = tl.load(B).to(tl.float32)
     C_t = tl.load(C).to(tl.float32)
-    h = exp2(dt_t[:, None] * A_log2e) * h + (dt_t * x_t)[:, None] * B_t[None, :]
-    y = tl.reduce(h * C_t[None, :], 1, add)
+    h = exp2(dt_log2e * A_t) * h + dx_t * B_t[None, :]
+    y = h * C_t[None, :]
+    y = tl.reduce(y, 1, add)
     y = tl.fma(skip, x_t, y)
     y *= silu(tl.load(z).to(tl.float32))
     tl.store(out, y)
