@@ -99,8 +99,9 @@ def choose(problem: Problem, target: Target, text: str | None = None) -> Choice:
         InvalidInputError: The config is none of the problem's space, or the target has no kernel for the problem.
     """
     if text is not None:
-        config = Config.parse(text)
-        return Choice(config, target.space(problem).check(config), f"{config}, as asked")
+        space, config = target.space(problem), Config.parse(text)
+        config = space.variant(config).completed(config)
+        return Choice(config, space.check(config), f"{config}, as asked")
     found = resolve(problem, target)
     if found is None:
         raise InvalidInputError(

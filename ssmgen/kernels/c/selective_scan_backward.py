@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
@@ -66,6 +67,7 @@ class Channels(Variant):
     direction = "backward"
     template = "selective_scan_backward_channels.c.j2"
     summary = "channels in vector lanes; each tile forward from its saved state, then back"
+    added: ClassVar[Mapping[str, Value]] = {"span": 1}
     rules = (
         Rule("team", "what all blocks of a team carry from tile to tile must stay in L2", _team_fits),
         Rule("wide", "a team is whole groups of blocks that are walked side by side", _is_whole),
