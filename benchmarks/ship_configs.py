@@ -36,7 +36,7 @@ from ssmgen.targets.gpu import GpuTarget
 from ssmgen.tuning.predicted import Forecaster, predicted_entry
 
 SHIPPED = ("a100", "h100", "h200", "b200", "rtx4090", "rtx5090", "mi300x")
-TRIALS = {"forward": 20, "backward": 10}  # gradients have smaller spaces, and take longest to compile
+TRIALS = {"forward": 20, "backward": 12}  # gradients have smaller spaces, and take longest to compile
 _SECONDS = 3600.0  # what bounds a search is the number of its trials
 _FOLDER = Path(__file__).parent.parent / "tuned_configs"
 
@@ -65,6 +65,7 @@ GRID = (
     _scan(8, 1536, 2048, "channel"),
     # Of training, pairs: which of them a call takes depends on the sum of both.
     *(_scan(8, 1536, 2048, "time", way, saved) for saved in (4, 32) for way in ("forward", "backward")),
+    *(_scan(1, 1536, 16384, "time", way, 32) for way in ("forward", "backward")),
     Cell("selective_state_update", "bf16", {"batch": 1}, {}),
     Cell("selective_state_update", "bf16", {"batch": 64, "dim": 4096}, {}),
     Cell("linear_scan", "bf16", {"batch": 8}, {}),
