@@ -1,7 +1,7 @@
 /* Launches an exported kernel through the CUDA driver: no ssmgen, no Python, no CUDA runtime.
  *
  *   ssmgen export linear_scan --target sm_90 --dtype fp32 --batch 2 --dim 64 --seqlen 1024 \
- *       --config 'sequential(block_d=32,num_warps=1,unroll=4)' --out kernel
+ *       --config 'sequential(block_d=32,num_warps=1,stages=1,unroll=4)' --out kernel
  *   gcc launch.c -I/usr/local/cuda/include -lcuda -o launch && ./launch kernel/linear_scan.cubin
  *
  * What stands in capitals, and the order of the parameters, is copied from kernel/manifest.json.

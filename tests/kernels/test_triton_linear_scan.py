@@ -17,7 +17,7 @@ from tests.helpers import make_problem
 
 pytest.importorskip("triton")
 
-SEQUENTIAL = Config.parse("sequential(block_d=32,num_warps=1,unroll=4)")
+SEQUENTIAL = Config.parse("sequential(block_d=32,num_warps=1,stages=1,unroll=4)")
 ASSOCIATIVE = Config.parse("associative(block_d=1,block_l=64,num_warps=1)")
 CHUNKED = Config.parse("chunked(block_d=32,chunk=64,num_warps=1,unroll=4)")
 CONFIGS = [SEQUENTIAL, ASSOCIATIVE, CHUNKED]
