@@ -144,7 +144,7 @@ def require_overlap(off: KernelCost, on: KernelCost, most: float) -> None:
 
 # On AMD's GPUs loads and stores are awaited in one order, so that a store is waited for with the next load.
 @pytest.mark.parametrize(("arch", "most"), [("sm_90", 0.6), ("gfx942", 0.75)])
-@pytest.mark.parametrize("layout", ["channel", "time"])
+@pytest.mark.parametrize("layout", ["channel", pytest.param("time", marks=pytest.mark.slow)])
 def test_loads_ahead_leave_the_work_as_it_is_and_the_waiting_less(
     arch: str, most: float, layout: str
 ) -> None:
