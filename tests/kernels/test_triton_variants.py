@@ -274,6 +274,27 @@ def test_gradients_cross_segments_of_time(place: Target, given: dict[str, Option
         assert error <= tolerance(problem), f"{output}: {error:.2e}"
 
 
+@pytest.mark.parametrize("facts", DEVICES)
+@pytest.mark.parametrize(
+    "given",
+    [
+        # 65,536 segments of 64 steps, of which the first pass has one less.
+        {"dim": 1, "d_state": 16, "seqlen": 65536 * CHUNKS[0], "saved": 256},
+        # One program too many for the second pass, and as many as fit.
+        {"dim": 65535 * 128 // 256 + 1, "d_state": 256, "seqlen": 4096, "saved": 8},
+        {"dim": 65535 * 128 // 256, "d_state": 256, "seqlen": 4096, "saved": 8},
+    ],
+    ids=str,
+)
+def test_segments_and_what_composes_them_fit_the_grid(facts: DeviceFacts, given: dict[str, Option]) -> None:
+    problem = make_problem("selective_scan", direction="backward", **given)
+    space = Space.of(problem, facts, variants(problem.op, "triton"))
+    for variant in space.variants:
+        for config in space.configs[variant.name]:
+            for launch in variant.program(problem, config).launches:
+                assert max(launch.grid[1:]) <= 65535, (launch, config)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 @pytest.mark.parametrize("given", SEGMENTED, ids=str)

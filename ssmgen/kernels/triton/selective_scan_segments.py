@@ -42,7 +42,7 @@ class Segmented(Looped):
             "segment",
             f"a segment as long as the sequence splits nothing, and more than {MOST_BLOCKS} exceed the launch grid",
             lambda problem, config, facts: (
-                _count(problem, config) > 1
+                1 < _count(problem, config) <= MOST_BLOCKS
                 and (_count(problem, config) - 1) * _shares(problem) <= MOST_BLOCKS
             ),
         ),
@@ -56,6 +56,7 @@ class Segmented(Looped):
             and bool(problem.option("saved"))
             and CHUNKS[0] < problem["seqlen"]
             and (-(-problem["seqlen"] // CHUNKS[-1]) - 1) * _shares(problem) <= MOST_BLOCKS
+            and _compositions(problem) <= MOST_BLOCKS
         )
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
@@ -126,7 +127,7 @@ class Segmented(Looped):
                     "totals",
                     "seqlen",
                 ),
-                (batch, -(-problem["d_state"] * dim // _BLOCK), 1),
+                (batch, _compositions(problem), 1),
                 (("DIM", dim), segment, ("BLOCK", _BLOCK)),
             ),
         )
@@ -148,6 +149,11 @@ def _count(problem: Problem, config: Config) -> int:
 
 def _shares(problem: Problem) -> int:
     return problem["d_state"] // _share(problem)
+
+
+def _compositions(problem: Problem) -> int:
+    """Programs of the second pass for each batch."""
+    return -(-problem["d_state"] * problem["dim"] // _BLOCK)
 
 
 SCANS = (Segmented(),)
