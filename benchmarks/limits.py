@@ -13,6 +13,7 @@ that issues for the warp. Spills and atomics are those of all launches.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, NamedTuple
@@ -165,7 +166,8 @@ def main(
     if as_json:
         print(json.dumps({"target": place.name, "kernels": data, "failures": failures}, indent=2))
     else:
-        console = Console()
+        # A table that is cut at 80 columns says nothing.
+        console = Console(width=None if sys.stdout.isatty() else 140)
         console.print(table)
         if failures is not None:
             console.print(
