@@ -1,7 +1,7 @@
 # selective_scan backward, bf16: looped(block_d=64,exp=asm,flat=2,interval=4,lanes=32,reread=0,states=4)
 # h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 # delta = softplus(delta + delta_bias) when asked
-# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source 9e8128d735952b4c.
+# Rendered by ssmgen from templates/triton/selective_scan_backward.py.j2; source a2cf3c04272d29d3.
 import triton
 import triton.language as tl
 
@@ -713,18 +713,15 @@ def selective_scan_backward(
         C -= 64
         partial -= 64
         between -= SLOT
+    dinitial_state += batch * DIM * 16
     dA_parts += batch * 16 * DIM
     for n in range(16):
         both = tl.load(pairs + 2 * n * DIM + twice)
         g_n, dA_n = tl.split(tl.reshape(both, (BLOCK_D, 2)))
         tl.store(dA_parts + n * DIM + channels, dA_n)
+        tl.store(dinitial_state + channels * 16 + n, g_n)
     tl.store(dD_parts + batch * DIM + channels, dD)
     tl.store(ddelta_bias_parts + batch * DIM + channels, ddelta_bias)
-    dinitial_state += batch * DIM * 16
-    for n in range(16):
-        both = tl.load(pairs + 2 * n * DIM + twice)
-        g_n, dA_n = tl.split(tl.reshape(both, (BLOCK_D, 2)))
-        tl.store(dinitial_state + channels * 16 + n, g_n)
 
 
 @triton.jit
