@@ -209,7 +209,7 @@ def compiled(problem: Problem, target: Target, resolution: Resolution, assumed: 
     if assumed in known:
         return known[assumed]
     if is_frozen():
-        less = [relied_on for relied_on in known if relied_on.hold_where(assumed)]
+        less = [relied_on for relied_on in list(known) if relied_on.hold_where(assumed)]
         if not less:
             raise _unprepared(problem, target)
         return known[max(less, key=lambda relied_on: sum(map(len, relied_on)))]
