@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
@@ -19,8 +18,6 @@ __all__ = ["SCANS"]
 # Elements (channel, time, state) that one thread does in some ten microseconds.
 _SERIAL_WORK = 1 << 16
 _INTERVALS = (16, 32, 64)
-_STATES = (1, 2, 4)  # that are walked together
-_MOST_STEPS = 64  # read at once
 _WIDEST = 64  # bytes of AVX-512's vectors
 # Bytes between the rows of two threads: a page, where older prefetchers stop. Those of AVX-512 machines may
 # go on, and take from the neighbour the lines it is about to write: a Zen 5 takes 9 ms, in some processes 18, where
@@ -67,7 +64,6 @@ class Channels(Variant):
     direction = "backward"
     template = "selective_scan_backward_channels.c.j2"
     summary = "channels in vector lanes; each tile forward from its saved state, then back"
-    added: ClassVar[Mapping[str, Value]] = {"span": 1}
     rules = (
         Rule("team", "what all blocks of a team carry from tile to tile must stay in L2", _team_fits),
         Rule("wide", "a team is whole groups of blocks that are walked side by side", _is_whole),
@@ -87,34 +83,22 @@ class Channels(Variant):
         return {
             "blocks": (1, 2, 4, 8, 16),
             "lanes": lane_choices(problem, facts),
-            "span": tuple(
-                tiles for tiles in (1, 2, 4) if tiles * int(problem.option("saved")) <= _MOST_STEPS
-            ),
-            "states": tuple(count for count in _STATES if count <= problem["d_state"]),
+            "states": tuple(count for count in (1, 2, 4) if count <= problem["d_state"]),
             "wide": (1, 2),
         }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """Wide vectors, two states of two blocks at a time; teams as large as leave two for each thread.
 
-        Of AVX-512's vectors one block: what two keep for the way back, h and a of every step, is twice as long as what
-        stays in L1 (10.6 against 7.7 ms with 16 steps). Its registers hold four states (9% less than with two), and 64
-        steps are read at once: whole lines of few pages, where 16 steps need as many pages for a line of each (11%).
+        One block of AVX-512's vectors: what two keep for the way back, h and a of every step, is twice as long as what
+        stays in L1 (10.6 against 7.7 ms with 16 steps).
         """
         lanes = lane_choices(problem, facts)[0]
-        widest = lanes * _itemsize(problem) == _WIDEST
-        side_by_side, together = (4, 1) if widest else (2, 2)
-        span = _MOST_STEPS // int(problem.option("saved")) if widest else 1
+        together = 1 if lanes * _itemsize(problem) == _WIDEST else 2
 
         def teams_of(blocks: int) -> Config:
-            params = {
-                "blocks": blocks,
-                "lanes": lanes,
-                "span": span,
-                "states": max(count for count in _STATES if count <= min(side_by_side, problem["d_state"])),
-                "wide": min(together, blocks),
-            }
-            return Config.of(self.name, params)
+            states, wide = min(2, problem["d_state"]), min(together, blocks)
+            return Config.of(self.name, {"blocks": blocks, "lanes": lanes, "states": states, "wide": wide})
 
         for blocks in (8, 4, 2):
             busy = problem["batch"] * problem["dim"] >= 2 * facts.max_threads * blocks * lanes
@@ -161,10 +145,10 @@ class Channels(Variant):
             teams = problem["groups"] * -(-(problem["dim"] // problem["groups"]) // width)
             shape = (sequence_batches(problem), teams, len(variable), problem["seqlen"], states)
             found.append(Workspace("partial", real, shape))
-            # Sums over the blocks of a team, in lanes, for each step that is read at once.
+            # Sums over the blocks of a team, in lanes, for each step of a tile.
             lanes, tile = config.integer("lanes"), int(problem.option("saved"))
             apart = _apart(problem, config) // _itemsize(problem)
-            rows = (len(variable) * config.integer("span") * tile * states + lanes) * lanes + apart
+            rows = (len(variable) * tile * states + lanes) * lanes + apart
             found.append(Workspace("rows", real, (problem["batch"] * teams, rows)))
         return tuple(found)
 

@@ -1,7 +1,7 @@
-// selective_scan backward, fp32: channels(blocks=1,lanes=16,span=4,states=4,wide=1)
+// selective_scan backward, fp32: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source da1bd401f4a10819.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 6bc22a863e57fe30.
 
 #include <stdint.h>
 #include <string.h>
@@ -291,22 +291,16 @@ static inline floats load_channels(const float *x, int64_t channels)
     return y;
 }
 
-enum { BLOCKS = 1, WIDE = 1, GROUP = 4, LINE = 64 / sizeof(float), SUMS = 3 * STATES + 0, SPAN = 4 * TILE };
+enum { BLOCKS = 1, WIDE = 1, GROUP = 2, LINE = 64 / sizeof(float), SUMS = 3 * STATES + 0 };
 
 // What one block of channels carries from tile to tile, and what it sums over time.
 struct block {
 floats A[STATES], g[STATES], dA[STATES], dB[STATES], dC[STATES], most, B[STATES], C[STATES];
 };
 
-// Some tiles of a block, steps in order; backward puts du and ddelta where u and delta were.
-struct span {
-    floats u[SPAN], delta[SPAN], dy[SPAN];
-};
-
-// One tile of it: sum_g is sum_n g B, sum_q is sum_n (g a h_{t-1}) A.
+// One tile of a block: sum_g is sum_n g B, sum_q is sum_n (g a h_{t-1}) A.
 struct tile {
-    const floats *delta, *dy;
-    floats x[TILE], sum_g[TILE], sum_q[TILE];
+    floats u[TILE], delta[TILE], x[TILE], dy[TILE], sum_g[TILE], sum_q[TILE];
 };
 
 static void open_block(struct block *block, const struct selective_scan_backward_args *args, int64_t b, int64_t d0, int64_t channels)
@@ -321,63 +315,46 @@ static void open_block(struct block *block, const struct selective_scan_backward
     load_states(block->C, args->C + d0 * STATES, channels);
 }
 
-static void open_span(struct span *span, const struct block *block, const struct selective_scan_backward_args *args, int64_t b,
+static void open_tile(struct tile *tile, const struct block *block, const struct selective_scan_backward_args *args, int64_t b,
                       int64_t d0, int64_t channels, int64_t t0, int64_t steps)
 {
     const float *u_0 = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
     const float *delta_0 = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim;
     const float *dout_0 = args->dout + b * args->dout_stride_batch + d0 * args->dout_stride_dim;
-    load_tile(span->u, u_0 + t0, args->u_stride_dim, channels, steps);
-    load_tile(span->delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
-    load_tile(span->dy, dout_0 + t0, args->dout_stride_dim, channels, steps);
-}
-
-static void close_span(const struct span *span, const struct selective_scan_backward_args *args, int64_t b, int64_t d0,
-                       int64_t channels, int64_t t0, int64_t steps)
-{
-    float *du_0 = args->du + b * args->du_stride_batch + d0 * args->du_stride_dim;
-    float *ddelta_0 = args->ddelta + b * args->ddelta_stride_batch + d0 * args->ddelta_stride_dim;
-    store_tile(du_0 + t0, args->du_stride_dim, span->u, channels, steps);
-    store_tile(ddelta_0 + t0, args->ddelta_stride_dim, span->delta, channels, steps);
-}
-
-// The tile from step `at` of a span on.
-static void open_tile(struct tile *tile, const struct span *span, int64_t at, int64_t steps)
-{
-    tile->delta = span->delta + at;
-    tile->dy = span->dy + at;
+    load_tile(tile->u, u_0 + t0, args->u_stride_dim, channels, steps);
+    load_tile(tile->delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
+    load_tile(tile->dy, dout_0 + t0, args->dout_stride_dim, channels, steps);
     for (int64_t t = 0; t < steps; t++) {
-        tile->x[t] = tile->delta[t] * span->u[at + t];
+        tile->x[t] = tile->delta[t] * tile->u[t];
         tile->sum_g[t] = tile->sum_q[t] = (floats){0};
     }
 }
 
-static void close_tile(const struct tile *tile, struct span *span, int64_t at, int64_t steps)
+static void close_tile(struct tile *tile, struct block *block, const struct selective_scan_backward_args *args, int64_t b,
+                       int64_t d0, int64_t channels, int64_t t0, int64_t steps)
 {
+    float *du_0 = args->du + b * args->du_stride_batch + d0 * args->du_stride_dim;
+    float *ddelta_0 = args->ddelta + b * args->ddelta_stride_batch + d0 * args->ddelta_stride_dim;
     for (int64_t t = 0; t < steps; t++) {
-        const floats u = span->u[at + t], g = tile->sum_g[t];
-        span->u[at + t] = span->delta[at + t] * g;
-        span->delta[at + t] = u * g + 0.6931471805599453f * tile->sum_q[t];
+        const floats u = tile->u[t], g = tile->sum_g[t];
+        tile->u[t] = tile->delta[t] * g;
+        tile->delta[t] = u * g + 0.6931471805599453f * tile->sum_q[t];
     }
+    store_tile(du_0 + t0, args->du_stride_dim, tile->u, channels, steps);
+    store_tile(ddelta_0 + t0, args->ddelta_stride_dim, tile->delta, channels, steps);
 }
 
-// The states n to n + 3 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
-static inline __attribute__((always_inline)) void walk_4(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
+// The states n to n + 1 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
+static inline __attribute__((always_inline)) void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
                    int n, int bounded)
 {
-    floats a[TILE][1][4], h[TILE][1][4]; // h before each step
+    floats a[TILE][1][2], h[TILE][1][2]; // h before each step
     floats h0_0 = load_channels(states[0] + (n + 0) * STATE_BLOCK, channels[0]);
     floats h0_1 = load_channels(states[0] + (n + 1) * STATE_BLOCK, channels[0]);
-    floats h0_2 = load_channels(states[0] + (n + 2) * STATE_BLOCK, channels[0]);
-    floats h0_3 = load_channels(states[0] + (n + 3) * STATE_BLOCK, channels[0]);
     const floats A0_0 = block[0].A[n + 0], B0_0 = block[0].B[n + 0], C0_0 = block[0].C[n + 0];
     const floats A0_1 = block[0].A[n + 1], B0_1 = block[0].B[n + 1], C0_1 = block[0].C[n + 1];
-    const floats A0_2 = block[0].A[n + 2], B0_2 = block[0].B[n + 2], C0_2 = block[0].C[n + 2];
-    const floats A0_3 = block[0].A[n + 3], B0_3 = block[0].B[n + 3], C0_3 = block[0].C[n + 3];
     floats dC0_0 = block[0].dC[n + 0];
     floats dC0_1 = block[0].dC[n + 1];
-    floats dC0_2 = block[0].dC[n + 2];
-    floats dC0_3 = block[0].dC[n + 3];
     for (int64_t t = 0; t < steps; t++) {
         const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = tile[0].dy[t];
         h[t][0][0] = h0_0;
@@ -386,21 +363,11 @@ static inline __attribute__((always_inline)) void walk_4(struct tile *tile, stru
         h[t][0][1] = h0_1;
         a[t][0][1] = decay(delta0, A0_1, bounded);
         h0_1 = a[t][0][1] * h0_1 + x0 * B0_1;
-        h[t][0][2] = h0_2;
-        a[t][0][2] = decay(delta0, A0_2, bounded);
-        h0_2 = a[t][0][2] * h0_2 + x0 * B0_2;
-        h[t][0][3] = h0_3;
-        a[t][0][3] = decay(delta0, A0_3, bounded);
-        h0_3 = a[t][0][3] * h0_3 + x0 * B0_3;
         dC0_0 += h0_0 * dy0;
         dC0_1 += h0_1 * dy0;
-        dC0_2 += h0_2 * dy0;
-        dC0_3 += h0_3 * dy0;
     }
     floats g0_0 = block[0].g[n + 0], dA0_0 = block[0].dA[n + 0], dB0_0 = block[0].dB[n + 0];
     floats g0_1 = block[0].g[n + 1], dA0_1 = block[0].dA[n + 1], dB0_1 = block[0].dB[n + 1];
-    floats g0_2 = block[0].g[n + 2], dA0_2 = block[0].dA[n + 2], dB0_2 = block[0].dB[n + 2];
-    floats g0_3 = block[0].g[n + 3], dA0_3 = block[0].dA[n + 3], dB0_3 = block[0].dB[n + 3];
     for (int64_t t = steps - 1; t >= 0; t--) {
         const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = tile[0].dy[t];
         floats sum_g0 = tile[0].sum_g[t], sum_q0 = tile[0].sum_q[t];
@@ -418,20 +385,6 @@ static inline __attribute__((always_inline)) void walk_4(struct tile *tile, stru
         const floats q0_1 = g0_1 * h[t][0][1];
         sum_q0 += q0_1 * A0_1;
         dA0_1 += q0_1 * delta0;
-        g0_2 += dy0 * C0_2;
-        dB0_2 += g0_2 * x0;
-        sum_g0 += g0_2 * B0_2;
-        g0_2 *= a[t][0][2];
-        const floats q0_2 = g0_2 * h[t][0][2];
-        sum_q0 += q0_2 * A0_2;
-        dA0_2 += q0_2 * delta0;
-        g0_3 += dy0 * C0_3;
-        dB0_3 += g0_3 * x0;
-        sum_g0 += g0_3 * B0_3;
-        g0_3 *= a[t][0][3];
-        const floats q0_3 = g0_3 * h[t][0][3];
-        sum_q0 += q0_3 * A0_3;
-        dA0_3 += q0_3 * delta0;
         tile[0].sum_g[t] = sum_g0;
         tile[0].sum_q[t] = sum_q0;
     }
@@ -443,14 +396,6 @@ static inline __attribute__((always_inline)) void walk_4(struct tile *tile, stru
     block[0].dA[n + 1] = dA0_1;
     block[0].dB[n + 1] = dB0_1;
     block[0].dC[n + 1] = dC0_1;
-    block[0].g[n + 2] = g0_2;
-    block[0].dA[n + 2] = dA0_2;
-    block[0].dB[n + 2] = dB0_2;
-    block[0].dC[n + 2] = dC0_2;
-    block[0].g[n + 3] = g0_3;
-    block[0].dA[n + 3] = dA0_3;
-    block[0].dB[n + 3] = dB0_3;
-    block[0].dC[n + 3] = dC0_3;
 }
 
 static inline int64_t channels_of(int64_t width, int block)
@@ -459,40 +404,57 @@ static inline int64_t channels_of(int64_t width, int block)
     return left < 0 ? 0 : left < LANES ? left : LANES;
 }
 
+// A tile is spread over more lines than the hardware follows, so they are asked for while the blocks before it are walked.
+// Inlined early: GCC takes a function that only prefetches for one without effect, and drops its calls.
+static inline __attribute__((always_inline)) void prefetch_tile(const struct selective_scan_backward_args *args, int64_t b, int64_t d0, int64_t channels, int64_t t0)
+{
+    const float *u = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
+    const float *delta = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim;
+    const float *dout = args->dout + b * args->dout_stride_batch + d0 * args->dout_stride_dim;
+    const float *du = args->du + b * args->du_stride_batch + d0 * args->du_stride_dim;
+    const float *ddelta = args->ddelta + b * args->ddelta_stride_batch + d0 * args->ddelta_stride_dim;
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t t = t0; t < t0 + TILE; t += LINE) {
+            __builtin_prefetch(u + c * args->u_stride_dim + t);
+            __builtin_prefetch(delta + c * args->delta_stride_dim + t);
+            __builtin_prefetch(dout + c * args->dout_stride_dim + t);
+            __builtin_prefetch(du + c * args->du_stride_dim + t, 1);
+            __builtin_prefetch(ddelta + c * args->ddelta_stride_dim + t, 1);
+        }
+}
+
 // A team of neighbouring blocks, so that the rows which all channels share are summed in lanes first.
 static void scan_team(const struct selective_scan_backward_args *args, int64_t b, int64_t d0, int64_t width)
 {
     struct block blocks[BLOCKS];
     const int count = (int)((width + WIDE * LANES - 1) / (WIDE * LANES)) * WIDE;
+    const int64_t chunks = (args->seqlen + TILE - 1) / TILE;
     for (int i = 0; i < count; i++)
         open_block(&blocks[i], args, b, d0 + i * LANES, channels_of(width, i));
-    for (int64_t s0 = (args->seqlen - 1) / SPAN * SPAN; s0 >= 0; s0 -= SPAN) {
-        const int64_t length = args->seqlen - s0 < SPAN ? args->seqlen - s0 : SPAN;
+    for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
+        const int64_t t0 = chunk * TILE, steps = args->seqlen - t0 < TILE ? args->seqlen - t0 : TILE;
         for (int i = 0; i < count; i += WIDE) {
-            struct span spans[WIDE];
             struct tile tiles[WIDE];
             int64_t channels[WIDE];
             const float *states[WIDE];
             int bounded = 1;
             for (int w = 0; w < WIDE; w++) {
+                const int64_t d = d0 + (i + w) * LANES;
                 channels[w] = channels_of(width, i + w);
-                open_span(&spans[w], &blocks[i + w], args, b, d0 + (i + w) * LANES, channels[w], s0, length);
-                bounded &= are_bounded(spans[w].delta, length, blocks[i + w].most);
+                states[w] = args->states + slot_offset(b * ((args->seqlen + TILE - 1) / TILE) + chunk, args->dim, 1, d);
+                open_tile(&tiles[w], &blocks[i + w], args, b, d, channels[w], t0, steps);
+                bounded &= are_bounded(tiles[w].delta, steps, blocks[i + w].most);
             }
-            for (int64_t at = (length - 1) / TILE * TILE; at >= 0; at -= TILE) {
-                const int64_t t0 = s0 + at, steps = length - at < TILE ? length - at : TILE;
-                for (int w = 0; w < WIDE; w++) {
-                    states[w] = args->states + slot_offset(b * ((args->seqlen + TILE - 1) / TILE) + t0 / TILE, args->dim, 1, d0 + (i + w) * LANES);
-                    open_tile(&tiles[w], &spans[w], at, steps);
-                }
-                for (int n = 0; n < STATES; n += GROUP) {
-                    bounded ? walk_4(tiles, &blocks[i], states, channels, steps, n, 1) : walk_4(tiles, &blocks[i], states, channels, steps, n, 0);
-                }
-                for (int w = 0; w < WIDE; w++)
-                    close_tile(&tiles[w], &spans[w], at, steps);
+            if (i + WIDE < count || chunk > 0) {
+                const int next = i + WIDE < count ? i + WIDE : 0;
+                for (int w = next; w < next + WIDE; w++)
+                    prefetch_tile(args, b, d0 + w * LANES, channels_of(width, w), next ? t0 : t0 - TILE);
+            }
+            for (int n = 0; n < STATES; n += GROUP) {
+                bounded ? walk_2(tiles, &blocks[i], states, channels, steps, n, 1) : walk_2(tiles, &blocks[i], states, channels, steps, n, 0);
             }
             for (int w = 0; w < WIDE; w++)
-                close_span(&spans[w], args, b, d0 + (i + w) * LANES, channels[w], s0, length);
+                close_tile(&tiles[w], &blocks[i + w], args, b, d0 + (i + w) * LANES, channels[w], t0, steps);
         }
     }
     for (int i = 0; i < count; i++) {

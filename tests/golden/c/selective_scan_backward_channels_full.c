@@ -1,7 +1,7 @@
-// selective_scan backward, bf16: channels(blocks=1,lanes=16,span=1,states=4,wide=1)
+// selective_scan backward, bf16: channels(blocks=1,lanes=16,states=2,wide=1)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 79b9eda7c74b85ab.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 6eef160eeae4a1dc.
 
 #include <stdint.h>
 #include <string.h>
@@ -295,7 +295,7 @@ static inline floats load_channels(const float *x, int64_t channels)
     return y;
 }
 
-enum { BLOCKS = 1, WIDE = 1, GROUP = 4, LINE = 64 / sizeof(uint16_t), SUMS = 1 * STATES + 2, ROWS = 2 * TILE * STATES + LANES, APART = 256 };
+enum { BLOCKS = 1, WIDE = 1, GROUP = 2, LINE = 64 / sizeof(uint16_t), SUMS = 1 * STATES + 2, ROWS = 2 * TILE * STATES + LANES, APART = 256 };
 // Rows of different threads are pages apart, farther than prefetchers go: side by side they cost 20% of the whole.
 typedef floats unaligned __attribute__((aligned(sizeof(float)), may_alias));
 
@@ -310,15 +310,9 @@ floats A[STATES], g[STATES], dA[STATES], most;
     floats D, dD, delta_bias, ddelta_bias;
 };
 
-// A tile of a block, steps in order; backward puts du and ddelta where u and delta were.
-struct span {
-    floats u[TILE], delta[TILE], dy[TILE], slope[TILE], y[TILE], dgate[TILE];
-};
-
-// One tile of it: sum_g is sum_n g B, sum_q is sum_n (g a h_{t-1}) A.
+// One tile of a block: sum_g is sum_n g B, sum_q is sum_n (g a h_{t-1}) A.
 struct tile {
-    const floats *delta, *dy;
-    floats *y, x[TILE], sum_g[TILE], sum_q[TILE];
+    floats u[TILE], delta[TILE], x[TILE], dy[TILE], sum_g[TILE], sum_q[TILE], slope[TILE], y[TILE], dgate[TILE];
 };
 
 static void open_block(struct block *block, const struct selective_scan_backward_args *args, int64_t b, int64_t d0, int64_t channels)
@@ -334,7 +328,7 @@ static void open_block(struct block *block, const struct selective_scan_backward
     load_states(block->g, args->dlast_state + (b * args->dim + d0) * STATES, channels);
 }
 
-static void open_span(struct span *span, const struct block *block, const struct selective_scan_backward_args *args, int64_t b,
+static void open_tile(struct tile *tile, const struct block *block, const struct selective_scan_backward_args *args, int64_t b,
                       int64_t d0, int64_t channels, int64_t t0, int64_t steps)
 {
     const int64_t first = args->cu_seqlens[b];
@@ -342,71 +336,53 @@ static void open_span(struct span *span, const struct block *block, const struct
     const uint16_t *delta_0 = args->delta + first * args->delta_stride_seqlen + d0;
     const uint16_t *dout_0 = args->dout + first * args->dout_stride_seqlen + d0;
     const uint16_t *z_0 = args->z + first * args->z_stride_seqlen + d0;
-    load_tile(span->u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
-    load_tile(span->delta, delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, channels, steps);
-    load_tile(span->dy, dout_0 + t0 * args->dout_stride_seqlen, args->dout_stride_seqlen, channels, steps);
-    load_tile(span->dgate, z_0 + t0 * args->z_stride_seqlen, args->z_stride_seqlen, channels, steps);
+    load_tile(tile->u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
+    load_tile(tile->delta, delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, channels, steps);
+    load_tile(tile->dy, dout_0 + t0 * args->dout_stride_seqlen, args->dout_stride_seqlen, channels, steps);
+    load_tile(tile->dgate, z_0 + t0 * args->z_stride_seqlen, args->z_stride_seqlen, channels, steps);
     for (int64_t t = 0; t < steps; t++) {
-        const floats raw = span->delta[t] + block->delta_bias;
-        span->delta[t] = softplus(raw);
-        span->slope[t] = sigmoid(raw);
+        const floats raw = tile->delta[t] + block->delta_bias;
+        tile->delta[t] = softplus(raw);
+        tile->slope[t] = sigmoid(raw);
+        tile->x[t] = tile->delta[t] * tile->u[t];
         // out = y z s: the gate scales dout, and its slope awaits y.
-        const floats z = span->dgate[t], s = sigmoid(z);
-        span->dgate[t] = span->dy[t] * s * (1 + z * (1 - s));
-        span->dy[t] *= z * s;
-        span->y[t] = block->D * span->u[t];
+        const floats z = tile->dgate[t], s = sigmoid(z);
+        tile->dgate[t] = tile->dy[t] * s * (1 + z * (1 - s));
+        tile->dy[t] *= z * s;
+        tile->y[t] = block->D * tile->u[t];
+        tile->sum_g[t] = tile->sum_q[t] = (floats){0};
     }
 }
 
-static void close_span(const struct span *span, const struct selective_scan_backward_args *args, int64_t b, int64_t d0,
-                       int64_t channels, int64_t t0, int64_t steps)
+static void close_tile(struct tile *tile, struct block *block, const struct selective_scan_backward_args *args, int64_t b,
+                       int64_t d0, int64_t channels, int64_t t0, int64_t steps)
 {
     const int64_t first = args->cu_seqlens[b];
     uint16_t *du_0 = args->du + first * args->du_stride_seqlen + d0;
     uint16_t *ddelta_0 = args->ddelta + first * args->ddelta_stride_seqlen + d0;
     uint16_t *dz_0 = args->dz + first * args->dz_stride_seqlen + d0;
-    store_tile(du_0 + t0 * args->du_stride_seqlen, args->du_stride_seqlen, span->u, channels, steps);
-    store_tile(ddelta_0 + t0 * args->ddelta_stride_seqlen, args->ddelta_stride_seqlen, span->delta, channels, steps);
-    store_tile(dz_0 + t0 * args->dz_stride_seqlen, args->dz_stride_seqlen, span->y, channels, steps);
-}
-
-// The tile from step `at` of a span on.
-static void open_tile(struct tile *tile, struct span *span, int64_t at, int64_t steps)
-{
-    tile->delta = span->delta + at;
-    tile->dy = span->dy + at;
-    tile->y = span->y + at;
     for (int64_t t = 0; t < steps; t++) {
-        tile->x[t] = tile->delta[t] * span->u[at + t];
-        tile->sum_g[t] = tile->sum_q[t] = (floats){0};
+        const floats u = tile->u[t], g = tile->sum_g[t];
+        tile->u[t] = tile->delta[t] * g + block->D * tile->dy[t];
+        tile->delta[t] = (u * g + 0.6931471805599453f * tile->sum_q[t]) * tile->slope[t];
+        block->dD += tile->dy[t] * u;
+        block->ddelta_bias += tile->delta[t];
+        tile->y[t] *= tile->dgate[t];
     }
+    store_tile(du_0 + t0 * args->du_stride_seqlen, args->du_stride_seqlen, tile->u, channels, steps);
+    store_tile(ddelta_0 + t0 * args->ddelta_stride_seqlen, args->ddelta_stride_seqlen, tile->delta, channels, steps);
+    store_tile(dz_0 + t0 * args->dz_stride_seqlen, args->dz_stride_seqlen, tile->y, channels, steps);
 }
 
-static void close_tile(const struct tile *tile, struct span *span, struct block *block, int64_t at, int64_t steps)
-{
-    for (int64_t t = 0; t < steps; t++) {
-        const floats u = span->u[at + t], g = tile->sum_g[t];
-        span->u[at + t] = span->delta[at + t] * g + block->D * span->dy[at + t];
-        span->delta[at + t] = (u * g + 0.6931471805599453f * tile->sum_q[t]) * span->slope[at + t];
-        block->dD += span->dy[at + t] * u;
-        block->ddelta_bias += span->delta[at + t];
-        span->y[at + t] *= span->dgate[at + t];
-    }
-}
-
-// The states n to n + 3 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
-static inline __attribute__((always_inline)) void walk_4(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
+// The states n to n + 1 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
+static inline __attribute__((always_inline)) void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
                    int n, const float *B, const float *C, unaligned *dB, unaligned *dC, int bounded)
 {
-    floats a[TILE][1][4], h[TILE][1][4]; // h before each step
+    floats a[TILE][1][2], h[TILE][1][2]; // h before each step
     floats h0_0 = load_channels(states[0] + (n + 0) * STATE_BLOCK, channels[0]);
     floats h0_1 = load_channels(states[0] + (n + 1) * STATE_BLOCK, channels[0]);
-    floats h0_2 = load_channels(states[0] + (n + 2) * STATE_BLOCK, channels[0]);
-    floats h0_3 = load_channels(states[0] + (n + 3) * STATE_BLOCK, channels[0]);
     const floats A0_0 = block[0].A[n + 0];
     const floats A0_1 = block[0].A[n + 1];
-    const floats A0_2 = block[0].A[n + 2];
-    const floats A0_3 = block[0].A[n + 3];
     for (int64_t t = 0; t < steps; t++) {
         const float *B_t = B + t * STATES + n;
         const float *C_t = C + t * STATES + n;
@@ -418,22 +394,12 @@ static inline __attribute__((always_inline)) void walk_4(struct tile *tile, stru
         h[t][0][1] = h0_1;
         a[t][0][1] = decay(delta0, A0_1, bounded);
         h0_1 = a[t][0][1] * h0_1 + x0 * B_t[1];
-        h[t][0][2] = h0_2;
-        a[t][0][2] = decay(delta0, A0_2, bounded);
-        h0_2 = a[t][0][2] * h0_2 + x0 * B_t[2];
-        h[t][0][3] = h0_3;
-        a[t][0][3] = decay(delta0, A0_3, bounded);
-        h0_3 = a[t][0][3] * h0_3 + x0 * B_t[3];
         dC_t[0] = dC_t[0] + h0_0 * dy0;
         dC_t[1] = dC_t[1] + h0_1 * dy0;
-        dC_t[2] = dC_t[2] + h0_2 * dy0;
-        dC_t[3] = dC_t[3] + h0_3 * dy0;
-        tile[0].y[t] = tile[0].y[t] + h0_0 * C_t[0] + h0_1 * C_t[1] + h0_2 * C_t[2] + h0_3 * C_t[3];
+        tile[0].y[t] = tile[0].y[t] + h0_0 * C_t[0] + h0_1 * C_t[1];
     }
     floats g0_0 = block[0].g[n + 0], dA0_0 = block[0].dA[n + 0];
     floats g0_1 = block[0].g[n + 1], dA0_1 = block[0].dA[n + 1];
-    floats g0_2 = block[0].g[n + 2], dA0_2 = block[0].dA[n + 2];
-    floats g0_3 = block[0].g[n + 3], dA0_3 = block[0].dA[n + 3];
     for (int64_t t = steps - 1; t >= 0; t--) {
         const float *B_t = B + t * STATES + n;
         const float *C_t = C + t * STATES + n;
@@ -454,20 +420,6 @@ static inline __attribute__((always_inline)) void walk_4(struct tile *tile, stru
         const floats q0_1 = g0_1 * h[t][0][1];
         sum_q0 += q0_1 * A0_1;
         dA0_1 += q0_1 * delta0;
-        g0_2 += dy0 * C_t[2];
-        dB_t[2] = dB_t[2] + g0_2 * x0;
-        sum_g0 += g0_2 * B_t[2];
-        g0_2 *= a[t][0][2];
-        const floats q0_2 = g0_2 * h[t][0][2];
-        sum_q0 += q0_2 * A0_2;
-        dA0_2 += q0_2 * delta0;
-        g0_3 += dy0 * C_t[3];
-        dB_t[3] = dB_t[3] + g0_3 * x0;
-        sum_g0 += g0_3 * B_t[3];
-        g0_3 *= a[t][0][3];
-        const floats q0_3 = g0_3 * h[t][0][3];
-        sum_q0 += q0_3 * A0_3;
-        dA0_3 += q0_3 * delta0;
         tile[0].sum_g[t] = sum_g0;
         tile[0].sum_q[t] = sum_q0;
     }
@@ -475,10 +427,6 @@ static inline __attribute__((always_inline)) void walk_4(struct tile *tile, stru
     block[0].dA[n + 0] = dA0_0;
     block[0].g[n + 1] = g0_1;
     block[0].dA[n + 1] = dA0_1;
-    block[0].g[n + 2] = g0_2;
-    block[0].dA[n + 2] = dA0_2;
-    block[0].g[n + 3] = g0_3;
-    block[0].dA[n + 3] = dA0_3;
 }
 
 // Sums over lanes of STATES vectors for each step: a transposition makes them sums over vectors.
@@ -537,48 +485,41 @@ static void scan_team(const struct selective_scan_backward_args *args, int64_t b
     struct block blocks[BLOCKS];
     const int count = (int)((width + WIDE * LANES - 1) / (WIDE * LANES)) * WIDE;
     const int64_t first = args->cu_seqlens[b], seqlen = args->cu_seqlens[b + 1] - first;
+    const int64_t chunks = (seqlen + TILE - 1) / TILE;
     unaligned *dB = rows;
     unaligned *dC = rows + TILE * STATES;
     for (int i = 0; i < count; i++)
         open_block(&blocks[i], args, b, d0 + i * LANES, channels_of(width, i));
-    for (int64_t s0 = (seqlen - 1) / TILE * TILE; s0 >= 0; s0 -= TILE) {
-        const int64_t length = seqlen - s0 < TILE ? seqlen - s0 : TILE;
+    for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
+        const int64_t t0 = chunk * TILE, steps = seqlen - t0 < TILE ? seqlen - t0 : TILE;
+        const float *B = args->B + (g * args->seqlen + first + t0) * STATES;
+        const float *C = args->C + (g * args->seqlen + first + t0) * STATES;
         memset(rows, 0, ROWS * sizeof *rows);
         for (int i = 0; i < count; i += WIDE) {
-            struct span spans[WIDE];
             struct tile tiles[WIDE];
             int64_t channels[WIDE];
             const float *states[WIDE];
             int bounded = 1;
             for (int w = 0; w < WIDE; w++) {
+                const int64_t d = d0 + (i + w) * LANES;
                 channels[w] = channels_of(width, i + w);
-                open_span(&spans[w], &blocks[i + w], args, b, d0 + (i + w) * LANES, channels[w], s0, length);
-                bounded &= are_bounded(spans[w].delta, length, blocks[i + w].most);
+                states[w] = args->states + slot_offset(first / TILE + b + chunk, args->dim, args->groups, d);
+                open_tile(&tiles[w], &blocks[i + w], args, b, d, channels[w], t0, steps);
+                bounded &= are_bounded(tiles[w].delta, steps, blocks[i + w].most);
             }
-            if (i + WIDE < count || s0 > 0) {
+            if (i + WIDE < count || chunk > 0) {
                 const int next = i + WIDE < count ? i + WIDE : 0;
                 for (int w = next; w < next + WIDE; w++)
-                    prefetch_tile(args, b, d0 + w * LANES, channels_of(width, w), next ? s0 : s0 - TILE);
+                    prefetch_tile(args, b, d0 + w * LANES, channels_of(width, w), next ? t0 : t0 - TILE);
             }
-            for (int64_t at = (length - 1) / TILE * TILE; at >= 0; at -= TILE) {
-                const int64_t t0 = s0 + at, steps = length - at < TILE ? length - at : TILE;
-                const float *B = args->B + (g * args->seqlen + first + t0) * STATES;
-                const float *C = args->C + (g * args->seqlen + first + t0) * STATES;
-                for (int w = 0; w < WIDE; w++) {
-                    states[w] = args->states + slot_offset(first / TILE + b + t0 / TILE, args->dim, args->groups, d0 + (i + w) * LANES);
-                    open_tile(&tiles[w], &spans[w], at, steps);
-                }
-                for (int n = 0; n < STATES; n += GROUP) {
-                    bounded ? walk_4(tiles, &blocks[i], states, channels, steps, n, B, C, dB + at * STATES, dC + at * STATES, 1) : walk_4(tiles, &blocks[i], states, channels, steps, n, B, C, dB + at * STATES, dC + at * STATES, 0);
-                }
-                for (int w = 0; w < WIDE; w++)
-                    close_tile(&tiles[w], &spans[w], &blocks[i + w], at, steps);
+            for (int n = 0; n < STATES; n += GROUP) {
+                bounded ? walk_2(tiles, &blocks[i], states, channels, steps, n, B, C, dB, dC, 1) : walk_2(tiles, &blocks[i], states, channels, steps, n, B, C, dB, dC, 0);
             }
             for (int w = 0; w < WIDE; w++)
-                close_span(&spans[w], args, b, d0 + (i + w) * LANES, channels[w], s0, length);
+                close_tile(&tiles[w], &blocks[i + w], args, b, d0 + (i + w) * LANES, channels[w], t0, steps);
         }
-        add_lanes(partial + (first + s0) * STATES, dB, length);
-        add_lanes(partial + args->seqlen * STATES + (first + s0) * STATES, dC, length);
+        add_lanes(partial + (first + t0) * STATES, dB, steps);
+        add_lanes(partial + args->seqlen * STATES + (first + t0) * STATES, dC, steps);
     }
     for (int i = 0; i < count; i++) {
         const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
