@@ -23,16 +23,12 @@ from ssmgen.cli_options import (
     TargetName,
     Tokens,
 )
-from ssmgen.cli_request import problems_of, request_of, target_of
+from ssmgen.cli_request import TUNED_BY_DEFAULT, problems_of, request_of, target_of
 
 __all__ = ["bench"]
 
-_BY_DEFAULT = {
-    "forward": ("selective_scan", "selective_state_update", "linear_scan", "cauchy_mult"),
-    "training": ("selective_scan", "linear_scan", "cauchy_mult"),
-    "backward": ("selective_scan", "linear_scan", "cauchy_mult"),
-}
-_SWEPT_BY_DEFAULT = ("selective_scan",)
+_WITHOUT_GRADIENTS = "selective_state_update"
+_SWEPT_BY_DEFAULT = "selective_scan"
 
 
 def bench(
@@ -157,6 +153,9 @@ def bench(
 def _names(ops: list[str] | None, all_: bool, mode: str, sweep: str | None) -> list[str]:
     from ssmgen.kernels import INTERFACES
 
-    if all_:
-        return [op for op in INTERFACES if mode == "forward" or op != "selective_state_update"]
-    return ops or list(_SWEPT_BY_DEFAULT if sweep else _BY_DEFAULT[mode])
+    if ops and not all_:
+        return ops
+    if sweep and not all_:
+        return [_SWEPT_BY_DEFAULT]
+    found = INTERFACES if all_ else TUNED_BY_DEFAULT
+    return [op for op in found if mode == "forward" or op != _WITHOUT_GRADIENTS]

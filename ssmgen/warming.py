@@ -210,9 +210,7 @@ def _assumptions(problem: Problem, target: Target) -> tuple[Assumptions, ...]:
     """What kernels are to rely on: what tensors fresh from PyTorch's allocator have, and nothing."""
     if target.language != "triton":
         return (Assumptions(),)
-    face = interface(problem.op)
-    usual = face.assumptions(problem, [operand.allocate("meta") for operand in face.operands(problem)])
-    return (usual, Assumptions())
+    return (interface(problem.op).assumptions(problem), Assumptions())
 
 
 def _launch(kernel: Kernel, target: Target) -> None:

@@ -10,7 +10,7 @@ import ssmgen
 PACKAGE = Path(ssmgen.__file__).parent
 # From the bottom up; the modules of one row may import one another.
 ROWS = [
-    ("settings", "errors", "freezing"),
+    ("settings", "errors", "freezing", "installed"),
     ("worker",),
     ("config", "device", "dtypes", "problem"),
     ("reference",),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ssmgen.bench import memory
 from ssmgen.errors import SsmgenError, TargetUnavailableError
+from ssmgen.installed import installed_version
 from ssmgen.targets import Target, driver
 from ssmgen.targets.compiler import find_compiler
 from ssmgen.targets.cpu import cpu_facts
@@ -44,13 +45,13 @@ def machine_facts(target: Target) -> dict[str, Any]:
         "arch": cpu.arch,
         "cores": cpu.max_threads,
         "caches": _caches(),
-        "memory_bytes": _memory(),
+        "memory_bytes": memory.total(),
         "device": target.facts.name,
         "target": target.name,
         "system": platform.platform(),
         "python": platform.python_version(),
         "compiler": _compiler(),
-        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+        "versions": {name: found for name in _PACKAGES if (found := installed_version(name))},
         "cuda": torch.version.cuda if target.device.type == "cuda" else None,
         "commit": _commit(),
     }
@@ -69,26 +70,12 @@ def _caches() -> dict[str, int]:
     return found
 
 
-def _memory() -> int | None:
-    try:
-        return int(Path("/proc/meminfo").read_text().split("MemTotal:")[1].split()[0]) << 10
-    except (OSError, IndexError):
-        return None
-
-
 def _compiler() -> dict[str, Any] | None:
     try:
         found = find_compiler()
     except SsmgenError:
         return None
     return {"version": found.version, "flags": list(found.flags)}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

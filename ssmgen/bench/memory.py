@@ -13,10 +13,9 @@ import torch
 
 from ssmgen.targets import driver
 
-__all__ = ["available", "growth", "limit"]
+__all__ = ["available", "growth", "limit", "total"]
 
-_STATUS = Path("/proc/self/status")
-
+_STATUS, _MACHINE = Path("/proc/self/status"), Path("/proc/meminfo")
 
 _Found = TypeVar("_Found")
 
@@ -41,12 +40,14 @@ def growth(run: Callable[[], _Found], device: torch.device) -> tuple[int | None,
     return max(0, _status("VmHWM") - start), found
 
 
+def total() -> int | None:
+    """Bytes of main memory; None where the system does not say."""
+    return _of_machine("MemTotal")
+
+
 def available() -> int | None:
     """Bytes of main memory that can be had without swapping; None where the system does not say."""
-    try:
-        return _entry(Path("/proc/meminfo"), "MemAvailable")
-    except (OSError, KeyError):
-        return None
+    return _of_machine("MemAvailable")
 
 
 def limit(share: float) -> None:
@@ -66,6 +67,13 @@ def _trim() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def _of_machine(name: str) -> int | None:
+    try:
+        return _entry(_MACHINE, name)
+    except (OSError, KeyError):
+        return None
 
 
 def _status(name: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ssmgen.bench.task import Task, gradients
+from ssmgen.installed import installed_version
 from ssmgen.kernels import interface
 
 __all__ = ["EVERY_MODE", "FORWARD", "Call", "Function", "FunctionCall", "Inputs", "Provider", "TorchProvider"]
@@ -131,12 +131,7 @@ class Provider(ABC):
 
     def version(self) -> str:
         """The version of the package; empty where it is PyTorch's or our own."""
-        if not self.distribution:
-            return ""
-        try:
-            return version(self.distribution)
-        except PackageNotFoundError:
-            return ""
+        return (installed_version(self.distribution) if self.distribution else None) or ""
 
     def refuses(self, task: Task, device: str) -> str | None:
         """Why it does not do this task, or None."""

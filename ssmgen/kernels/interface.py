@@ -118,13 +118,23 @@ class Interface(ABC):
 
     def fresh_bindings(self, problem: Problem) -> dict[str, int]:
         """The value of every scalar, for operands that are freshly allocated."""
-        return self.bindings(problem, [operand.allocate("meta") for operand in self.operands(problem)])
+        return self.bindings(problem, self._fresh(problem))
 
-    def assumptions(self, problem: Problem, tensors: Sequence[torch.Tensor]) -> Assumptions:
-        """What holds for these operands; all of it follows from shapes, strides, dtypes and `data_ptr() % 16`."""
+    def _fresh(self, problem: Problem) -> list[torch.Tensor]:
+        """Operands as they are freshly allocated, without memory."""
+        return [operand.allocate("meta") for operand in self.operands(problem)]
+
+    def assumptions(self, problem: Problem, tensors: Sequence[torch.Tensor] | None = None) -> Assumptions:
+        """What holds for these operands; all of it follows from shapes, strides, dtypes and `data_ptr() % 16`.
+
+        Args:
+            problem: The exact problem.
+            tensors: The operands; None for such as are freshly allocated, each of them at a multiple of 16.
+        """
+        tensors = self._fresh(problem) if tensors is None else tensors
+        scalars, fresh = self.bindings(problem, tensors), self.fresh_bindings(problem)
         operands = list(zip(self.operands(problem), tensors, strict=True))
         addresses = {operand.name for operand, tensor in operands if tensor.data_ptr() % 16 == 0}
-        scalars, fresh = self.bindings(problem, tensors), self.fresh_bindings(problem)
         multiples = {name for name, value in scalars.items() if value % 16 == 0}
         small = {operand.name for operand, tensor in operands if _spanned_bytes(tensor) <= SMALL_BYTES}
         dense = {name for name, value in scalars.items() if value == fresh[name]}

@@ -169,8 +169,7 @@ def _read(path: Path) -> KernelCost | None:
 def _launch_cost(kernel: TritonKernel, launch: Launch, compiled: Any, target: GpuTarget) -> LaunchCost:
     problem = kernel.problem
     listing = _listing(compiled.asm["cubin" if target.facts.kind == "cuda" else "amdgcn"])
-    face = interface(problem.op)
-    scalars = face.bindings(problem, [operand.allocate("meta") for operand in face.operands(problem)])
+    scalars = interface(problem.op).fresh_bindings(problem)
     loops = source_loops(
         kernel.source.text, launch.function, {**scalars, **dict(launch.constants)}, launch.grid
     )

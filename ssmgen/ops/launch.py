@@ -50,6 +50,10 @@ class Adapter(NamedTuple):
     checks: bool = False
     revert: Callable[[Tensor], Tensor] | None = None
 
+    def operand(self, x: Tensor) -> Tensor:
+        """The operand, of that tensor."""
+        return x if self.convert is None else self.convert(x)
+
 
 @dataclass(frozen=True)
 class Call:
@@ -73,7 +77,7 @@ class Call:
         for adapter in self.adapters:
             tensor = tensors[adapter.source]
             assert tensor is not None
-            found.append(tensor if adapter.convert is None else adapter.convert(tensor))
+            found.append(adapter.operand(tensor))
         return found
 
     def gatherer(self, tensors: Tensors) -> Callable[[Tensors], Sequence[Tensor]]:

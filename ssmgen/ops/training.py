@@ -94,10 +94,7 @@ class KernelPasses(Passes):
     def _operands(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         if self._adapters is None:
             return inputs
-        return [
-            x if adapter.convert is None else adapter.convert(x)
-            for x, adapter in zip(inputs, self._adapters, strict=True)
-        ]
+        return [adapter.operand(x) for x, adapter in zip(inputs, self._adapters, strict=True)]
 
     def run_backward(
         self,

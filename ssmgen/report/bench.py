@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ssmgen.bench import BASELINE, Point, Result, Row
 from ssmgen.bench.limits import Limit
-from ssmgen.report.bench_sweep import print_sweep
+from ssmgen.report.bench_sweep import print_sweep, task_line
 from ssmgen.report.terminal import print_line
 from ssmgen.report.wording import mebibytes, milliseconds, problem_text, times
 
@@ -37,10 +37,7 @@ def print_bench(result: Result, console: Console) -> None:
 
 def task_text(point: Point) -> str:
     """The task in a line."""
-    task = point.task
-    text = problem_text(task.problem)
-    mode = "" if task.mode == "forward" else f"{task.mode} of "
-    return f"{mode}{text}, {task.threads} thread{'s' if task.threads > 1 else ''}"
+    return task_line(point.task, problem_text(point.task.problem))
 
 
 def _print_point(point: Point, console: Console) -> None:

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ssmgen.bench import Fit, Point, Row, exponent
+from ssmgen.bench import Fit, Point, Row, Task, exponent
 from ssmgen.report.terminal import print_line
 from ssmgen.report.wording import mebibytes, milliseconds, problem_text
 
-__all__ = ["fits", "print_sweep"]
+__all__ = ["fits", "print_sweep", "task_line"]
 
 _SIZE_WIDTH, _VALUE_WIDTH, _GAP = 10, 9, 2
 
@@ -54,16 +54,20 @@ def print_sweep(points: Sequence[Point], sweep: str, console: Console) -> None:
     _print_reasons(points, console)
 
 
+def task_line(task: Task, problem: str, ending: str = "") -> str:
+    """A task in a line: what is computed of the problem, and by how many threads, or what else ends the line."""
+    mode = "" if task.mode == "forward" else f"{task.mode} of "
+    threads = f"{task.threads} thread{'s' if task.threads > 1 else ''}"
+    return f"{mode}{problem}, {ending or threads}"
+
+
 def _heading(points: Sequence[Point], sweep: str) -> str:
     task = points[0].task
-    mode = "" if task.mode == "forward" else f"{task.mode} of "
     text = problem_text(task.problem)
     for (name, size), (_, other) in zip(task.problem.dims, points[-1].task.problem.dims, strict=True):
         if size != other:
             text = text.replace(f"{name}={size}", f"{name}={size:,} to {other:,}".replace(",", " "))
-    if sweep == "threads":
-        return f"{mode}{text}, by threads"
-    return f"{mode}{text}, {task.threads} thread{'s' if task.threads > 1 else ''}"
+    return task_line(task, text, "by threads" if sweep == "threads" else "")
 
 
 def _time_text(row: Row) -> str:

@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from ssmgen import settings, store, targets
 from ssmgen.errors import SsmgenError
+from ssmgen.installed import installed_version
 
 __all__ = ["Diagnosis", "diagnose", "print_diagnosis"]
 
@@ -67,20 +67,13 @@ def diagnose() -> Diagnosis:
 def _versions() -> Iterator[Finding]:
     yield Finding("versions", "python", platform.python_version())
     for package in _PACKAGES:
-        found = _version(package)
+        found = installed_version(package)
         if found is not None:
             yield Finding("versions", package, found)
         elif package == "ssmgen":
             yield Finding("versions", package, "used from a checkout that is not installed")
         else:
             yield Finding("versions", package, "missing", False, f"pip install {package}")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _targets() -> Iterator[Finding]:
@@ -107,7 +100,7 @@ def _targets() -> Iterator[Finding]:
 
 def _named_targets() -> Iterator[Finding]:
     """What can be compiled without its device, and the tools that Triton's wheel brings for it."""
-    if _version("triton") is None:
+    if installed_version("triton") is None:
         yield Finding(
             "targets", "named GPUs", "nothing can be compiled for them", False, "pip install triton"
         )

@@ -115,10 +115,8 @@ def _parse(data: Mapping[str, Any]) -> TunedConfig:
         raise InvalidInputError(f"evidence is {evidence!r}, not one of {', '.join(EVIDENCE)}")
     error = _mapping(data["error"], "error")
     versions = _mapping(data["versions"], "versions")
-    problem, device = (
-        _problem(_mapping(data["problem"], "problem")),
-        _facts(_mapping(data["device"], "device")),
-    )
+    problem = _problem(_mapping(data["problem"], "problem"))
+    device = _facts(_mapping(data["device"], "device"))
     return TunedConfig(
         problem=problem,
         config=_config(_text(data["config"], "config"), problem, device),

@@ -20,7 +20,6 @@ from ssmgen.problem import Problem
 from ssmgen.targets import driver
 from ssmgen.targets.target import Kernel, Runner
 from ssmgen.targets.triton_source import (
-    assumed_by_default,
     function_of,
     import_source,
     source_of,
@@ -74,7 +73,9 @@ class TritonKernel(Kernel):
         super().__init__(problem, config, source, program)
         self._gpu = gpu
         self._present = present
-        self._assumed = _of_all(assumed_by_default(problem) if assumed is None else assumed, program)
+        if assumed is None:
+            assumed = interface(problem.op).assumptions(problem)
+        self._assumed = _of_all(assumed, program)
         device = driver.current_device() if present else None
         self._compiled = self._compile(device)
         # A loaded binary belongs to one device, so each has its own.

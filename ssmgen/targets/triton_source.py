@@ -15,11 +15,10 @@ import torch
 from ssmgen.codegen import Source
 from ssmgen.dtypes import dtype
 from ssmgen.errors import CompileError, TargetUnavailableError
-from ssmgen.kernels import Assumptions, Launch, Program, interface
+from ssmgen.kernels import Launch, Program, interface
 from ssmgen.problem import Problem
 
 __all__ = [
-    "assumed_by_default",
     "function_of",
     "import_source",
     "interpreted_source",
@@ -135,12 +134,6 @@ def tensor_dtypes(problem: Problem, program: Program) -> dict[str, str]:
     """Short dtype names of operands and workspaces, in the order in which launches index them."""
     found = {operand.name: operand.dtype for operand in interface(problem.op).operands(problem)}
     return found | {workspace.name: workspace.dtype for workspace in program.workspaces}
-
-
-def assumed_by_default(problem: Problem) -> Assumptions:
-    """What holds for operands that are freshly allocated, each of them at a multiple of 16."""
-    face = interface(problem.op)
-    return face.assumptions(problem, [operand.allocate("meta") for operand in face.operands(problem)])
 
 
 def with_workspaces(program: Program) -> Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]]:

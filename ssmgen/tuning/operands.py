@@ -69,12 +69,9 @@ def compiled(
     Raises:
         CompileError: The compiler refused it.
     """
-    face = interface(problem.op)
-    if tensors is None:
-        tensors = [operand.allocate("meta") for operand in face.operands(problem)]
     variants = [item for item in target.variants(problem.op) if item.direction == problem.direction]
     variant = next(item for item in variants if item.name == config.variant)
-    return target.compile(variant, problem, config, face.assumptions(problem, tensors))
+    return target.compile(variant, problem, config, interface(problem.op).assumptions(problem, tensors))
 
 
 def runner(target: Target, problem: Problem, config: Config, tensors: Sequence[Tensor]) -> Runner:

@@ -256,6 +256,9 @@ WIDTH = Rule(
 )
 
 
+_RULES = (EXP_RULE, POLY_RULE, LANES, WIDTH, GRID, REGISTERS)  # of one vector for each state
+
+
 class Sequential(SelectiveScan):
     """Channels across lanes, states down registers, time in order."""
 
@@ -263,12 +266,7 @@ class Sequential(SelectiveScan):
     template = "selective_scan_sequential.py.j2"
     summary = "channels across lanes, one vector per state, time in order"
     rules = (
-        EXP_RULE,
-        POLY_RULE,
-        LANES,
-        WIDTH,
-        GRID,
-        REGISTERS,
+        *_RULES,
         *stage_rules(
             lambda problem, config, facts: _loads(problem, config, facts, problem["seqlen"]), _registers
         ),
@@ -311,12 +309,7 @@ class Chunked(SelectiveScan):
     template = "selective_scan_chunked.py.j2"
     summary = "time split into chunks, in two passes: for few channels and long sequences"
     rules = (
-        EXP_RULE,
-        POLY_RULE,
-        LANES,
-        WIDTH,
-        GRID,
-        REGISTERS,
+        *_RULES,
         CHUNK_RULE,
         Rule(
             "saved",

@@ -42,8 +42,8 @@ class Segmented(Looped):
             "segment",
             f"a segment as long as the sequence splits nothing, and more than {MOST_BLOCKS} exceed the launch grid",
             lambda problem, config, facts: (
-                1 < _count(problem, config) <= MOST_BLOCKS
-                and (_count(problem, config) - 1) * _shares(problem) <= MOST_BLOCKS
+                1 < _count(problem, config.integer("segment")) <= MOST_BLOCKS
+                and _summaries(problem, config.integer("segment")) <= MOST_BLOCKS
             ),
         ),
     )
@@ -55,7 +55,7 @@ class Segmented(Looped):
             and not problem.has("varlen")
             and bool(problem.option("saved"))
             and CHUNKS[0] < problem["seqlen"]
-            and (-(-problem["seqlen"] // CHUNKS[-1]) - 1) * _shares(problem) <= MOST_BLOCKS
+            and _summaries(problem, CHUNKS[-1]) <= MOST_BLOCKS
             and _compositions(problem) <= MOST_BLOCKS
         )
 
@@ -93,14 +93,14 @@ class Segmented(Looped):
 
     def segments(self, problem: Problem, config: Config) -> int:
         """Segments of time, the last of them perhaps shorter."""
-        return _count(problem, config)
+        return _count(problem, config.integer("segment"))
 
     def crossings(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         """What segments give to the ones before them, and from that what enters each."""
         block_d, batch, dim = config.integer("block_d"), problem["batch"], problem["dim"]
         sequences = ["delta", "dout", *(["z"] if problem.has("z") else [])]
-        segment = ("SEGMENT", config.integer("segment"))
-        programs = (_count(problem, config) - 1) * _shares(problem)
+        steps = config.integer("segment")
+        segment = ("SEGMENT", steps)
         return (
             Launch(
                 "summarise_segments",
@@ -114,7 +114,7 @@ class Segmented(Looped):
                     *step_strides(problem, sequences),
                     "seqlen",
                 ),
-                (batch, channel_blocks(problem, block_d), programs),
+                (batch, channel_blocks(problem, block_d), _summaries(problem, steps)),
                 (("DIM", dim), ("BLOCK_D", block_d), segment),
                 (("num_warps", 1),),
             ),
@@ -135,7 +135,7 @@ class Segmented(Looped):
     def program(self, problem: Problem, config: Config) -> Program:
         """See `Variant.program`."""
         program = super().program(problem, config)
-        outer, dim = (problem["batch"], _count(problem, config)), problem["dim"]
+        outer, dim = (problem["batch"], self.segments(problem, config)), problem["dim"]
         crossing = (
             Workspace("incoming", "fp32", (*outer, planes(problem), dim)),
             Workspace("totals", "fp32", (*outer, 2 if problem.has("complex") else 1, dim)),
@@ -143,12 +143,18 @@ class Segmented(Looped):
         return Program(program.launches, (*program.workspaces, *crossing))
 
 
-def _count(problem: Problem, config: Config) -> int:
-    return -(-problem["seqlen"] // config.integer("segment"))
+def _count(problem: Problem, segment: int) -> int:
+    """Segments of so many steps."""
+    return -(-problem["seqlen"] // segment)
 
 
 def _shares(problem: Problem) -> int:
     return problem["d_state"] // _share(problem)
+
+
+def _summaries(problem: Problem, segment: int) -> int:
+    """Programs of the first pass for each block of channels: the first segment has none."""
+    return (_count(problem, segment) - 1) * _shares(problem)
 
 
 def _compositions(problem: Problem) -> int:
