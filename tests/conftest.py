@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from ssmgen import advice, dispatch, settings
+from tests.interpreter import quickened
 
 # Tests run in several processes: a thread that waits for another must not spin on a core that they share, and how long
 # an example takes says nothing.
@@ -22,6 +24,12 @@ def shared_cache(pytestconfig: pytest.Config) -> Path:
     """Compiled kernels, for every process and kept for the next run: they are named by all that they are made from."""
     assert pytestconfig.cache is not None
     return pytestconfig.cache.mkdir("kernels")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_interpreter() -> Iterator[None]:
+    with quickened():
+        yield
 
 
 @pytest.fixture(autouse=True)
