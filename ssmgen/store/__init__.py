@@ -2,7 +2,7 @@
 
 from ssmgen.store.entry import EVIDENCE, TunedConfig
 from ssmgen.store.files import config_path, entries, load, read_file, require_writable, save
-from ssmgen.store.lookup import Match, lookup
+from ssmgen.store.lookup import Match, lookup, matches
 
 __all__ = [
     "EVIDENCE",
@@ -12,6 +12,7 @@ __all__ = [
     "entries",
     "load",
     "lookup",
+    "matches",
     "read_file",
     "require_writable",
     "save",

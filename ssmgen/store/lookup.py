@@ -12,7 +12,7 @@ from ssmgen.problem import Problem
 from ssmgen.store.entry import TunedConfig
 from ssmgen.store.files import config_path, read_file
 
-__all__ = ["GENERIC", "Match", "lookup"]
+__all__ = ["GENERIC", "Match", "lookup", "matches"]
 
 GENERIC = "generic"  # the arch of entries that serve any device of their kind, where nothing else does
 
@@ -47,8 +47,13 @@ def lookup(problem: Problem, facts: DeviceFacts, is_valid: Callable[[TunedConfig
         is_valid: Whether an entry may serve: its config lies in the problem's space and its source is as it
             was. Called on the best candidates only, until one passes.
     """
+    return next((match for match in matches(problem, facts) if is_valid(match.entry)), None)
+
+
+def matches(problem: Problem, facts: DeviceFacts) -> list[Match]:
+    """Every entry that could serve a problem on a device, in the order in which `lookup` prefers them."""
     ranked = sorted(_candidates(problem.problem_class(), facts), key=lambda item: item[0])
-    return next((match for _, match in ranked if is_valid(match.entry)), None)
+    return [match for _, match in ranked]
 
 
 Rank = tuple[bool, bool, float, bool, int, str, str]

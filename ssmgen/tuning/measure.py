@@ -53,6 +53,7 @@ class Rotation:
         self._last: list[Tensor] = []
 
     def __call__(self) -> None:
+        """One run, on the next set."""
         self._last = next(self._sets)
         self._run(self._last)
 

@@ -39,6 +39,7 @@ _FIRST_GRACE = (
 )
 _FINAL_SECONDS = 4.0
 _MOST_REFERENCES = 6
+_MOST_SAVED = 4  # saved configs that a search starts from
 _MOST_BATCH = 8
 _REFERENCE_SHARE = 0.25  # of the budget that one run of the reference may take
 _FIRST_GUESS = 0.5  # seconds that a config takes to compile, verify and time, before any did
@@ -306,9 +307,12 @@ class Run:
         return store.save([entry])[0]
 
     def _saved_configs(self) -> list[Config]:
-        """What serves the problem today: it must be beaten, or found again."""
-        match = store.lookup(self._problem, self._target.facts, lambda entry: entry.config in self._space)
-        return [] if match is None else [match.entry.config]
+        """What serves the problem today, which must be beaten or found again, and what serves its neighbours.
+
+        Measured or predicted, here or on a like device, tuned by the user or shipped.
+        """
+        configs = [match.entry.config for match in store.matches(self._problem, self._target.facts)]
+        return list(dict.fromkeys(configs))[:_MOST_SAVED]
 
 
 class _Patience:
