@@ -207,9 +207,9 @@ class Run:
             self._revive()
             limit, is_cut = self._try_patience.limit(self._left())
             start = time.monotonic()
-            trial = self._worker.ask(
-                requests.Try(self._problem, config, None if best is None else best.rank), limit
-            )
+            rival = (None, None) if best is None else (best.rank, best.config)
+            request = requests.Try(self._problem, config, *rival)
+            trial = self._worker.ask(request, limit)
             assert isinstance(trial, Trial)
             self._try_patience.learn(time.monotonic() - start)
             return trial

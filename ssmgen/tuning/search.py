@@ -107,7 +107,7 @@ class Search:
                 waiting.remove(trial.config)
 
     def _valid(self, config: Config) -> Config | None:
-        """The config or, where a rule excludes it, the nearest one that is valid; None where it is of another space."""
+        """The config or, where a rule excludes it, the nearest valid one; None where it is of another space."""
         if config in self.space:
             return config
         study, valid = self._studies.get(config.variant), self.space.configs.get(config.variant, ())

@@ -66,7 +66,7 @@ class TimedWorker:
                 return 0.2, 0.2
             case worker.Compile(_, configs):
                 return self._compiling * len(configs) * self._draw.uniform(0.5, 1.5), ()
-            case worker.Try(_, config, _):
+            case worker.Try(config=config):
                 return self._trying * self._draw.uniform(0.5, 1.5), self._trial(config)
             case worker.Final(_, configs, seconds, references):
                 times = {config: [1e-3 * (hill(config) or 9.0)] * 3 for config in configs}
