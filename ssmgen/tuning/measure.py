@@ -18,7 +18,7 @@ from ssmgen.problem import Problem
 from ssmgen.targets import Runner, Target, driver
 from ssmgen.tuning.operands import allocate, runner
 
-__all__ = ["Bench", "FinalTimes", "busy_seconds", "last_level_cache"]
+__all__ = ["Bench", "FinalTimes", "Rotation", "busy_seconds", "last_level_cache"]
 
 _WARM_SECONDS = 0.2  # clocks rise and threads start within this
 _CONFIG_SECONDS = 0.2
@@ -43,7 +43,7 @@ class FinalTimes(NamedTuple):
     others: float | None
 
 
-class _Rotation:
+class Rotation:
     """Runs a kernel on one set of operands after another, and undoes what the last run changed."""
 
     def __init__(self, run: Runner, sets: Sequence[list[Tensor]], before: Mapping[int, Tensor]) -> None:
@@ -104,7 +104,7 @@ class Bench:
 
     def time(self, config: Config, best: float | None) -> list[float]:
         """Seconds of some runs; only a few for a config that is more than twice as slow as the best."""
-        run = self._rotating(config)
+        run = self.rotating(config)
         self._warm_up(run)
         first = self.target.time(run, _FIRST_RUNS, run.restore)
         if best is not None and min(first) > _LOSES_BY * best:
@@ -123,7 +123,7 @@ class Bench:
 
     def final(self, configs: Sequence[Config], seconds: float, references: int) -> FinalTimes:
         """Time configs in turns until the time is over, the reference among the first rounds."""
-        runs = {config: self._rotating(config) for config in configs}
+        runs = {config: self.rotating(config) for config in configs}
         rounds: dict[Config, list[float]] = {config: [] for config in configs}
         reference: list[float] = []
         for run in runs.values():
@@ -146,11 +146,12 @@ class Bench:
             return FinalTimes(rounds, reference, None)
         return FinalTimes(rounds, reference, max(0.0, now - busy - (time.process_time() - own)) / took)
 
-    def _rotating(self, config: Config) -> _Rotation:
+    def rotating(self, config: Config) -> Rotation:
+        """The compiled kernel of a config, on one set of operands after another."""
         run = runner(self.target, self.problem, config, self._sets[0])
-        return _Rotation(run, self._sets, self._before)
+        return Rotation(run, self._sets, self._before)
 
-    def _warm_up(self, run: _Rotation) -> None:
+    def _warm_up(self, run: Rotation) -> None:
         run.untimed()
         if self._is_warm:
             return

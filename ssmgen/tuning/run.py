@@ -20,7 +20,7 @@ from ssmgen.kernels import Space
 from ssmgen.store import TunedConfig
 from ssmgen.targets import Target
 from ssmgen.tuning import worker as requests
-from ssmgen.tuning.decide import winner
+from ssmgen.tuning.decide import finalists, winner
 from ssmgen.tuning.measure import FinalTimes
 from ssmgen.tuning.process import Worker
 from ssmgen.tuning.result import Final, Observer, TuneResult
@@ -37,7 +37,6 @@ _HANGS_AFTER = 20.0  # times as long as the longest that was answered
 _FIRST_GRACE = (
     10.0  # the first config gets some time even of a tiny budget: there has to be something to save
 )
-_FINALISTS = 5
 _FINAL_SECONDS = 4.0
 _MOST_REFERENCES = 6
 _MOST_BATCH = 8
@@ -240,17 +239,11 @@ class Run:
 
     def _decide(self, interrupted: bool) -> tuple[Final | None, Final | None]:
         """The best config and the default, after the finalists were timed in turns."""
-        ranked = sorted(
-            (trial for trial in self._search.trials.values() if trial.failure is None),
-            key=lambda trial: trial.rank,
-        )
         default = self._space.default()
-        if not ranked:
+        known = {config: trial for config, trial in self._search.trials.items() if trial.failure is None}
+        configs = finalists(known.values(), default)
+        if not configs:
             return None, None
-        known = {trial.config: trial for trial in ranked}
-        configs = [trial.config for trial in ranked[:_FINALISTS]]
-        if default in known and default not in configs:
-            configs.append(default)
         timings = {config: trial.timing for config, trial in known.items()}
         best = configs[0]
         rounds = self._final_rounds(configs, interrupted)

@@ -255,9 +255,17 @@ SEGMENTED: tuple[dict[str, Option], ...] = (
     {"layout": "time", "saved": 4, "seqlen": 66, "complex": True, **EVERYTHING},
     {"layout": "channel", "saved": 32, "seqlen": 70, "complex": True, "C": "constant", "softplus": True},
     # States in two shares, the last group of each with two of the four that stand together.
-    {"layout": "channel", "saved": 4, "seqlen": 65, "d_state": 36, "z": True, "initial_state": True},
+    {
+        "layout": "channel",
+        "saved": 4,
+        "seqlen": 65,
+        "d_state": 36,
+        "z": True,
+        "initial_state": True,
+        "batch": 1,
+    },
     # More segments than are composed at a time.
-    {"layout": "channel", "saved": 64, "seqlen": 580, "dim": 2, "last_state": True},
+    {"layout": "channel", "saved": 64, "seqlen": 580, "dim": 2, "last_state": True, "batch": 1},
 )
 
 
@@ -323,9 +331,22 @@ STEPS: tuple[dict[str, Option], ...] = (
 )
 
 
-@pytest.mark.parametrize("d_state", [1, 8, 13])
-@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
-@pytest.mark.parametrize("given", STEPS, ids=str)
+# Every two of dtype, number of states and options meet in the inner loop, all three in the whole suite.
+@pytest.mark.parametrize(
+    ("given", "dtype", "d_state"),
+    [
+        pytest.param(
+            given,
+            dtype,
+            d_state,
+            marks=[] if (row + column + wide) % 2 else [pytest.mark.slow],
+            id=f"{given}-{dtype}-{d_state}",
+        )
+        for row, given in enumerate(STEPS)
+        for column, d_state in enumerate((1, 8, 13))
+        for wide, dtype in enumerate(("fp32", "fp16"))
+    ],
+)
 def test_decode_steps_agree_with_float64(
     place: Target, given: dict[str, Option], dtype: str, d_state: int
 ) -> None:
