@@ -74,7 +74,8 @@ class Session:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # The line break comes first: after half a line it starts a new one.
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(f"\n{line}")
+            with self.path.open("ab", buffering=0) as file:
+                # One call of the system: what another process appends at the same time stays apart.
+                file.write(f"\n{line}".encode())
         except OSError:
             pass
