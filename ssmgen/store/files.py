@@ -144,7 +144,22 @@ def _merge(path: Path, fresh: Iterable[TunedConfig]) -> None:
         "schema": SCHEMA,
         "entries": [merged[key].to_data() for key in sorted(merged)] + list(old.unreadable),
     }
-    write_atomically(path, json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_atomically(path, _text(path, data))
+
+
+def _text(path: Path, data: Any) -> str:
+    """The data as JSON; what is not ours in it stays as it is, numbers that are none and lone surrogates included."""
+    try:
+        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(data, indent=2) + "\n"
+    except RecursionError as error:
+        raise ConfigFileError(
+            f"{path} holds an entry that is nested too deeply to be written again; it has been left as it is. "
+            "Move it away."
+        ) from error
+    return text
 
 
 @contextmanager
