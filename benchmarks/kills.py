@@ -4,8 +4,8 @@
 
 One study of real kernels for the CPU goes through all of it: each run starts from what the ones before have left, and
 is ended by `kill -9` at a random moment between its start and the saving of its result. After each, every line of the
-journal but the last is whole, and so is every file of tuned configs. At the end every measurement that was told of is in
-the journal, and a run that nobody kills finishes the study.
+journal but the last is whole, and so is every file of tuned configs. At the end every measurement that was told of is
+in the journal, and a run that nobody kills finishes the study.
 """
 
 from __future__ import annotations

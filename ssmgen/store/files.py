@@ -16,6 +16,7 @@ from ssmgen.codegen import write_atomically
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import ConfigFileError, ConfigFileWarning, InvalidInputError
 from ssmgen.store.entry import TunedConfig
+from ssmgen.trust import FOLDER_MODE, world_writable
 
 __all__ = ["SCHEMA", "config_path", "entries", "load", "read_file", "require_writable", "save"]
 
@@ -53,6 +54,9 @@ def read_file(path: Path) -> tuple[TunedConfig, ...]:
         return ()
     if not stat.S_ISREG(status.st_mode):
         _warn(path, "is no regular file")
+        return ()
+    if world_writable(path) or world_writable(path.parent):
+        _warn(path, "can be written by anybody: it or its folder (chmod o-w)")
         return ()
     stamp = (status.st_mtime_ns, status.st_size)
     cached = _cache.get(path)
@@ -123,7 +127,15 @@ def require_writable(facts: DeviceFacts, op: str) -> None:
 def _writing(path: Path) -> Iterator[None]:
     """The file's folder and its lock; what the system refuses becomes a `ConfigFileError`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.parent.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (path.parent.parent, path.parent):
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        for each in (path.parent.parent, path.parent, path):
+            if world_writable(each):
+                raise ConfigFileError(
+                    f"tuned configs are not saved to {path}: {each} can be written by anybody. Take that back "
+                    "(chmod o-w), or set SSMGEN_CONFIG_DIR to a folder of your own."
+                )
         with _locked(path):
             yield
     except OSError as error:
@@ -165,7 +177,7 @@ def _text(path: Path, data: Any) -> str:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     # A lock on the file itself would be lost when the file is replaced, so the lock has a file of its own.
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
+    with path.with_name(f".{path.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
