@@ -2,10 +2,10 @@
 
     python -m benchmarks.kills --kills 50
 
-One study of real kernels for the CPU goes through all of it: each run starts from what the ones before have left, and
-is ended by `kill -9` at a random moment between its start and the saving of its result. After each, every line of the
-journal but the last is whole, and so is every file of tuned configs. At the end every measurement that was told of is
-in the journal, and a run that nobody kills finishes the study.
+A study of real kernels for the CPU goes through ten kills, then another one does: each run starts from what the ones
+before have left, and is ended by `kill -9` at a random moment between its start and the saving of its result. After
+each, every line of the journal but the last is whole, and so is every file of tuned configs. At the end every
+measurement that was told of is in the journal, and a run that nobody kills finishes each study.
 """
 
 from __future__ import annotations
@@ -46,17 +46,21 @@ print("saved", flush=True)
 """
 
 
+_KILLS_OF_A_STUDY = 10  # then nearly everything has been tried
+_EARLY = 0.1  # of the kills come while Python starts, the others after the search began
+
+
 class Outcome(NamedTuple):
     """What a number of kills came to.
 
     Attributes:
-        kills: Runs that were killed before they had ended by themselves.
+        kills: Runs that were killed; those that ended before their moment came do not count.
         measured: Measurements that they had told of.
-        lost: Of those, how many the journal does not hold.
+        lost: Of those, how many the journals do not hold.
         torn: Files of tuned configs, and lines of the journal that are not its last, that are not whole.
-        resumed: What the last run, which was not killed, started from.
-        journalled: How many configs the journal held then.
-        is_saved: Whether that run saved a config.
+        resumed: What the last run of each study, which was not killed, started from.
+        journalled: How many configs the journals held then.
+        is_saved: Whether each of those runs saved a config.
     """
 
     kills: int
@@ -69,31 +73,45 @@ class Outcome(NamedTuple):
 
 
 def kill_runs(kills: int, folder: Path, seed: int = 0, budget: float = 8.0) -> Outcome:
-    """Kill that many runs of one study, and let another one finish it.
+    """Kill that many runs, and let another one finish each study.
 
     Args:
         kills: How many.
-        folder: Where the study, and what it saves, is kept; new or empty.
+        folder: Where the studies, and what they save, are kept; new or empty.
         seed: Of the moments.
-        budget: Seconds of each run; the moments lie between 0 and this and what it takes to start.
+        budget: Seconds of each run, within which the moments lie.
     """
     chance = random.Random(seed)
+    found = Outcome(0, 0, 0, 0, 0, 0, True)
+    while found.kills < kills:
+        count = min(_KILLS_OF_A_STUDY, kills - found.kills)
+        new = _study(count, folder / str(found.kills), chance, budget)
+        counts = [mine + more for mine, more in zip(found[:-1], new[:-1], strict=True)]
+        found = Outcome(*counts, found.is_saved and new.is_saved)
+    return found
+
+
+def _study(kills: int, folder: Path, chance: random.Random, budget: float) -> Outcome:
     told: set[str] = set()
     killed = torn = 0
-    for _ in range(kills):
-        said, was_killed = _run(folder, budget, chance.uniform(0.5, budget + 4.0))
+    while killed < kills:
+        # A run may end before its moment comes.
+        is_early = chance.random() < _EARLY
+        said, was_killed = _run(folder, budget, chance.uniform(0.0, 4.0 if is_early else budget), is_early)
         killed += was_killed
         told |= {line.partition(" ")[2] for line in said if line.startswith("measured ")}
         torn += _torn(folder)
     journal = _journalled(folder)
-    said, _ = _run(folder, 4.0 * budget, None)
+    said, _ = _run(folder, 4.0 * budget)
     resumed = next(int(line.split()[1]) for line in said if line.startswith("resumed "))
     lost = len(told - journal)
     return Outcome(killed, len(told), lost, torn + _torn(folder), resumed, len(journal), "saved" in said)
 
 
-def _run(folder: Path, budget: float, moment: float | None) -> tuple[list[str], bool]:
-    """What a run said, and whether it was killed at that moment."""
+def _run(
+    folder: Path, budget: float, moment: float | None = None, is_early: bool = False
+) -> tuple[list[str], bool]:
+    """What a run said, and whether it was killed, that many seconds after its start or that of its search."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -107,6 +125,8 @@ def _run(folder: Path, budget: float, moment: float | None) -> tuple[list[str], 
             stdout=output,
             stderr=subprocess.DEVNULL,
         )
+        while not is_early and run.poll() is None and not os.fstat(output.fileno()).st_size:
+            time.sleep(0.01)
         try:
             run.wait(moment)
         except subprocess.TimeoutExpired:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import stat
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from ssmgen.errors import ConfigFileError, ConfigFileWarning, InvalidInputError
 from ssmgen.store.entry import TunedConfig
 from ssmgen.trust import FOLDER_MODE, world_writable
 
-__all__ = ["SCHEMA", "config_path", "entries", "load", "read_file", "require_writable", "save"]
+__all__ = ["SCHEMA", "config_path", "entries", "load", "read_file", "remove", "require_writable", "save"]
 
 SCHEMA = 1
 
@@ -83,15 +83,24 @@ def entries() -> tuple[tuple[Path, TunedConfig], ...]:
     return tuple((folder, entry) for folder in settings.config_dirs() for entry in load(folder))
 
 
-def save(found: Iterable[TunedConfig], folder: Path | None = None) -> tuple[Path, ...]:
+def _is_no_guess(entry: TunedConfig, known: TunedConfig) -> bool:
+    return not (known.evidence == "measured" and entry.evidence == "predicted")
+
+
+def save(
+    found: Iterable[TunedConfig],
+    folder: Path | None = None,
+    replaces: Callable[[TunedConfig, TunedConfig], bool] = _is_no_guess,
+) -> tuple[Path, ...]:
     """Merge entries into the files of their devices and ops.
 
-    Another process may save at the same time: what it wrote is kept. An entry takes the place of one with the
-    same problem class and arch, except that a predicted one never replaces a measured one.
+    Another process may save at the same time: what it wrote is kept.
 
     Args:
         found: The entries.
         folder: Folder of tuned configs; by default the user's.
+        replaces: Whether an entry takes the place of a known one with the same problem class and arch; by default
+            always, except that a predicted one never replaces a measured one.
 
     Returns:
         The files that hold them, sorted.
@@ -107,8 +116,24 @@ def save(found: Iterable[TunedConfig], folder: Path | None = None) -> tuple[Path
         by_path.setdefault(config_path(folder, entry.device, entry.problem.op), []).append(entry)
     for path, fresh in by_path.items():
         with _writing(path):
-            _merge(path, fresh)
+            _merge(path, fresh, replaces)
     return tuple(sorted(by_path))
+
+
+def remove(found: Iterable[TunedConfig], path: Path) -> None:
+    """Take entries out of a file; a file without entries goes, too.
+
+    Raises:
+        ConfigFileError: The file cannot be written.
+    """
+    unwanted = list(found)
+    with _writing(path):
+        content = _parse_file(path)
+        kept = [entry for entry in content.entries if entry not in unwanted]
+        if kept or content.unreadable:
+            _write(path, {entry.key: entry for entry in kept}, content.unreadable)
+        else:
+            path.unlink()
 
 
 def require_writable(facts: DeviceFacts, op: str) -> None:
@@ -145,18 +170,21 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _merge(path: Path, fresh: Iterable[TunedConfig]) -> None:
+def _merge(
+    path: Path, fresh: Iterable[TunedConfig], replaces: Callable[[TunedConfig, TunedConfig], bool]
+) -> None:
     old = _parse_file(path) if path.exists() else _Content(())
     merged = {entry.key: entry for entry in old.entries}
     for entry in fresh:
         known = merged.get(entry.key)
-        if known is None or not (known.evidence == "measured" and entry.evidence == "predicted"):
+        if known is None or replaces(entry, known):
             merged[entry.key] = entry
-    data = {
-        "schema": SCHEMA,
-        "entries": [merged[key].to_data() for key in sorted(merged)] + list(old.unreadable),
-    }
-    write_atomically(path, _text(path, data))
+    _write(path, merged, old.unreadable)
+
+
+def _write(path: Path, entries: Mapping[tuple[str, str], TunedConfig], unreadable: Iterable[Any]) -> None:
+    listed = [entries[key].to_data() for key in sorted(entries)] + list(unreadable)
+    write_atomically(path, _text(path, {"schema": SCHEMA, "entries": listed}))
 
 
 def _text(path: Path, data: Any) -> str:
