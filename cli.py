@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssmgen.cli_bench import bench
+from ssmgen.cli_configs import digest, merge, prune, verify
 from ssmgen.cli_options import (
     AsJson,
     Backward,
@@ -51,6 +52,8 @@ _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
 
 app.command()(bench)
 app.command()(warmup)
+for command in (verify, prune, merge, digest):
+    app.command(rich_help_panel="Tuned configs")(command)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,4 +1,4 @@
-"""Full sweeps: the times of every valid config of a problem on one machine, in a file that searches are replayed on."""
+"""Full sweeps: the times of every valid config of a problem on one machine, in a file to replay searches on."""
 
 from __future__ import annotations
 

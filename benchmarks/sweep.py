@@ -2,9 +2,9 @@
 
     python -m benchmarks.sweep
 
-takes ten minutes on a machine that does nothing else: it compiles and times every valid config of the problems below, in
-one thread, and writes benchmarks/results/sweep_*.json; then it replays searches on them, which takes two minutes, writes
-benchmarks/results/regret.json and docs/pictures/search_regret.png, and prints what docs/tuning.md says of them.
+takes ten minutes on a machine that does nothing else: it compiles and times every valid config of the problems below,
+in one thread, and writes benchmarks/results/sweep_*.json; then it replays searches on them, which takes two minutes,
+writes benchmarks/results/regret.json and docs/pictures/search_regret.png, and prints what docs/tuning.md says of them.
 `--replay` does only the latter.
 """
 

@@ -42,6 +42,8 @@ def test_answers_come_from_another_process(worker: Worker) -> None:
         ("uncompilable", "compile error"),
         ("runtime_error", "crash"),
         ("too_large", "out of resources"),
+        ("too_much", "out of memory"),
+        ("illegal", "illegal access"),
     ],
 )
 def test_a_trial_says_what_became_of_a_config(worker: Worker, behaviour: str, failure: str | None) -> None:
