@@ -120,7 +120,7 @@ class Channels(_SelectiveScan):
         }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
-        """Wide vectors; tiles that are squares, and read ahead, or long enough that reloading the states does not count."""
+        """Wide vectors; tiles that are squares, and read ahead, or so long that reloading states does not count."""
         lanes, states = lane_choices(problem, facts)[0], _default_states(problem, facts)
         tile = _tiles(problem, (lanes if problem.option("layout") == "time" else 64,))[0]
         return Config.of(self.name, {"exp": "poly", "lanes": lanes, "states": states, "tile": tile})
