@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ssmgen.errors import SsmgenError
+from ssmgen.worker import memory
 
 __all__ = ["Process", "WorkerDiedError", "WorkerTimeoutError"]
 
@@ -59,6 +60,7 @@ class Process:
         self._connection: Connection | None = None
         self._errors: IO[bytes] | None = None
         self._number = 0
+        self._inherited = 0  # bytes that this process held at most when it started the other
 
     def __enter__(self) -> Process:
         return self
@@ -116,6 +118,7 @@ class Process:
         ours, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (kill closes it)
         path = os.pathsep.join(filter(None, sys.path))
+        self._inherited = _most_held()
         self._process = subprocess.Popen(
             [sys.executable, "-m", self._module, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -163,7 +166,9 @@ class Process:
             # `wait` does not say how much memory it held.
             _, status, usage = os.wait4(self._process.pid, 0)
             self._process.returncode = os.waitstatus_to_exitcode(status)
+            # A process counts what its parent held when it started, too: no more than that says nothing.
             peak = usage.ru_maxrss << 10
+            peak = peak if peak > self._inherited else 0
         code = self._process.returncode
         self._errors.seek(0)
         said = self._errors.read()[-2000:].decode(errors="replace").strip()
@@ -171,3 +176,10 @@ class Process:
         how = f"exit code {code}" if by is None else by.name
         self.kill()
         return WorkerDiedError(f"{how}: {said}" if said else how, by, peak)
+
+
+def _most_held() -> int:
+    try:
+        return memory.status("VmHWM")
+    except (OSError, KeyError):
+        return 0
