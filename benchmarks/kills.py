@@ -47,7 +47,8 @@ print("saved", flush=True)
 
 
 _KILLS_OF_A_STUDY = 10  # then nearly everything has been tried
-_EARLY = 0.1  # of the kills come while Python starts, the others after the search began
+# A kill comes so many seconds after so many lines: with none, Python starts; with one, the search; then it goes on.
+_MOST_LINES, _MOST_SECONDS = 8, 2.0
 
 
 class Outcome(NamedTuple):
@@ -72,14 +73,14 @@ class Outcome(NamedTuple):
     is_saved: bool
 
 
-def kill_runs(kills: int, folder: Path, seed: int = 0, budget: float = 8.0) -> Outcome:
+def kill_runs(kills: int, folder: Path, seed: int = 0, budget: float = 15.0) -> Outcome:
     """Kill that many runs, and let another one finish each study.
 
     Args:
         kills: How many.
         folder: Where the studies, and what they save, are kept; new or empty.
         seed: Of the moments.
-        budget: Seconds of each run, within which the moments lie.
+        budget: Seconds of each run.
     """
     chance = random.Random(seed)
     found = Outcome(0, 0, 0, 0, 0, 0, True)
@@ -95,23 +96,22 @@ def _study(kills: int, folder: Path, chance: random.Random, budget: float) -> Ou
     told: set[str] = set()
     killed = torn = 0
     while killed < kills:
-        # A run may end before its moment comes.
-        is_early = chance.random() < _EARLY
-        said, was_killed = _run(folder, budget, chance.uniform(0.0, 4.0 if is_early else budget), is_early)
+        # Seconds alone would mean other moments on a slower machine. A run may end before its moment comes.
+        said, was_killed = _run(
+            folder, budget, chance.randint(0, _MOST_LINES), chance.uniform(0.0, _MOST_SECONDS)
+        )
         killed += was_killed
         told |= {line.partition(" ")[2] for line in said if line.startswith("measured ")}
         torn += _torn(folder)
     journal = _journalled(folder)
-    said, _ = _run(folder, 4.0 * budget)
+    said, _ = _run(folder, 2.0 * budget)
     resumed = next(int(line.split()[1]) for line in said if line.startswith("resumed "))
     lost = len(told - journal)
     return Outcome(killed, len(told), lost, torn + _torn(folder), resumed, len(journal), "saved" in said)
 
 
-def _run(
-    folder: Path, budget: float, moment: float | None = None, is_early: bool = False
-) -> tuple[list[str], bool]:
-    """What a run said, and whether it was killed, that many seconds after its start or that of its search."""
+def _run(folder: Path, budget: float, lines: int = 0, seconds: float | None = None) -> tuple[list[str], bool]:
+    """What a run said, and whether it was killed, so many seconds after so many lines; with None it is not."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -125,10 +125,10 @@ def _run(
             stdout=output,
             stderr=subprocess.DEVNULL,
         )
-        while not is_early and run.poll() is None and not os.fstat(output.fileno()).st_size:
+        while run.poll() is None and os.pread(output.fileno(), 1 << 20, 0).count(b"\n") < lines:
             time.sleep(0.01)
         try:
-            run.wait(moment)
+            run.wait(seconds)
         except subprocess.TimeoutExpired:
             run.send_signal(signal.SIGKILL)
         code = run.wait()
