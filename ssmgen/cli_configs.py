@@ -7,23 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ssmgen.cli_options import (
-    AsJson,
-    Batch,
-    Channels,
-    Dim,
-    DState,
-    Dtype,
-    Groups,
-    Heads,
-    Options,
-    Poles,
-    Rank,
-    SeqLen,
-    TargetName,
-    Tokens,
-)
-from ssmgen.cli_request import problems_of, request_of, target_of
+from ssmgen.cli_options import AsJson, TargetName
+from ssmgen.cli_request import Given, problems_of, request_of, takes_problem, target_of
 
 __all__ = ["digest", "merge", "prune", "verify"]
 
@@ -131,23 +116,14 @@ def merge(
             print_merged(found, output())
 
 
+@takes_problem
 def digest(
     ops: Annotated[
         list[str] | None,
         typer.Argument(metavar="[OP]...", help="Ops that will be called.", show_default="whatever may be"),
     ] = None,
-    d_state: DState = None,
-    batch: Batch = None,
-    dim: Dim = None,
-    seqlen: SeqLen = None,
-    groups: Groups = None,
-    heads: Heads = None,
-    tokens: Tokens = None,
-    poles: Poles = None,
-    rank: Rank = None,
-    channels: Channels = None,
-    dtype: Dtype = None,
-    option: Options = None,
+    *,
+    given: Given,
     target: TargetName = None,
     training: Annotated[
         bool, typer.Option("--training", help="Kernels of calls with gradients, too.")
@@ -162,9 +138,7 @@ def digest(
     from ssmgen.report.terminal import print_json, print_plain, reported
 
     with reported(as_json):
-        request = request_of(
-            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
-        )
+        request = request_of(given)
         chosen = target_of(target)
         problems = problems_of(request, ops, chosen) if ops else None
         found = agreement(problems, chosen, training)
