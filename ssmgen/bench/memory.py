@@ -31,11 +31,11 @@ def growth(run: Callable[[], _Found], device: torch.device) -> tuple[int | None,
     _trim()
     try:
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-        start = memory.status("VmRSS")
-    except (OSError, KeyError):
+    except OSError:
         return None, run()
-    found = run()
-    return max(0, memory.status("VmHWM") - start), found
+    start, found = memory.status("VmRSS"), run()
+    peak = memory.status("VmHWM")
+    return None if start is None or peak is None else max(0, peak - start), found
 
 
 def _trim() -> None:

@@ -160,9 +160,9 @@ class _Worker:
         assert self._provider is not None
         self._calls = ()
         if self._device.type == "cpu":
-            free = memory.available()
-            if free is not None:
-                memory.limit(int(_SHARE_OF_MEMORY * free))
+            most = memory.share(_SHARE_OF_MEMORY)
+            if most is not None:
+                memory.limit(most)
         task, provider = request.task, self._provider
         inputs = draw(request.checked, self._device)
         call = provider.call(request.checked, inputs)

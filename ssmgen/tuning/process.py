@@ -30,8 +30,7 @@ class Worker(Process):
 
         def start() -> Start:
             gpu = driver.current_device() if name in ("cuda", "hip") else None
-            free = memory.available() if gpu is None else None
-            self.memory = None if free is None else int(_SHARE_OF_MEMORY * free)
+            self.memory = memory.share(_SHARE_OF_MEMORY) if gpu is None else None
             return Start(open_target, name, torch.get_num_threads(), gpu, max_error, self.memory)
 
         super().__init__("ssmgen.tuning.worker", start)

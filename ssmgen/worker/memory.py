@@ -6,7 +6,7 @@ import contextlib
 import resource
 from pathlib import Path
 
-__all__ = ["available", "is_exhausted", "limit", "status", "total", "volunteer"]
+__all__ = ["available", "is_exhausted", "limit", "share", "status", "total", "volunteer"]
 
 _STATUS, _MACHINE = Path("/proc/self/status"), Path("/proc/meminfo")
 _GROUP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
@@ -14,13 +14,19 @@ _GROUP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 def total() -> int | None:
     """Bytes of main memory; None where the system does not say."""
-    return _of_machine("MemTotal")
+    return _entry(_MACHINE, "MemTotal")
 
 
 def available() -> int | None:
     """Bytes that can be had without swapping, by this process's control groups too; None where no one says."""
-    known = [size for size in (_of_machine("MemAvailable"), *_of_groups()) if size is not None]
+    known = [size for size in (_entry(_MACHINE, "MemAvailable"), *_of_groups()) if size is not None]
     return min(known, default=None)
+
+
+def share(part: float) -> int | None:
+    """Bytes of that part of what is available now; None where no one says how much that is."""
+    free = available()
+    return None if free is None else int(part * free)
 
 
 def limit(size: int) -> None:
@@ -29,9 +35,8 @@ def limit(size: int) -> None:
     It is data that counts (heap, and private pages that can be written), and not addresses: a driver of a GPU reserves
     more of those than there is memory.
     """
-    try:
-        held = status("VmData")
-    except (OSError, KeyError):
+    held = status("VmData")
+    if held is None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = held + size
@@ -56,21 +61,9 @@ def is_exhausted(error: BaseException) -> bool:
     )
 
 
-def status(name: str) -> int:
-    """Bytes that the system lists for this process under a name such as `VmRSS`.
-
-    Raises:
-        OSError: The system has no such list.
-        KeyError: The name is not in it.
-    """
+def status(name: str) -> int | None:
+    """Bytes that the system lists for this process under a name such as `VmRSS`; None where it does not say."""
     return _entry(_STATUS, name)
-
-
-def _of_machine(name: str) -> int | None:
-    try:
-        return _entry(_MACHINE, name)
-    except (OSError, KeyError):
-        return None
 
 
 def _of_groups() -> list[int]:
@@ -93,9 +86,10 @@ def _of_groups() -> list[int]:
     return found
 
 
-def _entry(path: Path, name: str) -> int:
-    for line in path.read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key == name:
-            return int(value.split()[0]) << 10
-    raise KeyError(name)
+def _entry(path: Path, name: str) -> int | None:
+    try:
+        listed = path.read_text().splitlines()
+    except OSError:
+        return None
+    found = (value for key, _, value in (line.partition(":") for line in listed) if key == name)
+    return next((int(value.split()[0]) << 10 for value in found), None)

@@ -118,7 +118,7 @@ class Process:
         ours, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (kill closes it)
         path = os.pathsep.join(filter(None, sys.path))
-        self._inherited = _most_held()
+        self._inherited = memory.status("VmHWM") or 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", self._module, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -176,10 +176,3 @@ class Process:
         how = f"exit code {code}" if by is None else by.name
         self.kill()
         return WorkerDiedError(f"{how}: {said}" if said else how, by, peak)
-
-
-def _most_held() -> int:
-    try:
-        return memory.status("VmHWM")
-    except (OSError, KeyError):
-        return 0
