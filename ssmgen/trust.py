@@ -9,10 +9,29 @@ from pathlib import Path
 from ssmgen import settings
 from ssmgen.errors import TargetUnavailableError
 
-__all__ = ["FILE_MODE", "FOLDER_MODE", "complaint", "own_cache", "require_own", "world_writable"]
+__all__ = [
+    "FILE_MODE",
+    "FOLDER_MODE",
+    "complaint",
+    "make_folder",
+    "own_cache",
+    "require_own",
+    "world_writable",
+]
 
 # For what is made here: the group may share it, where the umask says so, and nobody else.
 FOLDER_MODE, FILE_MODE = 0o775, 0o664
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and the one it lies in with our mode, and as anybody would what is missing above them.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    folder.parent.parent.mkdir(parents=True, exist_ok=True)
+    for each in (folder.parent, folder):
+        each.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def world_writable(path: Path) -> bool:
@@ -62,9 +81,7 @@ def own_cache(name: str) -> Path:
     """
     root = settings.cache_dir()
     folder = root / name
-    root.parent.mkdir(parents=True, exist_ok=True)
-    for each in (root, folder):
-        each.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    make_folder(folder)
     # In a folder such as /tmp nobody can replace what is another's, so it may hold the cache.
     if not root.stat().st_mode & stat.S_ISVTX:
         require_own(root)

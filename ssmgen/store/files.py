@@ -16,7 +16,7 @@ from ssmgen.codegen import write_atomically
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import ConfigFileError, ConfigFileWarning, InvalidInputError
 from ssmgen.store.entry import TunedConfig
-from ssmgen.trust import FOLDER_MODE, world_writable
+from ssmgen.trust import make_folder, world_writable
 
 __all__ = ["SCHEMA", "config_path", "entries", "load", "read_file", "remove", "require_writable", "save"]
 
@@ -55,7 +55,7 @@ def read_file(path: Path) -> tuple[TunedConfig, ...]:
     if not stat.S_ISREG(status.st_mode):
         _warn(path, "is no regular file")
         return ()
-    if world_writable(path) or world_writable(path.parent):
+    if status.st_mode & stat.S_IWOTH or world_writable(path.parent):
         _warn(path, "can be written by anybody: it or its folder (chmod o-w)")
         return ()
     stamp = (status.st_mtime_ns, status.st_size)
@@ -152,9 +152,7 @@ def require_writable(facts: DeviceFacts, op: str) -> None:
 def _writing(path: Path) -> Iterator[None]:
     """The file's folder and its lock; what the system refuses becomes a `ConfigFileError`."""
     try:
-        path.parent.parent.parent.mkdir(parents=True, exist_ok=True)
-        for folder in (path.parent.parent, path.parent):
-            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        make_folder(path.parent)
         for each in (path.parent.parent, path.parent, path):
             if world_writable(each):
                 raise ConfigFileError(
