@@ -5,9 +5,8 @@ from __future__ import annotations
 __all__ = ["Patience"]
 
 _HANGS_AFTER = 20.0  # times as long as the longest that was answered
-_FIRST_GRACE = (
-    10.0  # the first config gets some time even of a tiny budget: there has to be something to save
-)
+# The first config gets some time even of a tiny budget: there has to be something to save.
+_FIRST_GRACE = 10.0
 
 
 class Patience:

@@ -130,10 +130,8 @@ class _Worker:
             # The old operands go before the new ones come.
             self._verifier = self._bench = None
             try:
-                verifier, bench = (
-                    Verifier(self._target, problem, self._max_error),
-                    Bench(self._target, problem),
-                )
+                verifier = Verifier(self._target, problem, self._max_error)
+                bench = Bench(self._target, problem)
                 verifier.prepare()
             except (MemoryError, RuntimeError) as error:
                 if not memory.is_exhausted(error):
