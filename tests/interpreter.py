@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,10 @@ from unittest import mock
 
 from ssmgen.targets import triton_source
 
-__all__ = ["quickened"]
+__all__ = ["quickened", "slowed"]
+
+# What is replaced, as Triton has it: (owner, name, original).
+_ORIGINALS: list[tuple[Any, str, Any]] = []
 
 
 def quickened() -> Any:
@@ -26,16 +30,29 @@ def quickened() -> Any:
     return mock.patch.object(triton_source, "_execute", execute_quickly)
 
 
+@contextmanager
+def slowed() -> Iterator[None]:
+    """Within it Triton's interpreter is as Triton has it."""
+    with ExitStack() as stack:
+        for owner, name, original in _ORIGINALS:
+            stack.enter_context(mock.patch.object(owner, name, original))
+        yield
+
+
 def _quicken() -> None:
     from triton.runtime import interpreter
 
     # Other releases of Triton are left as they are.
     if not hasattr(interpreter, "_LangPatchScope") or interpreter._patch_lang.__module__ == __name__:
         return
-    interpreter._patch_lang = _patch_once(interpreter)
-    interpreter._get_np_dtype = _remember(interpreter._get_np_dtype)
-    interpreter.ReduceOps.generic_reduce = _reduce
-    interpreter.ScanOps.generic_scan = _scan
+    for owner, name, quick in (
+        (interpreter, "_patch_lang", _patch_once(interpreter)),
+        (interpreter, "_get_np_dtype", _remember(interpreter._get_np_dtype)),
+        (interpreter.ReduceOps, "generic_reduce", _reduce),
+        (interpreter.ScanOps, "generic_scan", _scan),
+    ):
+        _ORIGINALS.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, quick)
 
 
 def _patch_once(interpreter: Any) -> Callable[[Any], Any]:
