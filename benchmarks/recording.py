@@ -23,9 +23,8 @@ from ssmgen.tuning.measure import Bench, busy_seconds
 from ssmgen.tuning.trial import Timing
 
 ROUNDS = 41
-RUNS = (
-    3  # in a round, of which the fastest counts: what else the machine does meanwhile only makes a run longer
-)
+# In a round, of which the fastest counts: what else the machine does meanwhile only makes a run longer.
+RUNS = 3
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from ssmgen.tuning.trial import Timing, Trial
 
 __all__ = ["STRATEGIES", "Strategy", "exhaustive", "ours", "plain_tpe", "random_search", "regrets", "trial"]
 
-_SEEN = (
-    9  # of the recorded rounds, which a search sees of a config: it times each once, for a fifth of a second
-)
+# Of the recorded rounds, which a search sees of a config: it times each once, for a fifth of a second.
+_SEEN = 9
 _BATCH = 4  # configs that are compiled together, as a run on two cores does
 _MOST_ASKS = 20  # for each config: a sampler that proposes nothing new after so many is done
 

@@ -22,6 +22,7 @@ from ssmgen.freezing import freeze, frozen, unfreeze
 
 if TYPE_CHECKING:
     from ssmgen import compat, nn
+    from ssmgen.agreement import digest
     from ssmgen.ops.cauchy_mult import cauchy_mult
     from ssmgen.ops.dplr_kernel import dplr_kernel
     from ssmgen.ops.fft_conv import fft_conv
@@ -52,6 +53,7 @@ __all__ = [
     "__version__",
     "cauchy_mult",
     "compat",
+    "digest",
     "dplr_kernel",
     "fft_conv",
     "freeze",
@@ -81,6 +83,7 @@ _OPS = (
 # They bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
 _MODULES = {
     **dict.fromkeys(_OPS, "ssmgen.ops"),
+    "digest": "ssmgen.agreement",
     "launcher": "ssmgen.ops.launcher",
     "warmup": "ssmgen.warming",
 }

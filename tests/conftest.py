@@ -61,3 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the rendered kernels to tests/golden as they are now",
     )
+    parser.addoption(
+        "--mutated-files",
+        default="200",
+        metavar="N",
+        help="how many mutated config files tests/store/test_mutated.py reads (10000 takes some minutes)",
+    )

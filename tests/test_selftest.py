@@ -45,8 +45,8 @@ def gpus() -> Iterator[StandIn]:
 def test_launches_keep_their_promises_on_a_stand_in(
     op: str, gpus: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # How a kernel is launched does not depend on how many channels there are, and the interpreter takes them in turn.
-    monkeypatch.setitem(selftest._EVEN, "dim", 4)
+    # Launches depend on whether there is a multiple of 16 channels; the interpreter takes one after another.
+    monkeypatch.setitem(selftest._EVEN, "dim", 16)
     assert run(of(targets.target("hip"), op, LAUNCHING)) >= 4
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ssmgen.problem import Problem
 from ssmgen.store.entry import TunedConfig
 from ssmgen.store.files import config_path, read_file
 
-__all__ = ["GENERIC", "Match", "lookup", "matches"]
+__all__ = ["GENERIC", "Match", "lookup", "matches", "ranked"]
 
 GENERIC = "generic"  # the arch of entries that serve any device of their kind, where nothing else does
 
@@ -50,22 +50,30 @@ def lookup(problem: Problem, facts: DeviceFacts, is_valid: Callable[[TunedConfig
     return next((match for match in matches(problem, facts) if is_valid(match.entry)), None)
 
 
-def matches(problem: Problem, facts: DeviceFacts) -> list[Match]:
-    """Every entry that could serve a problem on a device, in the order in which `lookup` prefers them."""
-    ranked = sorted(_candidates(problem.problem_class(), facts), key=lambda item: item[0])
-    return [match for _, match in ranked]
+def matches(problem: Problem, facts: DeviceFacts) -> tuple[Match, ...]:
+    """Every entry that may serve a problem on a device, in the order in which `lookup` prefers them."""
+    return _in_order(_candidates(problem.op, problem.problem_class(), facts))
 
 
 Rank = tuple[bool, bool, float, bool, int, str, str]
 
 
-def _candidates(wanted: Problem, facts: DeviceFacts) -> Iterator[tuple[Rank, Match]]:
+def ranked(op: str, facts: DeviceFacts) -> tuple[Match, ...]:
+    """Every entry of an op that may serve some problem on a device, by all that `lookup` goes by except distances."""
+    return _in_order(_candidates(op, None, facts))
+
+
+def _in_order(found: Iterable[tuple[Rank, Match]]) -> tuple[Match, ...]:
+    return tuple(match for _, match in sorted(found, key=lambda item: item[0]))
+
+
+def _candidates(op: str, wanted: Problem | None, facts: DeviceFacts) -> Iterator[tuple[Rank, Match]]:
     for order, folder in enumerate(settings.config_dirs()):
-        own = config_path(folder, facts, wanted.op)
+        own = config_path(folder, facts, op)
         # A GPU shares its arch with siblings, and a CPU behind another name may have the same vectors.
-        for path in sorted({own, *folder.glob(f"*/{wanted.op}.json")}):
+        for path in sorted({own, *folder.glob(f"*/{op}.json")}):
             for entry in read_file(path):
-                distance = wanted.distance(entry.problem.problem_class())
+                distance = 0.0 if wanted is None else wanted.distance(entry.problem.problem_class())
                 if distance is None or entry.device.kind != facts.kind:
                     continue
                 generic = entry.device.arch == GENERIC

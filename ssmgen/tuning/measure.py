@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from ssmgen.targets import Runner, Target, driver
 from ssmgen.tuning.decide import is_clear_loser
 from ssmgen.tuning.operands import allocate, runner
 
-__all__ = ["Bench", "FinalTimes", "Rotation", "busy_seconds", "last_level_cache"]
+__all__ = ["Bench", "FinalError", "FinalTimes", "Rotation", "busy_seconds", "last_level_cache"]
 
 _WARM_SECONDS = 0.2  # clocks rise and threads start within this
 _CONFIG_SECONDS = 0.2
@@ -29,6 +30,15 @@ _PAIRS = 8  # runs of a config and its rival in turns; the fewest that can tell 
 _MOST_ROUNDS = 50
 _LOSES_BY = 2.0
 _MOST_BYTES = 1 << 30
+
+
+class FinalError(Exception):
+    """A config failed among the finalists; the cause says how."""
+
+    def __init__(self, config: Config, cause: Exception) -> None:
+        super().__init__(str(config))
+        self.config = config
+        self.cause = cause
 
 
 class FinalTimes(NamedTuple):
@@ -55,7 +65,7 @@ class Rotation:
         self._last: list[Tensor] = []
 
     def __call__(self) -> None:
-        """One run, on the next set."""
+        """Run on the next set."""
         self._last = next(self._sets)
         self._run(self._last)
 
@@ -105,13 +115,20 @@ class Bench:
             f"for a cache of {cache / 2**20:.0f} MiB"
         )
 
-    def time(self, config: Config, best: float | None, rival: Config | None = None) -> list[float]:
+    def time(
+        self,
+        config: Config,
+        best: float | None,
+        rival: Config | None = None,
+        beside: Callable[[], None] = lambda: None,
+    ) -> list[float]:
         """Seconds of some runs; only a few for a config that is clearly slower than the best.
 
         Args:
             config: The config.
             best: Seconds of the fastest config so far.
-            rival: That config, to run beside this one until either is known to be slower; None for none.
+            rival: That config, to run beside this one until it is known to be slower; None for none.
+            beside: Called before the two run in turns.
         """
         run = self.rotating(config)
         self._warm_up(run)
@@ -122,6 +139,7 @@ class Bench:
         wanted = max(fewest, min(most, int(_CONFIG_SECONDS / max(min(first), 1e-9))))
         if rival is None or rival == config or wanted < 2 * _PAIRS:
             return self.target.time(run, wanted, run.restore)
+        beside()
         return self._beside(run, self.rotating(rival), wanted // 2)
 
     def _beside(self, run: Rotation, other: Rotation, wanted: int) -> list[float]:
@@ -144,20 +162,27 @@ class Bench:
         return time.perf_counter() - start
 
     def final(self, configs: Sequence[Config], seconds: float, references: int) -> FinalTimes:
-        """Time configs in turns until the time is over, the reference among the first rounds."""
-        runs = {config: self.rotating(config) for config in configs}
+        """Time configs in turns until the time is over, the reference among the first rounds.
+
+        Raises:
+            FinalError: One of them failed.
+        """
+        runs: dict[Config, Rotation] = {}
         rounds: dict[Config, list[float]] = {config: [] for config in configs}
         reference: list[float] = []
-        for run in runs.values():
-            self._warm_up(run)
-            run.untimed()
+        for config in configs:
+            with _blaming(config):
+                runs[config] = self.rotating(config)
+                self._warm_up(runs[config])
+                runs[config].untimed()
         busy, own, start = busy_seconds(), time.process_time(), time.perf_counter()
         for turn in itertools.count():
             # Each round starts with another config, so that none always follows the same one.
             order = [*configs[turn % len(configs) :], *configs[: turn % len(configs)]]
             for config in order:
                 run = runs[config]
-                rounds[config].append(min(self.target.time(run, 2, run.restore)))
+                with _blaming(config):
+                    rounds[config].append(min(self.target.time(run, 2, run.restore)))
             if turn < references:
                 reference.append(self.reference())
             if turn >= 2 and (turn >= _MOST_ROUNDS or time.perf_counter() - start > seconds):
@@ -182,6 +207,14 @@ class Bench:
             run.untimed()
             self.target.synchronize()
         self._is_warm = True
+
+
+@contextmanager
+def _blaming(config: Config) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise FinalError(config, error) from error
 
 
 def last_level_cache(device: torch.device) -> int:

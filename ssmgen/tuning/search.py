@@ -1,4 +1,4 @@
-"""Which configs to try next: all of them where the budget allows, else the best's neighbours and what Optuna proposes.
+"""Which configs to try next: all where the budget allows, else neighbours of the best and what Optuna proposes.
 
 One study per variant, because each has a space of its own; the budget moves to the variants that do well. Nothing is
 compiled or timed here: `measure` does that, so that a synthetic landscape can stand in for a machine.

@@ -58,7 +58,7 @@ def test_the_default_of_every_variant_compiles(op: str, direction: str, gpu: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("gpu", GPUS)
-@pytest.mark.parametrize(("d_state", "count"), [(4, 6), (8, 2)])
+@pytest.mark.parametrize(("d_state", "count"), [(4, 6), (16, 2)])
 @pytest.mark.parametrize("op", INTERFACES)
 def test_configs_drawn_at_random_compile(op: str, d_state: int, count: int, gpu: str) -> None:
     for job in sample(jobs(op, gpu, [d_state]), count, seed=d_state):

@@ -255,17 +255,9 @@ SEGMENTED: tuple[dict[str, Option], ...] = (
     {"layout": "time", "saved": 4, "seqlen": 66, "complex": True, **EVERYTHING},
     {"layout": "channel", "saved": 32, "seqlen": 70, "complex": True, "C": "constant", "softplus": True},
     # States in two shares, the last group of each with two of the four that stand together.
-    {
-        "layout": "channel",
-        "saved": 4,
-        "seqlen": 65,
-        "d_state": 36,
-        "z": True,
-        "initial_state": True,
-        "batch": 1,
-    },
+    {"layout": "channel", "saved": 4, "seqlen": 65, "d_state": 36, "z": True, "initial_state": True},
     # More segments than are composed at a time.
-    {"layout": "channel", "saved": 64, "seqlen": 580, "dim": 2, "last_state": True, "batch": 1},
+    {"layout": "channel", "saved": 64, "seqlen": 580, "dim": 2, "last_state": True},
 )
 
 

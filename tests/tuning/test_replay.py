@@ -1,4 +1,4 @@
-"""Searches replayed on recorded sweeps: what docs/tuning.md says holds, and what is replayed is the search."""
+"""Searches replayed on recorded sweeps: what docs/tuning.md says of them holds, and the real search is replayed."""
 
 from __future__ import annotations
 

@@ -113,10 +113,28 @@ def test_failures_are_counted_by_kind_and_cost_nothing_else() -> None:
         "not finite": 2,
         "out of bounds": 2,
         "compile error": 2,
-        "crash": 4,
+        "compiler crash": 2,
+        "crash": 2,
     }
     assert result.excluded == {("fake", "odd"): 8}
     assert (result.tried, result.valid) == (16, 16)
+
+
+@pytest.mark.slow
+def test_a_finalist_that_fails_is_a_failure_and_the_next_one_wins() -> None:
+    result = fake("slow,quarrels")
+    assert result.best is not None
+    assert result.best.config["behaviour"] == "slow"
+    assert result.failures == {"crash": 2}
+    assert fake("slow,quarrels").resumed == 4
+
+
+@pytest.mark.slow
+def test_finalists_that_take_the_worker_down_only_together_are_judged_by_the_search() -> None:
+    result = fake("slow,dies_quarrelling")
+    assert result.best is not None
+    assert any("could not be timed in turns (SIGABRT" in note for note in result.notes)
+    assert result.failures == {}
 
 
 @pytest.mark.slow
