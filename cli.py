@@ -96,6 +96,14 @@ def tune(
             show_default="that of the dtype: 2e-6 in fp32, gradients 2e-5",
         ),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Share trials with other machines of this kind: postgresql://..., or a file that all can reach.",
+            show_default="a journal of this machine",
+        ),
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Tune every op there is.")] = False,
     training: Annotated[
         bool, typer.Option("--training", help="Tune forward and backward together, for calls with gradients.")
@@ -152,6 +160,7 @@ def tune(
                         seed=seed,
                         top_k=top_k,
                         max_error=max_error,
+                        storage=storage,
                         observer=observer,
                     )
                 )

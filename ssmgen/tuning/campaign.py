@@ -30,6 +30,7 @@ def campaign(
     seed: int = 0,
     top_k: int | None = None,
     max_error: float | None = None,
+    storage: str | None = None,
     observer: Observer | None = None,
 ) -> Iterator[TuneResult]:
     """Tune problems one after another, and give each result as it comes; what one leaves of its time, others get.
@@ -44,14 +45,16 @@ def campaign(
         seed: Seed of each search.
         top_k: See `Tuner.tune`.
         max_error: The largest relative error of a config; see `Tuner`.
+        storage: See `Tuner`.
         observer: Told of every step.
 
     Raises:
         TargetUnavailableError: The target cannot be timed here.
+        StorageError: The storage cannot be opened, or does not answer.
         ConfigFileError: Results could not be saved; found out before anything is tuned.
     """
     deadline = time.monotonic() + budget_seconds
-    with open_tuner(target_name, max_error=max_error) as tuner:
+    with open_tuner(target_name, max_error=max_error, storage=storage) as tuner:
         for op in {problem.op for job in jobs for problem in problems_in(job)}:
             store.require_writable(tuner.target.facts, op)
         waiting = sorted(jobs, key=lambda job: _known_share(tuner, job))

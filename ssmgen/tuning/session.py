@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import torch
 
 from ssmgen import settings
 from ssmgen.config import Config
@@ -14,13 +16,12 @@ from ssmgen.device import DeviceFacts
 from ssmgen.errors import SsmgenError
 from ssmgen.kernels import Space
 from ssmgen.problem import Problem
+from ssmgen.targets import Target
 from ssmgen.trust import FOLDER_MODE, own_cache, require_own
+from ssmgen.tuning.record import FORGIVEN, Record, Rounds
 from ssmgen.tuning.trial import Trial
 
-__all__ = ["Session", "source_hash"]
-
-# These may have been the machine's fault, so the next run tries again.
-_FORGIVEN = ("timeout", "compile timeout")
+__all__ = ["Session", "source_hash", "threads_of"]
 
 
 def source_hash(space: Space, config: Config) -> str | None:
@@ -30,8 +31,13 @@ def source_hash(space: Space, config: Config) -> str | None:
     return space.variant(config).source(space.problem, config).hash
 
 
-class Session:
-    """The journal of one problem on one device: JSON lines, one for each trial.
+def threads_of(target: Target) -> int | None:
+    """Threads that kernels are timed with; None on a GPU."""
+    return torch.get_num_threads() if target.facts.kind == "cpu" else None
+
+
+class Session(Record):
+    """The journal of one problem on one device: JSON lines, one for each trial. Nobody waits for anybody.
 
     Raises:
         TargetUnavailableError: Somebody else could have written it.
@@ -75,7 +81,7 @@ class Session:
                 trial, versions = Trial.from_data(data), data["versions"]
             except (ValueError, KeyError, TypeError, AttributeError, SsmgenError):
                 continue
-            if versions == self._versions and trial.failure not in _FORGIVEN:
+            if versions == self._versions and trial.failure not in FORGIVEN:
                 found[trial.config] = trial
         return {config: trial for config, trial in found.items() if source_hash(config) == trial.source_hash}
 
@@ -90,3 +96,22 @@ class Session:
                 file.write(f"\n{line}".encode())
         except OSError:
             pass
+
+    def claim(self, configs: Sequence[Config]) -> list[Config]:
+        """All of them."""
+        return list(configs)
+
+    def release(self) -> None:
+        """Nothing was claimed."""
+
+    def news(self) -> list[Trial]:
+        """None: what another process has appended meanwhile, the next run reads."""
+        return []
+
+    def taken(self, configs: Sequence[Config]) -> list[Config]:
+        """None of them."""
+        return []
+
+    def decide(self, count: int, compare: Callable[[], Rounds], seconds: float) -> Rounds:
+        """What is compared here."""
+        return compare()

@@ -70,7 +70,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def use(tuner: FakeTuner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "open_tuner", lambda name, max_error: tuner)
+    monkeypatch.setattr(module, "open_tuner", lambda name, **_: tuner)
 
 
 SCANS = [make_problem("linear_scan", dim=32, seqlen=2**power) for power in range(5, 9)]
