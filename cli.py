@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssmgen.cli_bench import bench
-from ssmgen.cli_configs import digest, merge, prune, verify
-from ssmgen.cli_options import AsJson, Backward, Config, Model, Op, Shapes, TargetName
+from ssmgen.cli_configs import digest, few, merge, prune, verify
+from ssmgen.cli_options import AsJson, Backward, Config, Model, Op, Shapes, Storage, TargetName
 from ssmgen.cli_request import (
     TUNED_BY_DEFAULT,
     Given,
@@ -41,7 +41,7 @@ _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
 
 app.command()(bench)
 app.command()(warmup)
-for command in (verify, prune, merge, digest):
+for command in (verify, prune, merge, digest, few):
     app.command(rich_help_panel="Tuned configs")(command)
 
 
@@ -96,14 +96,7 @@ def tune(
             show_default="that of the dtype: 2e-6 in fp32, gradients 2e-5",
         ),
     ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Share trials with other machines of this kind: postgresql://..., or a file that all can reach.",
-            show_default="a journal of this machine",
-        ),
-    ] = None,
+    storage: Storage = None,
     all_: Annotated[bool, typer.Option("--all", help="Tune every op there is.")] = False,
     training: Annotated[
         bool, typer.Option("--training", help="Tune forward and backward together, for calls with gradients.")

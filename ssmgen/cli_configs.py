@@ -1,4 +1,4 @@
-"""Commands for tuned configs that are there already: `verify`, `prune`, `merge` and `digest`."""
+"""Commands for what was tuned already: `verify`, `prune`, `merge`, `digest` and `few`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from typing import Annotated
 
 import typer
 
-from ssmgen.cli_options import AsJson, TargetName
-from ssmgen.cli_request import Given, problems_of, request_of, takes_problem, target_of
+from ssmgen.cli_options import AsJson, Model, Shapes, Storage, TargetName
+from ssmgen.cli_request import (
+    TUNED_BY_DEFAULT,
+    Given,
+    problems_of,
+    request_of,
+    takes_problem,
+    target_of,
+    wanted_of,
+)
 
-__all__ = ["digest", "merge", "prune", "verify"]
+__all__ = ["digest", "few", "merge", "prune", "verify"]
 
 Folder = Annotated[
     Path | None,
@@ -146,3 +154,52 @@ def digest(
             print_json({"digest": found.digest, "line": str(found), "choices": list(found.choices)})
         else:
             print_plain(f"{found}\n")
+
+
+@takes_problem
+def few(
+    ops: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[OP]...", help="Ops to choose for.", show_default="all of them"),
+    ] = None,
+    *,
+    given: Given,
+    shapes: Shapes = None,
+    model: Model = None,
+    target: TargetName = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how few configs many problems need: the least worst loss against each problem's best, by their number.
+
+    What `ssmgen tune` has measured for the problems of a file or a model is all that counts: tune them with time
+    enough for every config. Problems that were not tuned are left out, with a note.
+    """
+    from ssmgen.errors import InvalidInputError
+    from ssmgen.report.configs import few_data, print_few
+    from ssmgen.report.terminal import note, output, print_json, reported
+    from ssmgen.tuning import Tuner
+    from ssmgen.tuning.few import few_for_many, measured
+
+    with reported(as_json):
+        chosen = target_of(target)
+        wanted = wanted_of(given, chosen, ops, TUNED_BY_DEFAULT, shapes=shapes, model=model)
+        problems = list(dict.fromkeys(problem for problem, _ in wanted))
+        with Tuner(chosen.name, storage=storage) as tuner:
+            seconds = measured(tuner, problems)
+        if not as_json and len(seconds) < len(problems):
+            note(f"{len(problems) - len(seconds)} of {len(problems)} problems were not tuned here: left out")
+        if not seconds:
+            raise InvalidInputError(
+                "none of these problems was tuned on this device: run ssmgen tune with them first."
+            )
+        functions = dict.fromkeys(problem.function for problem in seconds)
+        curves = {
+            function: few_for_many({key: times for key, times in seconds.items() if key.function == function})
+            for function in functions
+        }
+        if as_json:
+            print_json({"curves": [few_data(function, curve) for function, curve in curves.items()]})
+        else:
+            for function, curve in curves.items():
+                print_few(function, curve, output())

@@ -25,6 +25,7 @@ __all__ = [
     "Rank",
     "SeqLen",
     "Shapes",
+    "Storage",
     "TargetName",
     "Tokens",
 ]
@@ -102,6 +103,15 @@ Model = Annotated[
         "of sizes only --batch and --seqlen are then taken.",
         show_default=False,
         rich_help_panel="Problem",
+    ),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="Share trials with other machines of this kind: postgresql://..., or a file that all can reach.",
+        show_default="a journal of this machine",
     ),
 ]
 Backward = Annotated[bool, typer.Option("--backward", help="The gradients' kernel of a training call.")]

@@ -1,4 +1,4 @@
-"""What became of tuned configs that were verified, pruned or merged: for people, and as data."""
+"""What became of tuned configs that were verified, pruned, merged or chosen from: for people, and as data."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from rich.text import Text
 
 from ssmgen import store
 from ssmgen.report.wording import milliseconds, problem_text
+from ssmgen.tuning.few import Few
 from ssmgen.tuning.recheck import Rechecked
 
 __all__ = [
+    "few_data",
     "merged_data",
+    "print_few",
     "print_merged",
     "print_pruned",
     "print_rechecked",
@@ -90,6 +93,37 @@ def print_merged(found: Sequence[store.Merged], console: Console) -> None:
 def merged_data(item: store.Merged) -> dict[str, Any]:
     """An entry of a source, as JSON data."""
     return {**_entry_data(item.path, item.entry), "outcome": item.outcome}
+
+
+def print_few(function: str, curve: Sequence[Few], console: Console) -> None:
+    """Print the worst and the mean loss by the number of configs, and the configs of each choice."""
+    console.print(Text(f"{function}, {len(curve[0].losses)} problems", "bold"))
+    for few in curve:
+        count = f"{len(few.configs):4} config{'s' if len(few.configs) > 1 else ' '}"
+        console.print(
+            Text.assemble(
+                (count, "cyan"), f"  at worst {few.worst:6.1%} slower, {few.mean:6.1%} in the mean"
+            ),
+        )
+        for config in few.configs:
+            console.print(Text(f"       {config}", "dim"), soft_wrap=True)
+
+
+def few_data(function: str, curve: Sequence[Few]) -> dict[str, Any]:
+    """A curve of losses as JSON data."""
+    return {
+        "function": function,
+        "problems": [str(problem) for problem in curve[0].losses],
+        "choices": [
+            {
+                "configs": [str(config) for config in few.configs],
+                "worst_loss": few.worst,
+                "mean_loss": few.mean,
+                "losses": list(few.losses.values()),
+            }
+            for few in curve
+        ],
+    }
 
 
 def _entry_data(path: Path, entry: store.TunedConfig) -> dict[str, Any]:

@@ -78,9 +78,10 @@ class _Tally(Observer):
 class Lines(_Tally):
     """Plain lines: every improvement, and how far the search is every ten seconds."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, label: str = "") -> None:
         super().__init__()
         self._console = console
+        self._label = label
         self._last = time.monotonic()
 
     def started(self, space: Space, resumed: int, deadline: float) -> None:
@@ -108,7 +109,11 @@ class Lines(_Tally):
 
     def _say(self, line: str) -> None:
         self._last = time.monotonic()
-        self._console.print(line, soft_wrap=True, markup=False)
+        self._console.print(f"{self._label}{line}", soft_wrap=True, markup=False)
+
+    def beside(self, name: str) -> Observer:
+        """See `Observer`."""
+        return Lines(self._console, f"{name}: ")
 
 
 class Screen(_Tally):
@@ -153,6 +158,10 @@ class Screen(_Tally):
         """See `Observer`."""
         self._results[result.problem] = result
 
+    def beside(self, name: str) -> Observer:
+        """See `Observer`: lines above this display, which has room for the details of one device."""
+        return _Above(self, self._live.console, f"{name}: ")
+
     def render(self) -> RenderableType:
         """The display as it is now."""
         rows: list[RenderableType] = [Text(self._heading, "bold"), Text()]
@@ -187,6 +196,18 @@ class Screen(_Tally):
         bar.add_row(ProgressBar(budget, budget - self.left, width=40), f"{self.left:.0f} s left")
         table.add_row("time", bar)
         return Padding(table, (0, 0, 0, 2))
+
+
+class _Above(Lines):
+    """Lines above a screen, which is told of what was found."""
+
+    def __init__(self, screen: Screen, console: Console, label: str) -> None:
+        super().__init__(console, label)
+        self._screen = screen
+
+    def finished(self, result: TuneResult) -> None:
+        """See `Observer`."""
+        self._screen.finished(result)
 
 
 def _done(result: TuneResult) -> Text:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from threading import Lock
 
 from ssmgen import store
 from ssmgen.problem import Problem
+from ssmgen.targets import driver
+from ssmgen.tuning.places import at_once, gpus_alike
 from ssmgen.tuning.predicted import Forecaster
 from ssmgen.tuning.result import Observer, TuneResult
 from ssmgen.tuning.training import Pair, tune_training
@@ -33,7 +38,9 @@ def campaign(
     storage: str | None = None,
     observer: Observer | None = None,
 ) -> Iterator[TuneResult]:
-    """Tune problems one after another, and give each result as it comes; what one leaves of its time, others get.
+    """Tune problems, and give each result as it comes; what one leaves of its time, others get.
+
+    They run one after another, or, where there are several GPUs of one kind, on each of them at once.
 
     Those that earlier runs know least of come first, so that a second run goes on where the first one ended.
 
@@ -54,25 +61,68 @@ def campaign(
         ConfigFileError: Results could not be saved; found out before anything is tuned.
     """
     deadline = time.monotonic() + budget_seconds
-    with open_tuner(target_name, max_error=max_error, storage=storage) as tuner:
+    with ExitStack() as opened:
+        tuners = [
+            open_tuner(target_name, max_error=max_error, storage=storage, gpu=gpu)
+            for gpu in _places(target_name, len(jobs))
+        ]
+        for tuner in tuners:
+            opened.enter_context(tuner)
+        first = tuners[0]
         for op in {problem.op for job in jobs for problem in problems_in(job)}:
-            store.require_writable(tuner.target.facts, op)
-        waiting = sorted(jobs, key=lambda job: _known_share(tuner, job))
-        while waiting:
-            weights = [_weight(job) for job in waiting]
-            share = (deadline - time.monotonic()) * weights[0] / sum(weights)
-            for result in _tune(
-                tuner,
-                waiting.pop(0),
-                budget_seconds=max(share, 1.0),
-                max_trials=max_trials,
-                seed=seed,
-                top_k=top_k,
-                observer=observer,
-            ):
-                yield result
-                if result.is_interrupted:
+            store.require_writable(first.target.facts, op)
+        queue = _Queue(sorted(jobs, key=lambda job: _known_share(first, job)), deadline, len(tuners))
+
+        def work(tuner: Tuner | Forecaster, observer: Observer) -> Iterator[TuneResult]:
+            for job, share in queue:
+                for result in _tune(
+                    tuner,
+                    job,
+                    budget_seconds=share,
+                    max_trials=max_trials,
+                    seed=seed,
+                    top_k=top_k,
+                    observer=observer,
+                ):
+                    yield result
+                    if result.is_interrupted:
+                        return
+
+        own = observer or Observer()
+        if len(tuners) == 1:
+            yield from work(first, own)
+        else:
+            observers = [own, *(own.beside(f"device {number}") for number in range(1, len(tuners)))]
+            yield from at_once([partial(work, tuner) for tuner in tuners], observers)
+
+
+class _Queue:
+    """Jobs that wait, for one device or several, which share what is left of a budget."""
+
+    def __init__(self, jobs: Sequence[Job], deadline: float, places: int) -> None:
+        self._waiting = list(jobs)
+        self._deadline = deadline
+        self._places = places
+        self._lock = Lock()
+
+    def __iter__(self) -> Iterator[tuple[Job, float]]:
+        """The next job, and its seconds, until there is none."""
+        while True:
+            with self._lock:
+                if not self._waiting:
                     return
+                weights = [_weight(job) for job in self._waiting]
+                left = self._deadline - time.monotonic()
+                share = left * min(1.0, self._places * weights[0] / sum(weights))
+                job = self._waiting.pop(0)
+            yield job, max(share, 1.0)
+
+
+def _places(target_name: str, jobs: int) -> list[int | None]:
+    """The GPUs to tune on, no more than there are jobs; None for what is no GPU, or not here."""
+    if target_name not in ("cuda", "hip") or jobs < 2 or not driver.is_available():
+        return [None]
+    return [*gpus_alike()[:jobs]]
 
 
 def problems_in(job: Job) -> tuple[Problem, ...]:

@@ -24,14 +24,26 @@ class Worker(Process):
     """
 
     def __init__(
-        self, open_target: Callable[[str], Target], name: str, max_error: float | None = None
+        self,
+        open_target: Callable[[str], Target],
+        name: str,
+        max_error: float | None = None,
+        gpu: int | None = None,
     ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            open_target: Turns the name into the target, by its import path in the process.
+            name: The target's name.
+            max_error: The largest relative error of a config.
+            gpu: The index of the GPU that the process keeps to; of a GPU by default the current one.
+        """
         self.memory: int | None = None
 
         def start() -> Start:
-            gpu = driver.current_device() if name in ("cuda", "hip") else None
-            self.memory = memory.share(_SHARE_OF_MEMORY) if gpu is None else None
-            return Start(open_target, name, torch.get_num_threads(), gpu, max_error, self.memory)
+            own = driver.current_device() if gpu is None and name in ("cuda", "hip") else gpu
+            self.memory = memory.share(_SHARE_OF_MEMORY) if own is None else None
+            return Start(open_target, name, torch.get_num_threads(), own, max_error, self.memory)
 
         super().__init__("ssmgen.tuning.worker", start)
 

@@ -39,6 +39,7 @@ class Tuner:
         *,
         max_error: float | None = None,
         storage: str | None = None,
+        gpu: int | None = None,
         open_target: Callable[[str], Target] = targets.target,
     ) -> None:
         """Find the target; the worker starts with the first problem.
@@ -50,6 +51,7 @@ class Tuner:
                 lets in configs that are faster.
             storage: Where trials are kept and shared with other machines: the path of a file or the URL of a database,
                 see `open_storage`; by default in a journal of this machine's cache.
+            gpu: The index of the GPU to tune on, of those that are like the current one, which is the default.
             open_target: Turns the name into the target, here and, by its import path, in the worker.
 
         Raises:
@@ -65,7 +67,7 @@ class Tuner:
             raise InvalidInputError(f"the largest error must be positive and finite, not {max_error:g}.")
         self.max_error = max_error
         self._storage = None if storage is None else open_storage(storage)
-        self._worker = Worker(open_target, target_name, max_error)
+        self._worker = Worker(open_target, target_name, max_error, gpu)
 
     def __enter__(self) -> Tuner:
         return self
@@ -154,7 +156,11 @@ class Tuner:
 
 
 def open_tuner(
-    target_name: str, *, max_error: float | None = None, storage: str | None = None
+    target_name: str,
+    *,
+    max_error: float | None = None,
+    storage: str | None = None,
+    gpu: int | None = None,
 ) -> Tuner | Forecaster:
     """What tunes for a target: by time where it is here, by prediction where it is a GPU that is only named.
 
@@ -168,7 +174,7 @@ def open_tuner(
                 f"times of {target_name} are predicted, and not kept in a storage: leave it out."
             )
         return Forecaster(target_name)
-    return Tuner(target_name, max_error=max_error, storage=storage)
+    return Tuner(target_name, max_error=max_error, storage=storage, gpu=gpu)
 
 
 def tune(
