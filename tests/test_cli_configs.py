@@ -9,6 +9,9 @@ from typer.testing import CliRunner, Result
 from ssmgen import store
 from ssmgen.cli import app
 from ssmgen.targets import target
+from ssmgen.tuning import Timing, Trial, Tuner
+from ssmgen.tuning.session import source_hash
+from tests.helpers import make_problem
 from tests.store.strategies import make_entry, usable
 
 
@@ -76,3 +79,32 @@ def test_verify_tries_saved_configs_again() -> None:
 def test_verify_says_where_there_is_nothing_and_what_is_unknown() -> None:
     assert "make some with: ssmgen tune" in run("verify", "--target", "cpu").stdout
     assert run("verify", "nothing", "--target", "cpu").exit_code == 1
+
+
+def test_few_says_how_few_configs_what_was_tuned_needs(tmp_path: Path) -> None:
+    path = tmp_path / "shapes.jsonl"
+    path.write_text("".join(f'{{"op": "linear_scan", "dim": 32, "seqlen": {n}}}\n' for n in (64, 128, 256)))
+    nothing = CliRunner().invoke(app, ["few", "--shapes", str(path), "--target", "cpu", "--json"])
+    assert nothing.exit_code == 1
+    assert "none of these problems was tuned" in json.loads(nothing.stdout)["error"]
+
+    times = {64: (1.0, 1.5, 3.0), 128: (2.0, 1.0, 2.0)}  # the third has no trials
+    with Tuner("cpu") as tuner:
+        for length, seconds in times.items():
+            space = tuner.target.space(make_problem("linear_scan", dim=32, seqlen=length))
+            configs = [config for group in space.configs.values() for config in group][:3]
+            for config, each in zip(configs, seconds, strict=True):
+                trial = Trial(
+                    config, Timing(each, (each, each)), source_hash=source_hash(space, config) or ""
+                )
+                tuner._record(space).append(trial)
+    found = CliRunner().invoke(app, ["few", "--shapes", str(path), "--target", "cpu", "--json"])
+    assert found.exit_code == 0, found.output
+    (curve,) = json.loads(found.stdout)["curves"]
+    assert (curve["function"], len(curve["problems"])) == ("linear_scan", 2)
+    one, two = curve["choices"]
+    assert (one["configs"], one["losses"]) == ([str(configs[1])], [0.5, 0.0])
+    assert (set(two["configs"]), two["worst_loss"]) == ({str(config) for config in configs[:2]}, 0.0)
+    shown = CliRunner().invoke(app, ["few", "--shapes", str(path), "--target", "cpu"])
+    assert "1 of 3 problems were not tuned" in shown.stderr
+    assert "1 config   at worst  50.0% slower" in shown.stdout
