@@ -280,11 +280,10 @@ class Run:
     def _decide(self, interrupted: bool) -> tuple[Final | None, Final | None]:
         """The best config and the default, after the finalists were timed in turns."""
         self._hear()
-        rounds = self._trials.decide(
-            len(self._search.trials),
-            lambda: self._final_rounds(interrupted),
-            0.0 if interrupted else self._wait(),
-        )
+        # Another run that compares them may have the rest of the budget, and its usual time after that.
+        wait = 0.0 if interrupted else max(self._deadline - time.monotonic(), 0.0) + 2.0 * _FINAL_SECONDS
+        count = len(self._search.trials)
+        rounds = self._trials.decide(count, lambda: self._final_rounds(interrupted), wait)
         self._hear()
         if self._others:
             self._notes.append(f"{self._others} configs were tried by other runs on this storage")
@@ -306,10 +305,6 @@ class Run:
             return Final(config, timing, dict(known[config].error), known[config].source_hash)
 
         return final(best), final(default) if default in known else None
-
-    def _wait(self) -> float:
-        """Seconds to wait for another run that compares the finalists."""
-        return max(self._deadline - time.monotonic(), 0.0) + 2.0 * _FINAL_SECONDS
 
     def _finalists(self) -> list[Config]:
         return finalists(self._search.trials.values(), self._space.default())
