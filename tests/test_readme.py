@@ -58,6 +58,7 @@ def test_the_example_of_s4_runs() -> None:
     assert tuple(y.shape) == (2, 8, 4096)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_drop_in_example_runs() -> None:
     """In a process of its own: it changes what imports find."""
     example = next(block for block in blocks("python") if "install(" in block)

@@ -3,7 +3,7 @@
 from ssmgen.store.current import is_current
 from ssmgen.store.entry import EVIDENCE, TunedConfig
 from ssmgen.store.files import config_path, entries, load, read_file, require_writable, save
-from ssmgen.store.lookup import Match, lookup, ranked
+from ssmgen.store.lookup import Match, lookup, matches, ranked
 from ssmgen.store.tidy import Merged, Pruned, merge, prune
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "is_current",
     "load",
     "lookup",
+    "matches",
     "merge",
     "prune",
     "ranked",

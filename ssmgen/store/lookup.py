@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ssmgen.problem import Problem
 from ssmgen.store.entry import TunedConfig
 from ssmgen.store.files import config_path, read_file
 
-__all__ = ["GENERIC", "Match", "lookup", "ranked"]
+__all__ = ["GENERIC", "Match", "lookup", "matches", "ranked"]
 
 GENERIC = "generic"  # the arch of entries that serve any device of their kind, where nothing else does
 
@@ -47,8 +47,12 @@ def lookup(problem: Problem, facts: DeviceFacts, is_valid: Callable[[TunedConfig
         is_valid: Whether an entry may serve: its config lies in the problem's space and its source is as it
             was. Called on the best candidates only, until one passes.
     """
-    found = sorted(_candidates(problem.op, problem.problem_class(), facts), key=lambda item: item[0])
-    return next((match for _, match in found if is_valid(match.entry)), None)
+    return next((match for match in matches(problem, facts) if is_valid(match.entry)), None)
+
+
+def matches(problem: Problem, facts: DeviceFacts) -> tuple[Match, ...]:
+    """Every entry that may serve a problem on a device, in the order in which `lookup` prefers them."""
+    return _in_order(_candidates(problem.op, problem.problem_class(), facts))
 
 
 Rank = tuple[bool, bool, float, bool, int, str, str]
@@ -56,7 +60,11 @@ Rank = tuple[bool, bool, float, bool, int, str, str]
 
 def ranked(op: str, facts: DeviceFacts) -> tuple[Match, ...]:
     """Every entry of an op that may serve some problem on a device, by all that `lookup` goes by except distances."""
-    return tuple(match for _, match in sorted(_candidates(op, None, facts), key=lambda item: item[0]))
+    return _in_order(_candidates(op, None, facts))
+
+
+def _in_order(found: Iterable[tuple[Rank, Match]]) -> tuple[Match, ...]:
+    return tuple(match for _, match in sorted(found, key=lambda item: item[0]))
 
 
 def _candidates(op: str, wanted: Problem | None, facts: DeviceFacts) -> Iterator[tuple[Rank, Match]]:

@@ -1,18 +1,47 @@
-"""The finalists of a search, and the winner once they were timed in turns; a tie goes to the simpler config."""
+"""Clear losers, the finalists of a search, and the winner once they were timed in turns; ties go to the simpler."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from math import sqrt
-from statistics import median, quantiles
+from statistics import NormalDist, median, quantiles
 
 from ssmgen.config import Config
 from ssmgen.tuning.trial import Trial
 
-__all__ = ["finalists", "winner"]
+__all__ = ["finalists", "is_clear_loser", "winner"]
 
 _FINALISTS = 5
 _NEGLIGIBLE = 0.01
+_CLEARLY = 0.05  # slower by more than this
+_CHANCE = 0.01  # of calling a config that is not a clear loser
+
+
+def is_clear_loser(mine: Sequence[float], theirs: Sequence[float]) -> bool:
+    """Whether a config is slower than a rival by more than 5%, from repetitions in pairs.
+
+    Wilcoxon's signed-rank test: pairs cancel what disturbs both, and ranks what disturbs one now and then.
+    """
+    differences = sorted((x - (1.0 + _CLEARLY) * y for x, y in zip(mine, theirs, strict=True)), key=abs)
+    count = len(differences)
+    if count < 2:
+        return False
+    ranks = sum(rank for rank, difference in enumerate(differences, 1) if difference > 0)
+    if count <= 20:
+        return _chance(ranks, count) < _CHANCE
+    mean, deviation = count * (count + 1) / 4, sqrt(count * (count + 1) * (2 * count + 1) / 24)
+    return 1.0 - NormalDist().cdf((ranks - 0.5 - mean) / deviation) < _CHANCE
+
+
+@cache
+def _chance(least: int, count: int) -> float:
+    """That of the ranks 1 to `count`, each taken or not, those taken sum to at least so much."""
+    ways = [1] + [0] * (count * (count + 1) // 2)
+    for rank in range(1, count + 1):
+        for total in range(len(ways) - 1, rank - 1, -1):
+            ways[total] += ways[total - rank]
+    return float(sum(ways[least:]) / 2**count)
 
 
 def finalists(trials: Iterable[Trial], default: Config) -> list[Config]:

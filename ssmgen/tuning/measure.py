@@ -17,6 +17,7 @@ from ssmgen.config import Config
 from ssmgen.kernels import interface, oracle
 from ssmgen.problem import Problem
 from ssmgen.targets import Runner, Target, driver
+from ssmgen.tuning.decide import is_clear_loser
 from ssmgen.tuning.operands import allocate, runner
 
 __all__ = ["Bench", "FinalError", "FinalTimes", "Rotation", "busy_seconds", "last_level_cache"]
@@ -25,6 +26,7 @@ _WARM_SECONDS = 0.2  # clocks rise and threads start within this
 _CONFIG_SECONDS = 0.2
 _FIRST_RUNS = 4  # of which the fastest tells a clear loser
 _RUNS = (3, 300)
+_PAIRS = 8  # runs of a config and its rival in turns; the fewest that can tell a clear loser
 _MOST_ROUNDS = 50
 _LOSES_BY = 2.0
 _MOST_BYTES = 1 << 30
@@ -113,16 +115,43 @@ class Bench:
             f"for a cache of {cache / 2**20:.0f} MiB"
         )
 
-    def time(self, config: Config, best: float | None) -> list[float]:
-        """Seconds of some runs; only a few for a config that is more than twice as slow as the best."""
+    def time(
+        self,
+        config: Config,
+        best: float | None,
+        rival: Config | None = None,
+        beside: Callable[[], None] = lambda: None,
+    ) -> list[float]:
+        """Seconds of some runs; only a few for a config that is clearly slower than the best.
+
+        Args:
+            config: The config.
+            best: Seconds of the fastest config so far.
+            rival: That config, to run beside this one until it is known to be slower; None for none.
+            beside: Called before the two run in turns.
+        """
         run = self.rotating(config)
         self._warm_up(run)
         first = self.target.time(run, _FIRST_RUNS, run.restore)
         if best is not None and min(first) > _LOSES_BY * best:
             return first
         fewest, most = _RUNS
-        wanted = int(_CONFIG_SECONDS / max(min(first), 1e-9))
-        return self.target.time(run, max(fewest, min(most, wanted)), run.restore)
+        wanted = max(fewest, min(most, int(_CONFIG_SECONDS / max(min(first), 1e-9))))
+        if rival is None or rival == config or wanted < 2 * _PAIRS:
+            return self.target.time(run, wanted, run.restore)
+        beside()
+        return self._beside(run, self.rotating(rival), wanted // 2)
+
+    def _beside(self, run: Rotation, other: Rotation, wanted: int) -> list[float]:
+        """Seconds of so many runs at most, in turns with as many of another config."""
+        mine: list[float] = []
+        theirs: list[float] = []
+        other.untimed()
+        while len(mine) < wanted and not is_clear_loser(mine, theirs):
+            count = min(_PAIRS, wanted - len(mine))
+            theirs += self.target.time(other, count, other.restore)
+            mine += self.target.time(run, count, run.restore)
+        return mine
 
     def reference(self) -> float:
         """Seconds of one run of the PyTorch reference, in the dtype that kernels accumulate in."""

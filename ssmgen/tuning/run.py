@@ -6,7 +6,7 @@ import datetime
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -37,6 +37,7 @@ _COMPILE_SECONDS = (30.0, 120.0)  # a request that takes longer hangs: at least,
 _TRY_SECONDS = (5.0, 30.0)
 _FINAL_SECONDS = 4.0
 _MOST_REFERENCES = 6
+_MOST_SAVED = 4  # saved configs that a search starts from
 _MOST_BATCH = 8
 _REFERENCE_SHARE = 0.25  # of the budget that one run of the reference may take
 _FIRST_GUESS = 0.5  # seconds that a config takes to compile, verify and time, before any did
@@ -200,21 +201,31 @@ class Run:
     def _try(self, config: Config) -> Trial | None:
         """The trial of one config; None where the budget, and not the config, ended it."""
         best = self._search.best
+        if best is None:
+            return self._ask_try(requests.Try(self._problem, config, None))
+        beside: list[object] = []
+        trial = self._ask_try(requests.Try(self._problem, config, best.rank, best.config), beside.append)
+        if trial is not None and trial.failure is not None and beside:
+            # Its rival may be to blame; alone, it is the config.
+            return self._ask_try(requests.Try(self._problem, config, best.rank))
+        return trial
+
+    def _ask_try(
+        self, request: requests.Try, partial: Callable[[object], None] | None = None
+    ) -> Trial | None:
         is_cut = False
         try:
             self._revive()
             limit, is_cut = self._try_patience.limit(self._left())
             start = time.monotonic()
-            trial = self._worker.ask(
-                requests.Try(self._problem, config, None if best is None else best.rank), limit
-            )
+            trial = self._worker.ask(request, limit, partial)
             assert isinstance(trial, Trial)
             self._try_patience.learn(time.monotonic() - start)
             return trial
         except WorkerTimeoutError as error:
-            return None if is_cut else Trial(config, failure="timeout", detail=str(error))
+            return None if is_cut else Trial(request.config, failure="timeout", detail=str(error))
         except WorkerDiedError as error:
-            return self._dead(config, error)
+            return self._dead(request.config, error)
 
     def _dead(self, config: Config, error: WorkerDiedError) -> Trial:
         return Trial(config, failure=kind_of_death(error, self._worker.memory), detail=str(error))
@@ -344,6 +355,9 @@ class Run:
         return store.save([entry])[0]
 
     def _saved_configs(self) -> list[Config]:
-        """What serves the problem today: it must be beaten, or found again."""
-        match = store.lookup(self._problem, self._target.facts, lambda entry: entry.config in self._space)
-        return [] if match is None else [match.entry.config]
+        """What serves the problem today, which must be beaten or found again, and what serves its neighbours.
+
+        Measured or predicted, here or on a like device, tuned by the user or shipped.
+        """
+        configs = [match.entry.config for match in store.matches(self._problem, self._target.facts)]
+        return list(dict.fromkeys(configs))[:_MOST_SAVED]

@@ -55,20 +55,22 @@ class Search:
             space: The space.
             seed: Seed of every choice made here: the same measurements lead to the same search.
             known: Trials of an earlier run.
-            first: Configs to try before all others, after the defaults.
+            first: Configs to try before all others, after the defaults; for one that is not valid here, the nearest
+                that is.
         """
         self.space = space
         self.trials: dict[Config, Trial] = {trial.config: trial for trial in known if trial.config in space}
         self.is_enumerating = False
         self._random = random.Random(seed)
-        wanted = dict.fromkeys((*default_configs(space), *(config for config in first if config in space)))
+        self._studies = {
+            variant.name: _Study(space, variant, seed + index) for index, variant in enumerate(space.variants)
+        }
+        valid = (self._valid(config) for config in first)
+        wanted = dict.fromkeys((*default_configs(space), *(config for config in valid if config)))
         self._first = [config for config in wanted if config not in self.trials]
         rest = [config for configs in space.configs.values() for config in configs if config not in wanted]
         self._random.shuffle(rest)
         self._rest = [config for config in rest if config not in self.trials]
-        self._studies = {
-            variant.name: _Study(space, variant, seed + index) for index, variant in enumerate(space.variants)
-        }
         for trial in self.trials.values():
             self._studies[trial.config.variant].learn(trial, self._penalty())
 
@@ -103,6 +105,13 @@ class Search:
         for waiting in (self._first, self._rest):
             if trial.config in waiting:
                 waiting.remove(trial.config)
+
+    def _valid(self, config: Config) -> Config | None:
+        """The config or, where a rule excludes it, the nearest valid one; None where it is of another space."""
+        if config in self.space:
+            return config
+        study, valid = self._studies.get(config.variant), self.space.configs.get(config.variant, ())
+        return study.nearest(config, valid) if study is not None and valid else None
 
     def _next(self, count: int, allowed: int) -> list[Config]:
         if self._first:
@@ -194,6 +203,15 @@ class _Study:
         # Nothing new to learn from this one; what its neighbour gives is added as a trial of its own.
         self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
         return min(free, key=lambda config: self._distance(config, proposal))
+
+    def nearest(self, wanted: Config, configs: Sequence[Config]) -> Config | None:
+        """The nearest of some configs; None where what is wanted has params or values that are none of the choices."""
+        given = dict(wanted.params)
+        if given.keys() != self._choices.keys() or any(
+            given[name] not in values for name, values in self._choices.items()
+        ):
+            return None
+        return min(configs, key=lambda config: self._distance(config, wanted))
 
     def learn(self, trial: Trial, penalty: float) -> None:
         """Tell the sampler what became of a config: its seconds, or a finite penalty for a failure."""

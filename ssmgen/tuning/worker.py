@@ -71,11 +71,19 @@ class Compile(NamedTuple):
 
 
 class Try(NamedTuple):
-    """Verify and time one config, unless it clearly loses to the best seconds so far; answered by a `Trial`."""
+    """Verify and time one config, unless it clearly loses to the best so far; answered by a `Trial`.
+
+    Attributes:
+        problem: The problem.
+        config: The config.
+        best: Seconds of the fastest config so far.
+        rival: That config; a partial answer says when the two are about to run in turns.
+    """
 
     problem: Problem
     config: Config
     best: float | None
+    rival: Config | None = None
 
 
 class Count(NamedTuple):
@@ -113,8 +121,8 @@ class _Worker:
                 return self._turn_to(problem)[1].reference()
             case Compile(problem, configs):
                 return self._compile(problem, configs, partial)
-            case Try(problem, config, best):
-                return self._try(problem, config, best)
+            case Try(problem, config, best, rival):
+                return self._try(problem, config, best, rival, partial)
             case Count(problem, config):
                 return self._count(problem, config)
             case Final(problem, configs, seconds, references):
@@ -169,13 +177,21 @@ class _Worker:
                     found.append(trial)
         return tuple(found)
 
-    def _try(self, problem: Problem, config: Config, best: float | None) -> Trial:
+    def _try(
+        self,
+        problem: Problem,
+        config: Config,
+        best: float | None,
+        rival: Config | None,
+        partial: Callable[[object], None],
+    ) -> Trial:
         verifier, bench = self._turn_to(problem)
         try:
             checked = verifier.verify(config)
             if checked.failure is not None:
                 return Trial(config, None, checked.error, checked.failure, checked.detail)
-            return Trial(config, Timing.of(bench.time(config, best)), checked.error)
+            samples = bench.time(config, best, rival, lambda: partial(rival))
+            return Trial(config, Timing.of(samples), checked.error)
         except Exception as error:
             return self._failed(config, error)
 

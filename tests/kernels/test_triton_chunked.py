@@ -60,8 +60,15 @@ def test_phases_of_many_turns_are_kept_from_chunk_to_chunk(monkeypatch: pytest.M
     assert error(problem, inputs) <= tolerance(problem)
 
 
-@pytest.mark.parametrize("is_complex", [False, True])
-@pytest.mark.parametrize("has_initial_state", [False, True])
+@pytest.mark.parametrize(
+    ("has_initial_state", "is_complex"),
+    [
+        (True, False),
+        (False, True),
+        pytest.param(False, False, marks=pytest.mark.slow),
+        pytest.param(True, True, marks=pytest.mark.slow),
+    ],
+)
 def test_packed_sequences_of_whole_chunks_of_one_step_and_of_none(
     is_complex: bool, has_initial_state: bool
 ) -> None:

@@ -147,7 +147,7 @@ def test_nodes_on_undamped_poles(pairs: bool, rank: int, direction: str) -> None
             assert relative_error(x, y) <= tolerance(problem), (name, row)
 
 
-@pytest.mark.parametrize("pairs", [True, False])
+@pytest.mark.parametrize("pairs", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_poles_in_another_order_give_the_same_bits(pairs: bool) -> None:
     order = torch.tensor([3, 0, 4, 1, 2])
     for direction in ("forward", "backward"):

@@ -161,6 +161,17 @@ WRITING = {
     "tokens that are tried": step(torch.float32, 2, tokens=3, update_state=False),
     "step, reference": step(torch.float64, target="reference"),
 }
+# What the inner loop leaves out where a case takes long: other dtypes and sizes of what stays.
+FURTHER = [
+    "scan",
+    "scan, bf16",
+    "scan, fp64 by channel",
+    "linear, bf16 by channel",
+    "linear, four dims",
+    "cauchy, c128 without pairs",
+    "dplr",
+    "vandermonde, c128",
+]
 # One of each op, where more would only take time.
 SOME = ["scan, all options", "linear", "cauchy"]
 

@@ -167,7 +167,7 @@ def test_vmap_is_a_loop(method: str, mapped: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("autocast", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_compiled_whole_it_is_eager(backend: str, method: str, autocast: bool) -> None:
     torch._dynamo.reset()
     # A compiler takes long over a sum of many taps.

@@ -17,6 +17,12 @@ pytestmark = [
     pytest.mark.filterwarnings("error::ssmgen.errors.ReferenceWarning"),
 ]
 TARGETS = ["cpu", "reference"]
+# Both targets with both kinds of numbers in the whole suite, each once in the inner loop.
+IN_TURNS = [
+    pytest.param(target, is_complex, marks=[] if (target == "cpu") == is_complex else [pytest.mark.slow])
+    for target in TARGETS
+    for is_complex in (False, True)
+]
 
 
 def inputs(seqlen: int = 19, *, is_complex: bool = False, batch: int = 2) -> dict[str, torch.Tensor]:
@@ -40,8 +46,7 @@ def inputs(seqlen: int = 19, *, is_complex: bool = False, batch: int = 2) -> dic
     }
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize(("target", "is_complex"), IN_TURNS)
 def test_gradcheck_with_every_option_and_through_both_states(target: str, is_complex: bool) -> None:
     given = inputs(is_complex=is_complex)
 
@@ -117,8 +122,7 @@ def test_packed_sequences_equal_the_sequences_one_by_one(is_complex: bool) -> No
         assert relative_error(last[own], state) <= 1e-12
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("is_complex", [False, True])
+@pytest.mark.parametrize(("target", "is_complex"), IN_TURNS)
 def test_gradcheck_of_packed_sequences(target: str, is_complex: bool) -> None:
     given = inputs(is_complex=is_complex, batch=1)
     given["initial_state"] = torch.randn(3, 6, 3, dtype=given["B"].dtype)

@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 import ssmgen
 from ssmgen import reference
-from tests.ops.cases import CASES, SOME, gradients, linear, scan
+from tests.helpers import parameters
+from tests.ops.cases import CASES, FURTHER, SOME, gradients, linear, scan
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning"),
@@ -24,7 +25,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", parameters(CASES, slow=FURTHER))
 def test_compiled_is_eager(name: str) -> None:
     """The nodes run the same kernels on the same operands, so the bits are the same."""
     case = CASES[name]
@@ -42,7 +43,7 @@ def test_compiled_is_eager(name: str) -> None:
             assert torch.equal(x, y)
 
 
-@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("requires_grad", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("name", SOME)
 def test_sizes_that_change_do_not_compile_again(name: str, requires_grad: bool) -> None:
     case = CASES[name]
@@ -115,7 +116,7 @@ def _step(model: torch.nn.Module, run: Callable[[Tensor], Tensor], x: Tensor) ->
     ("backend", "tolerance"),
     [("aot_eager", 0.0), pytest.param("inductor", 1e-4, marks=pytest.mark.slow)],
 )
-@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("autocast", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_model_of_two_layers_compiles_whole(backend: str, tolerance: float, autocast: bool) -> None:
     torch._dynamo.reset()
     model, x = Model(), torch.randn(2, 12, 8)

@@ -18,7 +18,8 @@ import ssmgen
 from ssmgen import dispatch
 from ssmgen.errors import InvalidInputError
 from ssmgen.ops import library
-from tests.ops.cases import CASES, WRITING, scan
+from tests.helpers import parameters
+from tests.ops.cases import CASES, FURTHER, WRITING, scan
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning"),
@@ -40,8 +41,9 @@ def test_every_op_is_registered_and_has_a_case() -> None:
         assert library.registered()[name]._schema.is_mutable
 
 
-@pytest.mark.parametrize("requires_grad", [False, True])
-@pytest.mark.parametrize("name", CASES)
+# Calls without gradients take the same nodes; the whole suite checks those by themselves.
+@pytest.mark.parametrize("requires_grad", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("name", parameters(CASES, slow=FURTHER))
 def test_opcheck(name: str, requires_grad: bool) -> None:
     case = CASES[name]
     checks = WITH_GRADIENTS if requires_grad else WITHOUT_GRADIENTS
@@ -61,7 +63,7 @@ class _Recorder(torch.utils._python_dispatch.TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", parameters(CASES, slow=FURTHER))
 def test_opcheck_of_the_nodes(name: str) -> None:
     case = CASES[name]
     leaves = case.leaves()

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 from ssmgen.config import Config
-from ssmgen.tuning.decide import winner
+from ssmgen.tuning.decide import _chance, is_clear_loser, winner
 
 DEFAULT = Config.of("chunked", {"unroll": 8})
 SMALL, LARGE = (Config.of("sequential", {"unroll": unroll}) for unroll in (2, 16))
@@ -12,6 +13,46 @@ SMALL, LARGE = (Config.of("sequential", {"unroll": unroll}) for unroll in (2, 16
 def _rounds(seconds: dict[Config, float], noise: float = 0.02, count: int = 30) -> dict[Config, list[float]]:
     draw = random.Random(0)
     return {c: [s * (1 + abs(draw.gauss(0, noise))) for _ in range(count)] for c, s in seconds.items()}
+
+
+def test_a_loser_is_clear_where_pairs_say_so_and_chance_does_not() -> None:
+    draw = random.Random(2)
+
+    def found(ratio: float, count: int) -> float:
+        """How often, of a thousand times, on a machine that slows down and is disturbed now and then."""
+        losers = 0
+        for _ in range(1000):
+            drift = [1 + draw.random() for _ in range(count)]
+            mine, theirs = (
+                [x * size * (1 + 0.02 * draw.random() + (draw.random() < 0.05)) for x in drift]
+                for size in (ratio, 1.0)
+            )
+            losers += is_clear_loser(mine, theirs)
+        return losers / 1000
+
+    for count in (8, 16, 40, 120):
+        assert found(1.05, count) <= 0.02
+        assert found(1.0, count) == 0
+    assert found(1.2, 8) > 0.5
+    assert found(1.2, 16) > 0.7
+    assert found(1.1, 40) > 0.95
+
+
+def test_too_few_pairs_tell_nothing() -> None:
+    assert not is_clear_loser([], [])
+    assert not is_clear_loser([9.0] * 6, [1.0] * 6)
+    assert is_clear_loser([9.0] * 7, [1.0] * 7)
+
+
+def test_ranks_are_counted_as_wilcoxon_did() -> None:
+    """Against all ways to give the signs."""
+    for count in range(1, 9):
+        sums = [
+            sum(rank for rank, sign in enumerate(signs, 1) if sign)
+            for signs in itertools.product((False, True), repeat=count)
+        ]
+        for least in range(count * (count + 1) // 2 + 1):
+            assert _chance(least, count) == sum(x >= least for x in sums) / 2**count
 
 
 def test_a_clear_winner_wins() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -24,6 +26,44 @@ def test_a_clear_loser_is_timed_only_a_few_times() -> None:
     many = bench.time(SLOW, best=2e-3)
     assert len(few) < 10 < len(many)
     assert min(few) >= 2e-3
+
+
+def test_a_config_that_loses_to_its_rival_by_some_is_timed_less_than_one_that_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seconds that a machine takes at random: a third more, or the same, and now and then a disturbance."""
+    draw, runs = random.Random(0), Counter[str]()
+    bench = Bench(FakeTarget(BEHAVIOURS), PROBLEM)
+    seconds = {GOOD: 1e-3, SLOW: 1.33e-3}
+    monkeypatch.setattr(bench, "rotating", lambda config: _Named(config))
+    monkeypatch.setattr(bench, "_warm_up", lambda run: None)
+
+    def time(run: _Named, repetitions: int, restore: object) -> list[float]:
+        runs[str(run.config["behaviour"])] += repetitions
+        noise = (1 + 0.2 * draw.random() + 5 * (draw.random() < 0.05) for _ in range(repetitions))
+        return [seconds[run.config] * factor for factor in noise]
+
+    monkeypatch.setattr(bench.target, "time", time)
+    few = bench.time(SLOW, best=1e-3, rival=GOOD)
+    assert len(few) <= 32
+    assert runs["good"] == len(few)
+    runs.clear()
+    seconds[SLOW] = 1e-3
+    many = bench.time(SLOW, best=1e-3, rival=GOOD)
+    # Both together take no longer than one that has no rival.
+    assert runs["good"] == len(many) > 80
+    assert sum(runs.values()) <= 200 + 4
+    assert len(bench.time(GOOD, best=1e-3, rival=GOOD)) > 150
+
+
+class _Named:
+    restore = None
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def untimed(self) -> None:
+        pass
 
 
 def test_finalists_are_timed_in_rounds_with_the_reference_among_them() -> None:

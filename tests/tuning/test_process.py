@@ -106,6 +106,7 @@ def test_a_killed_worker_leaves_nothing_behind() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_hang_is_killed_in_time(worker: Worker) -> None:
     attempt(worker, "good")
     start = time.monotonic()

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 
+from ssmgen.codegen import Source
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels import Interface, Program, Rule, Space, Variant, interface
@@ -57,6 +58,9 @@ class SyntheticVariant(Variant):
 
     def program(self, problem: Problem, config: Config) -> Program:
         return Program(())
+
+    def source(self, problem: Problem, config: Config) -> Source:
+        return Source("c", "landscape", str(config), Source.digest(str(config)))
 
 
 def make_space(*names: str) -> Space:
@@ -190,3 +194,39 @@ def test_configs_that_the_measurement_did_not_come_to_are_proposed_again() -> No
     found.run(lambda configs: everything(configs[:1]), lambda: len(space) - len(log), 4)
     assert found.is_exhaustive
     assert len(log) == len(space)
+
+
+def test_what_serves_other_problems_comes_after_the_defaults_if_need_be_as_its_nearest_valid_neighbour() -> (
+    None
+):
+    space = make_space("hill", "flat")
+    params = {"tile": 256, "unroll": 2, "exp": "poly", "warps": 1, "fused": True}
+    valid, too_large = (Config.of("hill", {**params, "unroll": unroll}) for unroll in (2, 4))
+    assert too_large not in space
+    strange = (
+        Config.of("hill", {"tile": 256}),
+        Config.of("hill", {**params, "tile": 7}),
+        Config.of("no", {}),
+    )
+    log: list[Config] = []
+    found = Search(space, first=(*strange, too_large, valid))
+    found.run(measuring(hill, log), lambda: 6 - len(log))
+    assert [config.variant for config in log[:2]] == ["hill", "flat"]
+    (nearest,) = log[2:3]
+    assert nearest in space
+    assert sum(dict(too_large.params)[name] != value for name, value in nearest.params) == 1
+    assert valid in log[2:4]
+    assert not set(log) & set(strange)
+
+
+def test_the_best_is_climbed_from_one_param_at_a_time() -> None:
+    def cone(config: Config) -> float:
+        tile, unroll, warps = (config.integer(name).bit_length() for name in ("tile", "unroll", "warps"))
+        return (
+            1.0 + abs(tile - 7) + abs(unroll - 3) + warps + (config["exp"] == "libm") + (not config["fused"])
+        )
+
+    space = make_space()
+    assert len(space) > 350
+    for seed in range(10):
+        assert regret(space, cone, search(space, cone, 30, seed=seed)[1]) == 0, seed
