@@ -105,6 +105,11 @@ def _bytes(shape: tuple[int, ...], name: str) -> int:
 def draw(task: Task, device: torch.device | str) -> dict[str, Tensor]:
     """The inputs of a task by operand name, the same every time, and `dout`, the gradient of the output."""
     inputs = oracle.sample(task.problem, seed=0, device=device)
+    if task.problem.op == "selective_scan":
+        # Kernels take rows in float32; a projection gives them as it gives u.
+        for name in ("B", "C"):
+            if task.problem.option(name) == "variable" and not inputs[name].is_complex():
+                inputs[name] = inputs[name].to(inputs["u"].dtype)
     if task.mode != "forward":
         generator = torch.Generator().manual_seed(1)
         (out,) = (x for x in interface(task.problem.op).operands(task.problem) if x.name == "out")
