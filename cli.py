@@ -20,6 +20,7 @@ from ssmgen.cli_options import (
     Dtype,
     Groups,
     Heads,
+    Length,
     Op,
     Options,
     Poles,
@@ -27,6 +28,7 @@ from ssmgen.cli_options import (
     SeqLen,
     TargetName,
     Tokens,
+    Width,
 )
 from ssmgen.cli_request import TUNED_BY_DEFAULT, problems_of, request_of, target_of
 from ssmgen.cli_warmup import warmup
@@ -84,6 +86,8 @@ def tune(
     poles: Poles = None,
     rank: Rank = None,
     channels: Channels = None,
+    width: Width = None,
+    length: Length = None,
     dtype: Dtype = None,
     option: Options = None,
     target: TargetName = None,
@@ -136,7 +140,20 @@ def tune(
 
     with reported(as_json):
         request = request_of(
-            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
+            d_state,
+            batch,
+            dim,
+            seqlen,
+            groups,
+            heads,
+            tokens,
+            poles,
+            rank,
+            channels,
+            width,
+            length,
+            dtype,
+            option,
         )
         by_default = _TRAINED_BY_DEFAULT if training else TUNED_BY_DEFAULT
         names = list(INTERFACES) if all_ else ops or list(by_default)
@@ -185,6 +202,8 @@ def show(
     poles: Poles = None,
     rank: Rank = None,
     channels: Channels = None,
+    width: Width = None,
+    length: Length = None,
     dtype: Dtype = None,
     option: Options = None,
     target: TargetName = None,
@@ -205,7 +224,20 @@ def show(
 
     with reported():
         request = request_of(
-            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
+            d_state,
+            batch,
+            dim,
+            seqlen,
+            groups,
+            heads,
+            tokens,
+            poles,
+            rank,
+            channels,
+            width,
+            length,
+            dtype,
+            option,
         )
         chosen = target_of(target)
         problem = problems_of(request, [op], chosen)[0]
@@ -227,6 +259,8 @@ def explain(
     poles: Poles = None,
     rank: Rank = None,
     channels: Channels = None,
+    width: Width = None,
+    length: Length = None,
     dtype: Dtype = None,
     option: Options = None,
     target: TargetName = None,
@@ -247,7 +281,20 @@ def explain(
 
     with reported(as_json):
         request = request_of(
-            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
+            d_state,
+            batch,
+            dim,
+            seqlen,
+            groups,
+            heads,
+            tokens,
+            poles,
+            rank,
+            channels,
+            width,
+            length,
+            dtype,
+            option,
         )
         chosen = target_of(target)
         problem = problems_of(request, [op], chosen)[0]
@@ -322,6 +369,8 @@ def export(
     poles: Poles = None,
     rank: Rank = None,
     channels: Channels = None,
+    width: Width = None,
+    length: Length = None,
     dtype: Dtype = None,
     option: Options = None,
     target: TargetName = None,
@@ -337,7 +386,20 @@ def export(
 
     with reported(as_json):
         request = request_of(
-            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
+            d_state,
+            batch,
+            dim,
+            seqlen,
+            groups,
+            heads,
+            tokens,
+            poles,
+            rank,
+            channels,
+            width,
+            length,
+            dtype,
+            option,
         )
         chosen = target_of(target)
         problem = problems_of(request, [op], chosen)[0]

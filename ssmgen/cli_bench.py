@@ -16,18 +16,19 @@ from ssmgen.cli_options import (
     Dtype,
     Groups,
     Heads,
+    Length,
     Options,
     Poles,
     Rank,
     SeqLen,
     TargetName,
     Tokens,
+    Width,
 )
 from ssmgen.cli_request import TUNED_BY_DEFAULT, problems_of, request_of, target_of
 
 __all__ = ["bench"]
 
-_WITHOUT_GRADIENTS = "selective_state_update"
 _SWEPT_BY_DEFAULT = "selective_scan"
 
 
@@ -50,6 +51,8 @@ def bench(
     poles: Poles = None,
     rank: Rank = None,
     channels: Channels = None,
+    width: Width = None,
+    length: Length = None,
     dtype: Dtype = None,
     option: Options = None,
     target: TargetName = None,
@@ -120,7 +123,20 @@ def bench(
         mode = "training" if training else "backward" if backward else "forward"
         dim = LONG_SWEEP_DIM if sweep == "seqlen" and dim is None else dim
         request = request_of(
-            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
+            d_state,
+            batch,
+            dim,
+            seqlen,
+            groups,
+            heads,
+            tokens,
+            poles,
+            rank,
+            channels,
+            width,
+            length,
+            dtype,
+            option,
         )
         problems = problems_of(request, _names(ops, all_, mode, sweep), chosen)
         jobs = [job for problem in problems for job in jobs_of(problem, mode, sweep, threads)]
@@ -158,4 +174,4 @@ def _names(ops: list[str] | None, all_: bool, mode: str, sweep: str | None) -> l
     if sweep and not all_:
         return [_SWEPT_BY_DEFAULT]
     found = INTERFACES if all_ else TUNED_BY_DEFAULT
-    return [op for op in found if mode == "forward" or op != _WITHOUT_GRADIENTS]
+    return [op for op in found if mode == "forward" or INTERFACES[op].has_gradients]

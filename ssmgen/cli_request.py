@@ -26,6 +26,8 @@ def request_of(
     poles: int | None,
     rank: int | None,
     channels: int | None,
+    width: int | None,
+    length: int | None,
     dtype: str | None,
     options: list[str] | None,
 ) -> Request:
@@ -43,6 +45,8 @@ def request_of(
         "poles": poles,
         "rank": rank,
         "channels": channels,
+        "width": width,
+        "length": length,
     }
     return Request({name: size for name, size in sizes.items() if size is not None}, dtype, options or ())
 

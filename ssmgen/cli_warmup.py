@@ -15,12 +15,14 @@ from ssmgen.cli_options import (
     Dtype,
     Groups,
     Heads,
+    Length,
     Options,
     Poles,
     Rank,
     SeqLen,
     TargetName,
     Tokens,
+    Width,
 )
 from ssmgen.cli_request import TUNED_BY_DEFAULT, problems_of, request_of, target_of
 
@@ -42,6 +44,8 @@ def warmup(
     poles: Poles = None,
     rank: Rank = None,
     channels: Channels = None,
+    width: Width = None,
+    length: Length = None,
     dtype: Dtype = None,
     option: Options = None,
     target: TargetName = None,
@@ -64,7 +68,20 @@ def warmup(
 
     with reported(as_json):
         request = request_of(
-            d_state, batch, dim, seqlen, groups, heads, tokens, poles, rank, channels, dtype, option
+            d_state,
+            batch,
+            dim,
+            seqlen,
+            groups,
+            heads,
+            tokens,
+            poles,
+            rank,
+            channels,
+            width,
+            length,
+            dtype,
+            option,
         )
         chosen = target_of(target)
         problems = problems_of(request, ops or list(TUNED_BY_DEFAULT), chosen)

@@ -189,7 +189,9 @@ def _run_backward(
             kept = _present(tuple(islice(rest, saved)))
             found = passes.run_backward(inputs, kept, tuple(rest), needed)
             device = inputs[0].device
-            return tuple(fitted(x, y, device) for x, y in zip(forms, _present(found), strict=True))
+            # The formula's gradient may be part of a larger tensor, which a fake would not be.
+            alone = [y.clone() if y.storage_offset() else y for y in _present(found)]
+            return tuple(fitted(x, y, device) for x, y in zip(forms, alone, strict=True))
 
         return plan
 

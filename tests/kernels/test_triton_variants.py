@@ -348,6 +348,35 @@ def test_decode_steps_agree_whatever_the_width_of_a_tile(place: Target, given: d
             assert error <= tolerance(problem), f"{output} of {config} for {problem}: {error:.2e}"
 
 
+CONVOLUTIONS: tuple[dict[str, Option], ...] = (
+    {"layout": "time", "bias": True, "silu": True},
+    {"layout": "channel", "packed": True, "silu": True, "width": 3},
+    {"layout": "channel", "initial_state": True, "last_state": True, "bias": True},
+    {"layout": "time", "initial_state": True, "last_state": True, "silu": True, "width": 2, "dim": 64},
+)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("seqlen", [1, 3, 67])
+@pytest.mark.parametrize("given", CONVOLUTIONS, ids=str)
+def test_convolutions_agree_with_float64(
+    place: Target, given: dict[str, Option], seqlen: int, direction: str
+) -> None:
+    sizes: dict[str, Option] = {"batch": 2, "dim": 37, "seqlen": seqlen}
+    problem = make_problem("causal_conv1d", direction=direction, **{**sizes, **given})
+    check(place, problem, "tile", harsh=True, drawn=1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"bias": True}, {"tokens": 5, "length": 3, "silu": True}, {"ring": True, "tokens": 9, "indices": True}],
+    ids=str,
+)
+def test_steps_of_convolutions_agree_with_float64(place: Target, given: dict[str, Option]) -> None:
+    problem = make_problem("causal_conv1d_update", **{"batch": 3, "dim": 37, "slots": 4, **given})
+    check(place, problem, "channels", drawn=1)
+
+
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
     op = draw(st.sampled_from(list(INTERFACES)))
@@ -360,6 +389,8 @@ def problems(draw: st.DrawFn) -> Problem:
     if op == "selective_state_update":
         groups = draw(st.sampled_from((1, 1, 2, 3)))
         dims |= {"d_state": draw(st.integers(1, 256)), "groups": groups, "heads": groups * draw(sizes)}
+    if "width" in dims:
+        dims["width"] = draw(st.integers(2, 5))
     if op == "dplr_kernel":
         dims |= {"channels": draw(st.integers(1, 9)), "rank": draw(st.integers(1, 5))}
     options = {name: draw(st.sampled_from(values)) for name, values in face.options.items()}
@@ -402,6 +433,8 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
         ("selective_state_update", "bf16"),
         ("linear_scan", "fp16"),
         ("linear_scan", "c64"),
+        ("causal_conv1d", "bf16"),
+        ("causal_conv1d_update", "fp32"),
         ("cauchy_mult", "c64"),
         ("log_vandermonde", "c64"),
         ("log_vandermonde_transpose", "c64"),

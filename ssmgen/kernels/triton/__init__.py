@@ -5,6 +5,7 @@ from __future__ import annotations
 from ssmgen.kernels.triton import (
     cauchy_mult,
     cauchy_mult_backward,
+    causal_conv1d,
     dplr_kernel,
     dplr_kernel_backward,
     linear_scan,
@@ -28,6 +29,7 @@ VARIANTS: tuple[Variant, ...] = (
     *selective_scan_segments.SCANS,
     *selective_state_update.UPDATES,
     *linear_scan.SCANS,
+    *causal_conv1d.CONVOLUTIONS,
     *cauchy_mult.PRODUCTS,
     *cauchy_mult_backward.GRADIENTS,
     *dplr_kernel.KERNELS,
