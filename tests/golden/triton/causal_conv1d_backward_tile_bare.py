@@ -1,6 +1,6 @@
 # causal_conv1d backward, fp32: tile(block_d=8,block_l=128,exp=asm,num_warps=4)
 # out_t = bias + sum_k weight_{W-1-k} x_{t-k}, k = 0 ... W - 1, through silu when asked
-# Rendered by ssmgen from templates/triton/causal_conv1d_backward.py.j2; source 3745ef77af554584.
+# Rendered by ssmgen from templates/triton/causal_conv1d_backward.py.j2; source f7295c731d8efaee.
 import triton
 import triton.language as tl
 
@@ -42,21 +42,21 @@ def causal_conv1d_backward(
     w3 = tl.load(weight + channels * 4 + 3)[:, None]
     at = steps - 3
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x0 = tl.load(x + channels[:, None] * x_stride_dim + at[None, :], mask=present, other=0.0)
     at = steps - 2
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x1 = tl.load(x + channels[:, None] * x_stride_dim + at[None, :], mask=present, other=0.0)
     at = steps - 1
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x2 = tl.load(x + channels[:, None] * x_stride_dim + at[None, :], mask=present, other=0.0)
     during = steps < seqlen
-    present = (during)[None, :]
+    present = during[None, :]
     x3 = tl.load(x + channels[:, None] * x_stride_dim + steps[None, :], mask=present, other=0.0)
     during = steps < seqlen
-    present = (during)[None, :]
+    present = during[None, :]
     g = tl.load(dout + channels[:, None] * dout_stride_dim + steps[None, :], mask=present, other=0.0)
     sums += (batch * tl.num_programs(2) + tl.program_id(2)) * 4 * DIM + channels
     tl.store(sums, tl.reduce(g * x0, 1, add))
@@ -66,17 +66,17 @@ def causal_conv1d_backward(
     sum = w3 * g
     at = steps + 1
     during = at < seqlen
-    present = (during)[None, :]
+    present = during[None, :]
     g = tl.load(dout + channels[:, None] * dout_stride_dim + at[None, :], mask=present, other=0.0)
     sum = tl.fma(w2, g, sum)
     at = steps + 2
     during = at < seqlen
-    present = (during)[None, :]
+    present = during[None, :]
     g = tl.load(dout + channels[:, None] * dout_stride_dim + at[None, :], mask=present, other=0.0)
     sum = tl.fma(w1, g, sum)
     at = steps + 3
     during = at < seqlen
-    present = (during)[None, :]
+    present = during[None, :]
     g = tl.load(dout + channels[:, None] * dout_stride_dim + at[None, :], mask=present, other=0.0)
     sum = tl.fma(w0, g, sum)
     present = (steps < seqlen)[None, :]

@@ -1,6 +1,6 @@
 # causal_conv1d backward, bf16: tile(block_d=128,block_l=8,exp=asm,num_warps=4)
 # out_t = bias + sum_k weight_{W-1-k} x_{t-k}, k = 0 ... W - 1, through silu when asked
-# Rendered by ssmgen from templates/triton/causal_conv1d_backward.py.j2; source 70ef3a281116d17a.
+# Rendered by ssmgen from templates/triton/causal_conv1d_backward.py.j2; source 0ffcdbdf04c7f372.
 import triton
 import triton.language as tl
 
@@ -67,52 +67,52 @@ def causal_conv1d_backward(
     b = tl.load(bias + channels)[:, None]
     at = steps - 3
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x0 = tl.load(x + channels[:, None] + at[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x0 = x0.to(tl.float32)
     early = ((at < 0) & (at >= -3))[None, :]
     x0 += tl.load(initial_state + (at + 3)[None, :], mask=early, other=0.0).to(tl.float32)
     at = steps - 2
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x1 = tl.load(x + channels[:, None] + at[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x1 = x1.to(tl.float32)
     early = ((at < 0) & (at >= -3))[None, :]
     x1 += tl.load(initial_state + (at + 3)[None, :], mask=early, other=0.0).to(tl.float32)
     at = steps - 1
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x2 = tl.load(x + channels[:, None] + at[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x2 = x2.to(tl.float32)
     early = ((at < 0) & (at >= -3))[None, :]
     x2 += tl.load(initial_state + (at + 3)[None, :], mask=early, other=0.0).to(tl.float32)
     during = (steps >= 0) & (steps < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x3 = tl.load(x + channels[:, None] + steps[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x3 = x3.to(tl.float32)
     early = ((steps < 0) & (steps >= -3))[None, :]
     x3 += tl.load(initial_state + (steps + 3)[None, :], mask=early, other=0.0).to(tl.float32)
     at = steps + 1
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x4 = tl.load(x + channels[:, None] + at[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x4 = x4.to(tl.float32)
     early = ((at < 0) & (at >= -3))[None, :]
     x4 += tl.load(initial_state + (at + 3)[None, :], mask=early, other=0.0).to(tl.float32)
     at = steps + 2
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x5 = tl.load(x + channels[:, None] + at[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x5 = x5.to(tl.float32)
     early = ((at < 0) & (at >= -3))[None, :]
     x5 += tl.load(initial_state + (at + 3)[None, :], mask=early, other=0.0).to(tl.float32)
     at = steps + 3
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x6 = tl.load(x + channels[:, None] + at[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x6 = x6.to(tl.float32)
     during = (steps >= 0) & (steps < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     g = tl.load(dout + channels[:, None] + steps[None, :] * dout_stride_seqlen, mask=present, other=0.0)
     g = g.to(tl.float32)
     y = tl.fma(w0, x0, b)
@@ -130,7 +130,7 @@ def causal_conv1d_backward(
     sum = w3 * g
     at = steps + 1
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     g = tl.load(dout + channels[:, None] + at[None, :] * dout_stride_seqlen, mask=present, other=0.0)
     g = g.to(tl.float32)
     y = tl.fma(w0, x1, b)
@@ -142,7 +142,7 @@ def causal_conv1d_backward(
     sum = tl.fma(w2, g, sum)
     at = steps + 2
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     g = tl.load(dout + channels[:, None] + at[None, :] * dout_stride_seqlen, mask=present, other=0.0)
     g = g.to(tl.float32)
     y = tl.fma(w0, x2, b)
@@ -154,7 +154,7 @@ def causal_conv1d_backward(
     sum = tl.fma(w1, g, sum)
     at = steps + 3
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     g = tl.load(dout + channels[:, None] + at[None, :] * dout_stride_seqlen, mask=present, other=0.0)
     g = g.to(tl.float32)
     y = tl.fma(w0, x3, b)

@@ -1,6 +1,6 @@
 # causal_conv1d forward, fp32: tile(block_d=8,block_l=128,exp=asm,num_warps=4)
 # out_t = bias + sum_k weight_{W-1-k} x_{t-k}, k = 0 ... W - 1, through silu when asked
-# Rendered by ssmgen from templates/triton/causal_conv1d_tile.py.j2; source 575dbd8bf0e66522.
+# Rendered by ssmgen from templates/triton/causal_conv1d_tile.py.j2; source 44dd9458bb1391f8.
 import triton
 import triton.language as tl
 
@@ -28,24 +28,24 @@ def causal_conv1d(
     w = tl.load(weight + channels * 4)
     at = steps - 3
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x_t = tl.load(x + channels[:, None] * x_stride_dim + at[None, :], mask=present, other=0.0)
     y = tl.fma(w[:, None], x_t, y)
     w = tl.load(weight + channels * 4 + 1)
     at = steps - 2
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x_t = tl.load(x + channels[:, None] * x_stride_dim + at[None, :], mask=present, other=0.0)
     y = tl.fma(w[:, None], x_t, y)
     w = tl.load(weight + channels * 4 + 2)
     at = steps - 1
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x_t = tl.load(x + channels[:, None] * x_stride_dim + at[None, :], mask=present, other=0.0)
     y = tl.fma(w[:, None], x_t, y)
     w = tl.load(weight + channels * 4 + 3)
     during = steps < seqlen
-    present = (during)[None, :]
+    present = during[None, :]
     x_t = tl.load(x + channels[:, None] * x_stride_dim + steps[None, :], mask=present, other=0.0)
     y = tl.fma(w[:, None], x_t, y)
     present = (steps < seqlen)[None, :]

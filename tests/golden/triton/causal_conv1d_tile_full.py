@@ -1,6 +1,6 @@
 # causal_conv1d forward, bf16: tile(block_d=128,block_l=8,exp=asm,num_warps=4)
 # out_t = bias + sum_k weight_{W-1-k} x_{t-k}, k = 0 ... W - 1, through silu when asked
-# Rendered by ssmgen from templates/triton/causal_conv1d_tile.py.j2; source 0a8db0a10be4475b.
+# Rendered by ssmgen from templates/triton/causal_conv1d_tile.py.j2; source 53270ad514eb49a5.
 import triton
 import triton.language as tl
 
@@ -53,7 +53,7 @@ def causal_conv1d(
     w = tl.load(weight + channels * 4)
     at = steps - 3
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x_t = tl.load(x + channels[:, None] + at[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x_t = x_t.to(tl.float32)
     early = ((at < 0) & (at >= -3))[None, :]
@@ -62,7 +62,7 @@ def causal_conv1d(
     w = tl.load(weight + channels * 4 + 1)
     at = steps - 2
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x_t = tl.load(x + channels[:, None] + at[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x_t = x_t.to(tl.float32)
     early = ((at < 0) & (at >= -3))[None, :]
@@ -71,7 +71,7 @@ def causal_conv1d(
     w = tl.load(weight + channels * 4 + 2)
     at = steps - 1
     during = (at >= 0) & (at < seqlen)
-    present = (during)[None, :]
+    present = during[None, :]
     x_t = tl.load(x + channels[:, None] + at[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x_t = x_t.to(tl.float32)
     early = ((at < 0) & (at >= -3))[None, :]
@@ -79,7 +79,7 @@ def causal_conv1d(
     y = tl.fma(w[:, None], x_t, y)
     w = tl.load(weight + channels * 4 + 3)
     during = steps < seqlen
-    present = (during)[None, :]
+    present = during[None, :]
     x_t = tl.load(x + channels[:, None] + steps[None, :] * x_stride_seqlen, mask=present, other=0.0)
     x_t = x_t.to(tl.float32)
     y = tl.fma(w[:, None], x_t, y)
@@ -92,4 +92,5 @@ def causal_conv1d(
     kept = ((from_last >= 0) & (steps < seqlen))[None, :]
     tl.store(last_state + from_last[None, :], x_t, mask=kept)
     rest = (steps < 3 - seqlen)[None, :]
-    tl.store(last_state + steps[None, :], tl.load(initial_state + (steps + seqlen)[None, :], mask=rest), mask=rest)
+    early = tl.load(initial_state + (steps + seqlen)[None, :], mask=rest)
+    tl.store(last_state + steps[None, :], early, mask=rest)

@@ -1,6 +1,6 @@
 # causal_conv1d_update forward, fp32: channels(block_d=64,exp=asm,num_warps=1)
 # out_t = bias + sum_k weight_{W-1-k} x_{t-k}, k = 0 ... W - 1, through silu when asked
-# Rendered by ssmgen from templates/triton/causal_conv1d_update.py.j2; source 096160f9c5caae39.
+# Rendered by ssmgen from templates/triton/causal_conv1d_update.py.j2; source 215e65c3d3ec3967.
 import triton
 import triton.language as tl
 
@@ -37,21 +37,26 @@ def causal_conv1d_update(
     for token in range(tokens):
         y = tl.full((BLOCK_D,), 0.0, tl.float32)
         if token < 3:
-            y = tl.fma(w0, tl.load(conv_state + (length + token - 3) * conv_state_stride_step), y)
+            seen = tl.load(conv_state + (length + token - 3) * conv_state_stride_step)
         else:
-            y = tl.fma(w0, tl.load(x + (token - 3) * x_stride_token), y)
+            seen = tl.load(x + (token - 3) * x_stride_token)
+        y = tl.fma(w0, seen, y)
         if token < 2:
-            y = tl.fma(w1, tl.load(conv_state + (length + token - 2) * conv_state_stride_step), y)
+            seen = tl.load(conv_state + (length + token - 2) * conv_state_stride_step)
         else:
-            y = tl.fma(w1, tl.load(x + (token - 2) * x_stride_token), y)
+            seen = tl.load(x + (token - 2) * x_stride_token)
+        y = tl.fma(w1, seen, y)
         if token < 1:
-            y = tl.fma(w2, tl.load(conv_state + (length + token - 1) * conv_state_stride_step), y)
+            seen = tl.load(conv_state + (length + token - 1) * conv_state_stride_step)
         else:
-            y = tl.fma(w2, tl.load(x + (token - 1) * x_stride_token), y)
+            seen = tl.load(x + (token - 1) * x_stride_token)
+        y = tl.fma(w2, seen, y)
         y = tl.fma(w3, tl.load(x + token * x_stride_token), y)
         tl.store(out + token * out_stride_token, y)
     for step in range(length):
-        if tokens + step < length:
-            tl.store(conv_state + step * conv_state_stride_step, tl.load(conv_state + (tokens + step) * conv_state_stride_step))
+        source = tokens + step
+        if source < length:
+            value = tl.load(conv_state + source * conv_state_stride_step)
         else:
-            tl.store(conv_state + step * conv_state_stride_step, tl.load(x + (tokens + step - length) * x_stride_token))
+            value = tl.load(x + (source - length) * x_stride_token)
+        tl.store(conv_state + step * conv_state_stride_step, value)

@@ -1,6 +1,6 @@
 # causal_conv1d_update forward, bf16: channels(block_d=64,exp=asm,num_warps=1)
 # out_t = bias + sum_k weight_{W-1-k} x_{t-k}, k = 0 ... W - 1, through silu when asked
-# Rendered by ssmgen from templates/triton/causal_conv1d_update.py.j2; source cafb35c91709599e.
+# Rendered by ssmgen from templates/triton/causal_conv1d_update.py.j2; source c7782513c2ae3026.
 import triton
 import triton.language as tl
 
@@ -70,19 +70,23 @@ def causal_conv1d_update(
     for token in range(tokens):
         y = b
         if token < 3:
-            y = tl.fma(w0, tl.load(conv_state + (start + token - 3) % length * conv_state_stride_step).to(tl.float32), y)
+            seen = tl.load(conv_state + (start + token - 3) % length * conv_state_stride_step).to(tl.float32)
         else:
-            y = tl.fma(w0, tl.load(x + (token - 3) * x_stride_token).to(tl.float32), y)
+            seen = tl.load(x + (token - 3) * x_stride_token).to(tl.float32)
+        y = tl.fma(w0, seen, y)
         if token < 2:
-            y = tl.fma(w1, tl.load(conv_state + (start + token - 2) % length * conv_state_stride_step).to(tl.float32), y)
+            seen = tl.load(conv_state + (start + token - 2) % length * conv_state_stride_step).to(tl.float32)
         else:
-            y = tl.fma(w1, tl.load(x + (token - 2) * x_stride_token).to(tl.float32), y)
+            seen = tl.load(x + (token - 2) * x_stride_token).to(tl.float32)
+        y = tl.fma(w1, seen, y)
         if token < 1:
-            y = tl.fma(w2, tl.load(conv_state + (start + token - 1) % length * conv_state_stride_step).to(tl.float32), y)
+            seen = tl.load(conv_state + (start + token - 1) % length * conv_state_stride_step).to(tl.float32)
         else:
-            y = tl.fma(w2, tl.load(x + (token - 1) * x_stride_token).to(tl.float32), y)
+            seen = tl.load(x + (token - 1) * x_stride_token).to(tl.float32)
+        y = tl.fma(w2, seen, y)
         y = tl.fma(w3, tl.load(x + token * x_stride_token).to(tl.float32), y)
         tl.store(out + token * out_stride_token, silu(y))
     # Of tokens that share a place the last one stays.
     for token in range(tokens):
-        tl.store(conv_state + (start + token) % length * conv_state_stride_step, tl.load(x + token * x_stride_token))
+        place = conv_state + (start + token) % length * conv_state_stride_step
+        tl.store(place, tl.load(x + token * x_stride_token))
