@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,7 +66,9 @@ def test_agrees_with_the_recurrence(target: str, dtype: torch.dtype, seqlen: int
     assert out.dtype == dtype
     assert last.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert relative_error(out, wanted) <= TOLERANCE[dtype]
-    assert relative_error(last, wanted_last) <= min(TOLERANCE[dtype], 2e-6)
+    # GPUs make products of what memory holds, so that what the state is made of is rounded to it.
+    rounded = TOLERANCE[dtype] if target in (GPU, "interpret") else 2e-6
+    assert relative_error(last, wanted_last) <= max(rounded, 2e-6)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -167,6 +170,21 @@ def test_strided_inputs(target: str) -> None:
     other = {name: x.repeat_interleave(2, dim=-1)[..., ::2] for name, x in inputs.items()}
     for given in (views, other):
         assert relative_error(ssmgen.ssd(**given, dt_softplus=True, target=target), wanted) <= 4e-6
+
+
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_offsets_beyond_32_bits(target: str, tmp_path: Path) -> None:
+    """Steps so far apart that the last of them lies 2^32 elements behind the first; a sparse file holds them."""
+    step, seqlen = 1 << 27, 33
+    inputs = draw(dtype=torch.float16, batch=1, seqlen=seqlen)
+    wanted = ssmgen.ssd(**inputs, dt_softplus=True, target=target)
+    far = {}
+    for name in ("x", "B"):
+        file = str(tmp_path / name)
+        memory = torch.from_file(file, shared=True, size=seqlen * step, dtype=torch.float16)
+        size = inputs[name].shape
+        far[name] = memory.as_strided(size, (seqlen * step, step, size[3], 1)).copy_(inputs[name])
+    assert torch.equal(ssmgen.ssd(**{**inputs, **far}, dt_softplus=True, target=target), wanted)
 
 
 @pytest.mark.parametrize("target", ["cpu", "reference"])

@@ -15,6 +15,7 @@ from ssmgen.kernels.triton import (
     selective_scan_split,
     selective_scan_tiles,
     selective_state_update,
+    ssd,
     vandermonde,
 )
 from ssmgen.kernels.variant import Variant
@@ -28,6 +29,7 @@ VARIANTS: tuple[Variant, ...] = (
     *selective_scan_backward.SCANS,
     *selective_scan_segments.SCANS,
     *selective_state_update.UPDATES,
+    *ssd.SCANS,
     *linear_scan.SCANS,
     *causal_conv1d.CONVOLUTIONS,
     *cauchy_mult.PRODUCTS,
