@@ -32,6 +32,7 @@ PROBLEMS = {
     "mamba-2": make_problem(
         "ssd", batch=2, seqlen=33, heads=4, dim=8, d_state=4, groups=2, dt_bias=True, **_EPILOGUES
     ),
+    "one row of mamba-2": make_problem("ssd", seqlen=33, heads=4, dim=8, d_state=16, softplus=True, z=True),
     "convolution": make_problem("causal_conv1d", batch=2, dim=24, seqlen=65, bias=True, silu=True),
     "step of a convolution": make_problem("causal_conv1d_update", batch=2, slots=2, dim=24, bias=True),
     "cauchy": make_problem("cauchy_mult", rows=4, poles=8, nodes=33),
