@@ -9,28 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssmgen.cli_bench import bench
-from ssmgen.cli_options import (
-    AsJson,
-    Backward,
-    Batch,
-    Channels,
-    Config,
-    Dim,
-    DState,
-    Dtype,
-    Groups,
-    Heads,
-    Length,
-    Op,
-    Options,
-    Poles,
-    Rank,
-    SeqLen,
-    TargetName,
-    Tokens,
-    Width,
-)
-from ssmgen.cli_request import TUNED_BY_DEFAULT, problems_of, request_of, target_of
+from ssmgen.cli_configs import digest, merge, prune, verify
+from ssmgen.cli_options import AsJson, Backward, Config, Op, TargetName
+from ssmgen.cli_request import TUNED_BY_DEFAULT, Given, problems_of, request_of, takes_problem, target_of
 from ssmgen.cli_warmup import warmup
 
 if TYPE_CHECKING:
@@ -53,6 +34,8 @@ _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
 
 app.command()(bench)
 app.command()(warmup)
+for command in (verify, prune, merge, digest):
+    app.command(rich_help_panel="Tuned configs")(command)
 
 
 @app.callback(invoke_without_command=True)
@@ -67,6 +50,7 @@ def _root(
 
 
 @app.command()
+@takes_problem
 def tune(
     ops: Annotated[
         list[str] | None,
@@ -76,20 +60,8 @@ def tune(
             show_default="the scans, the decode step and the Cauchy product",
         ),
     ] = None,
-    d_state: DState = None,
-    batch: Batch = None,
-    dim: Dim = None,
-    seqlen: SeqLen = None,
-    groups: Groups = None,
-    heads: Heads = None,
-    tokens: Tokens = None,
-    poles: Poles = None,
-    rank: Rank = None,
-    channels: Channels = None,
-    width: Width = None,
-    length: Length = None,
-    dtype: Dtype = None,
-    option: Options = None,
+    *,
+    given: Given,
     target: TargetName = None,
     budget: Annotated[
         float, typer.Option(min=1.0, metavar="SECONDS", help="Time for everything, split over what is tuned.")
@@ -139,22 +111,7 @@ def tune(
     from ssmgen.tuning import campaign, training_campaign, training_pairs
 
     with reported(as_json):
-        request = request_of(
-            d_state,
-            batch,
-            dim,
-            seqlen,
-            groups,
-            heads,
-            tokens,
-            poles,
-            rank,
-            channels,
-            width,
-            length,
-            dtype,
-            option,
-        )
+        request = request_of(given)
         by_default = _TRAINED_BY_DEFAULT if training else TUNED_BY_DEFAULT
         names = list(INTERFACES) if all_ else ops or list(by_default)
         chosen = target_of(target)
@@ -190,22 +147,11 @@ def tune(
 
 
 @app.command()
+@takes_problem
 def show(
     op: Op,
-    d_state: DState = None,
-    batch: Batch = None,
-    dim: Dim = None,
-    seqlen: SeqLen = None,
-    groups: Groups = None,
-    heads: Heads = None,
-    tokens: Tokens = None,
-    poles: Poles = None,
-    rank: Rank = None,
-    channels: Channels = None,
-    width: Width = None,
-    length: Length = None,
-    dtype: Dtype = None,
-    option: Options = None,
+    *,
+    given: Given,
     target: TargetName = None,
     stage: Annotated[
         str,
@@ -223,22 +169,7 @@ def show(
     from ssmgen.report.terminal import note, reported
 
     with reported():
-        request = request_of(
-            d_state,
-            batch,
-            dim,
-            seqlen,
-            groups,
-            heads,
-            tokens,
-            poles,
-            rank,
-            channels,
-            width,
-            length,
-            dtype,
-            option,
-        )
+        request = request_of(given)
         chosen = target_of(target)
         problem = problems_of(request, [op], chosen)[0]
         code = kernel_code(gradients_of(problem, chosen) if backward else problem, chosen, stage, config)
@@ -247,22 +178,11 @@ def show(
 
 
 @app.command()
+@takes_problem
 def explain(
     op: Op,
-    d_state: DState = None,
-    batch: Batch = None,
-    dim: Dim = None,
-    seqlen: SeqLen = None,
-    groups: Groups = None,
-    heads: Heads = None,
-    tokens: Tokens = None,
-    poles: Poles = None,
-    rank: Rank = None,
-    channels: Channels = None,
-    width: Width = None,
-    length: Length = None,
-    dtype: Dtype = None,
-    option: Options = None,
+    *,
+    given: Given,
     target: TargetName = None,
     config: Config = None,
     backward: Backward = False,
@@ -280,22 +200,7 @@ def explain(
     from ssmgen.report.terminal import errors, output, print_json, reported
 
     with reported(as_json):
-        request = request_of(
-            d_state,
-            batch,
-            dim,
-            seqlen,
-            groups,
-            heads,
-            tokens,
-            poles,
-            rank,
-            channels,
-            width,
-            length,
-            dtype,
-            option,
-        )
+        request = request_of(given)
         chosen = target_of(target)
         problem = problems_of(request, [op], chosen)[0]
         problem = gradients_of(problem, chosen) if backward else problem
@@ -354,25 +259,14 @@ def doctor(
 
 
 @app.command()
+@takes_problem
 def export(
     op: Op,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where to; a new or empty folder.", show_default=False)
     ],
-    d_state: DState = None,
-    batch: Batch = None,
-    dim: Dim = None,
-    seqlen: SeqLen = None,
-    groups: Groups = None,
-    heads: Heads = None,
-    tokens: Tokens = None,
-    poles: Poles = None,
-    rank: Rank = None,
-    channels: Channels = None,
-    width: Width = None,
-    length: Length = None,
-    dtype: Dtype = None,
-    option: Options = None,
+    *,
+    given: Given,
     target: TargetName = None,
     config: Config = None,
     backward: Backward = False,
@@ -385,22 +279,7 @@ def export(
     from ssmgen.report.terminal import note, output, print_json, reported
 
     with reported(as_json):
-        request = request_of(
-            d_state,
-            batch,
-            dim,
-            seqlen,
-            groups,
-            heads,
-            tokens,
-            poles,
-            rank,
-            channels,
-            width,
-            length,
-            dtype,
-            option,
-        )
+        request = request_of(given)
         chosen = target_of(target)
         problem = problems_of(request, [op], chosen)[0]
         asked = gradients_of(problem, chosen) if backward else problem

@@ -22,6 +22,7 @@ from ssmgen.freezing import freeze, frozen, unfreeze
 
 if TYPE_CHECKING:
     from ssmgen import compat, nn
+    from ssmgen.agreement import digest
     from ssmgen.ops.cauchy_mult import cauchy_mult
     from ssmgen.ops.causal_conv1d import causal_conv1d
     from ssmgen.ops.causal_conv1d_update import causal_conv1d_update
@@ -57,6 +58,7 @@ __all__ = [
     "causal_conv1d",
     "causal_conv1d_update",
     "compat",
+    "digest",
     "dplr_kernel",
     "fft_conv",
     "freeze",
@@ -90,6 +92,7 @@ _OPS = (
 # They bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
 _MODULES = {
     **dict.fromkeys(_OPS, "ssmgen.ops"),
+    "digest": "ssmgen.agreement",
     "launcher": "ssmgen.ops.launcher",
     "warmup": "ssmgen.warming",
 }

@@ -7,31 +7,15 @@ from typing import Annotated
 
 import typer
 
-from ssmgen.cli_options import (
-    AsJson,
-    Batch,
-    Channels,
-    Dim,
-    DState,
-    Dtype,
-    Groups,
-    Heads,
-    Length,
-    Options,
-    Poles,
-    Rank,
-    SeqLen,
-    TargetName,
-    Tokens,
-    Width,
-)
-from ssmgen.cli_request import TUNED_BY_DEFAULT, problems_of, request_of, target_of
+from ssmgen.cli_options import AsJson, TargetName
+from ssmgen.cli_request import TUNED_BY_DEFAULT, Given, problems_of, request_of, takes_problem, target_of
 
 __all__ = ["bench"]
 
 _SWEPT_BY_DEFAULT = "selective_scan"
 
 
+@takes_problem
 def bench(
     ops: Annotated[
         list[str] | None,
@@ -41,20 +25,8 @@ def bench(
             show_default="the scans, the decode step and the Cauchy product; of a sweep selective_scan",
         ),
     ] = None,
-    d_state: DState = None,
-    batch: Batch = None,
-    dim: Dim = None,
-    seqlen: SeqLen = None,
-    groups: Groups = None,
-    heads: Heads = None,
-    tokens: Tokens = None,
-    poles: Poles = None,
-    rank: Rank = None,
-    channels: Channels = None,
-    width: Width = None,
-    length: Length = None,
-    dtype: Dtype = None,
-    option: Options = None,
+    *,
+    given: Given,
     target: TargetName = None,
     all_: Annotated[bool, typer.Option("--all", help="Time every op there is.")] = False,
     backward: Annotated[bool, typer.Option("--backward", help="The gradients alone.")] = False,
@@ -121,23 +93,9 @@ def bench(
         if training and backward:
             raise InvalidInputError("--training times the gradients too: leave --backward out.")
         mode = "training" if training else "backward" if backward else "forward"
-        dim = LONG_SWEEP_DIM if sweep == "seqlen" and dim is None else dim
-        request = request_of(
-            d_state,
-            batch,
-            dim,
-            seqlen,
-            groups,
-            heads,
-            tokens,
-            poles,
-            rank,
-            channels,
-            width,
-            length,
-            dtype,
-            option,
-        )
+        if sweep == "seqlen" and given["dim"] is None:
+            given["dim"] = LONG_SWEEP_DIM
+        request = request_of(given)
         problems = problems_of(request, _names(ops, all_, mode, sweep), chosen)
         jobs = [job for problem in problems for job in jobs_of(problem, mode, sweep, threads)]
         with (

@@ -2,53 +2,93 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from ssmgen.cli_options import (
+    Batch,
+    Channels,
+    Dim,
+    DState,
+    Dtype,
+    Groups,
+    Heads,
+    Length,
+    Options,
+    Poles,
+    Rank,
+    SeqLen,
+    Tokens,
+    Width,
+)
 
 if TYPE_CHECKING:
     from ssmgen.problem import Problem
     from ssmgen.request import Request
     from ssmgen.targets import Target
 
-__all__ = ["TUNED_BY_DEFAULT", "problems_of", "request_of", "target_of"]
+__all__ = ["TUNED_BY_DEFAULT", "Given", "problems_of", "request_of", "takes_problem", "target_of"]
 
 # The ops that are meant where none is named.
 TUNED_BY_DEFAULT = ("selective_scan", "selective_state_update", "linear_scan", "cauchy_mult")
 
 
-def request_of(
-    d_state: int | None,
-    batch: int | None,
-    dim: int | None,
-    seqlen: int | None,
-    groups: int | None,
-    heads: int | None,
-    tokens: int | None,
-    poles: int | None,
-    rank: int | None,
-    channels: int | None,
-    width: int | None,
-    length: int | None,
-    dtype: str | None,
-    options: list[str] | None,
-) -> Request:
+# The options that say what the problem is, in the order of `--help`.
+_OPTIONS = {
+    "d_state": DState,
+    "batch": Batch,
+    "dim": Dim,
+    "seqlen": SeqLen,
+    "groups": Groups,
+    "heads": Heads,
+    "tokens": Tokens,
+    "poles": Poles,
+    "rank": Rank,
+    "channels": Channels,
+    "width": Width,
+    "length": Length,
+    "dtype": Dtype,
+    "option": Options,
+}
+Given = dict[str, Any]  # their values, None where they were not given
+
+
+def takes_problem(command: Callable[..., None]) -> Callable[..., None]:
+    """Put the options that say what the problem is in the place of a command's parameter `given`."""
+    hints = get_type_hints(command, include_extras=True)
+    shared = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in _OPTIONS.items()
+    ]
+    own = [
+        parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
+        for parameter in signature(command).parameters.values()
+    ]
+    parameters = [
+        each for parameter in own for each in (shared if parameter.name == "given" else [parameter])
+    ]
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        given = {name: values.pop(name) for name in _OPTIONS}
+        command(given=given, **values)
+
+    # What Typer reads.
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def request_of(given: Given) -> Request:
     """The request that the problem's options make."""
     from ssmgen.request import Request
 
     sizes = {
-        "d_state": d_state,
-        "batch": batch,
-        "dim": dim,
-        "seqlen": seqlen,
-        "groups": groups,
-        "heads": heads,
-        "tokens": tokens,
-        "poles": poles,
-        "rank": rank,
-        "channels": channels,
-        "width": width,
-        "length": length,
+        name: value for name, value in given.items() if name not in ("dtype", "option") and value is not None
     }
-    return Request({name: size for name, size in sizes.items() if size is not None}, dtype, options or ())
+    return Request(sizes, given["dtype"], given["option"] or ())
 
 
 def target_of(name: str | None) -> Target:

@@ -6,48 +6,20 @@ from typing import Annotated
 
 import typer
 
-from ssmgen.cli_options import (
-    AsJson,
-    Batch,
-    Channels,
-    Dim,
-    DState,
-    Dtype,
-    Groups,
-    Heads,
-    Length,
-    Options,
-    Poles,
-    Rank,
-    SeqLen,
-    TargetName,
-    Tokens,
-    Width,
-)
-from ssmgen.cli_request import TUNED_BY_DEFAULT, problems_of, request_of, target_of
+from ssmgen.cli_options import AsJson, TargetName
+from ssmgen.cli_request import TUNED_BY_DEFAULT, Given, problems_of, request_of, takes_problem, target_of
 
 __all__ = ["warmup"]
 
 
+@takes_problem
 def warmup(
     ops: Annotated[
         list[str] | None,
         typer.Argument(metavar="[OP]...", help="Ops to compile.", show_default="those that tune takes"),
     ] = None,
-    d_state: DState = None,
-    batch: Batch = None,
-    dim: Dim = None,
-    seqlen: SeqLen = None,
-    groups: Groups = None,
-    heads: Heads = None,
-    tokens: Tokens = None,
-    poles: Poles = None,
-    rank: Rank = None,
-    channels: Channels = None,
-    width: Width = None,
-    length: Length = None,
-    dtype: Dtype = None,
-    option: Options = None,
+    *,
+    given: Given,
     target: TargetName = None,
     training: Annotated[
         bool, typer.Option("--training", help="Kernels of calls with gradients, too.")
@@ -67,22 +39,7 @@ def warmup(
     from ssmgen.warming import warmup as prepare
 
     with reported(as_json):
-        request = request_of(
-            d_state,
-            batch,
-            dim,
-            seqlen,
-            groups,
-            heads,
-            tokens,
-            poles,
-            rank,
-            channels,
-            width,
-            length,
-            dtype,
-            option,
-        )
+        request = request_of(given)
         chosen = target_of(target)
         problems = problems_of(request, ops or list(TUNED_BY_DEFAULT), chosen)
         with shown(None if as_json else errors()) as progress:

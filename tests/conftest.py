@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from ssmgen import advice, dispatch, settings
+from tests.interpreter import quickened
 
 # Tests run in several processes: a thread that waits for another must not spin on a core that they share, and how long
 # an example takes says nothing.
@@ -24,6 +26,12 @@ def shared_cache(pytestconfig: pytest.Config) -> Path:
     return pytestconfig.cache.mkdir("kernels")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _quick_interpreter() -> Iterator[None]:
+    with quickened():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(
     tmp_path: Path,
@@ -32,9 +40,10 @@ def _own_folders(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The tuner's journals lie beside the kernels: what another test or another run has tried is not for this one.
-    cache, kernels = tmp_path_factory.mktemp("cache"), shared_cache / "ssmgen"
-    kernels.mkdir(exist_ok=True)
-    (cache / "kernels").symlink_to(kernels)
+    cache = tmp_path_factory.mktemp("cache")
+    for name in ("kernels", "sources"):
+        (shared_cache / "ssmgen" / name).mkdir(parents=True, exist_ok=True)
+        (cache / name).symlink_to(shared_cache / "ssmgen" / name)
     monkeypatch.setenv("SSMGEN_CACHE_DIR", str(cache))
     monkeypatch.setenv("TRITON_CACHE_DIR", str(shared_cache / "triton"))
     monkeypatch.setenv("SSMGEN_CONFIG_DIR", str(tmp_path / "tuned_configs"))
@@ -51,4 +60,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--accept-golden",
         action="store_true",
         help="write the rendered kernels to tests/golden as they are now",
+    )
+    parser.addoption(
+        "--mutated-files",
+        default="200",
+        metavar="N",
+        help="how many mutated config files tests/store/test_mutated.py reads (10000 takes some minutes)",
     )

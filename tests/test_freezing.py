@@ -95,6 +95,7 @@ print(touched)
 """
 
 
+@pytest.mark.slow
 def test_a_frozen_process_touches_no_file() -> None:
     done = subprocess.run([sys.executable, "-c", _SERVER], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

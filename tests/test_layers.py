@@ -10,7 +10,7 @@ import ssmgen
 PACKAGE = Path(ssmgen.__file__).parent
 # From the bottom up; the modules of one row may import one another.
 ROWS = [
-    ("settings", "errors", "freezing", "installed"),
+    ("settings", "errors", "freezing", "installed", "trust"),
     ("worker",),
     ("config", "device", "dtypes", "problem"),
     ("reference",),
@@ -27,10 +27,10 @@ ROWS = [
     ("bench",),
     ("selftest",),
     ("request",),
-    ("warming",),
+    ("agreement", "warming"),
     ("report",),
     ("export",),
-    ("cli", "cli_bench", "cli_options", "cli_request", "cli_warmup", "__main__"),
+    ("cli", "cli_bench", "cli_configs", "cli_options", "cli_request", "cli_warmup", "__main__"),
 ]
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 

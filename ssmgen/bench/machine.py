@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from ssmgen.bench import memory
 from ssmgen.errors import SsmgenError, TargetUnavailableError
 from ssmgen.installed import installed_version
 from ssmgen.targets import Target, driver
 from ssmgen.targets.compiler import find_compiler
 from ssmgen.targets.cpu import cpu_facts
+from ssmgen.worker import memory
 
 __all__ = ["device_of", "machine_facts"]
 

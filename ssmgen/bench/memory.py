@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,10 +11,9 @@ from typing import TypeVar
 import torch
 
 from ssmgen.targets import driver
+from ssmgen.worker import memory
 
-__all__ = ["available", "growth", "limit", "total"]
-
-_STATUS, _MACHINE = Path("/proc/self/status"), Path("/proc/meminfo")
+__all__ = ["growth"]
 
 _Found = TypeVar("_Found")
 
@@ -33,33 +31,11 @@ def growth(run: Callable[[], _Found], device: torch.device) -> tuple[int | None,
     _trim()
     try:
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-        start = _status("VmRSS")
-    except (OSError, KeyError):
+    except OSError:
         return None, run()
-    found = run()
-    return max(0, _status("VmHWM") - start), found
-
-
-def total() -> int | None:
-    """Bytes of main memory; None where the system does not say."""
-    return _of_machine("MemTotal")
-
-
-def available() -> int | None:
-    """Bytes of main memory that can be had without swapping; None where the system does not say."""
-    return _of_machine("MemAvailable")
-
-
-def limit(share: float) -> None:
-    """Let this process take at most a share of the memory that is available now, so that it fails and not others."""
-    free = available()
-    try:
-        held = _status("VmData")
-    except (OSError, KeyError):
-        return
-    if free is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (held + int(share * free), hard))
+    start, found = memory.status("VmRSS"), run()
+    peak = memory.status("VmHWM")
+    return None if start is None or peak is None else max(0, peak - start), found
 
 
 def _trim() -> None:
@@ -67,22 +43,3 @@ def _trim() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-def _of_machine(name: str) -> int | None:
-    try:
-        return _entry(_MACHINE, name)
-    except (OSError, KeyError):
-        return None
-
-
-def _status(name: str) -> int:
-    return _entry(_STATUS, name)
-
-
-def _entry(path: Path, name: str) -> int:
-    for line in path.read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key == name:
-            return int(value.split()[0]) << 10
-    raise KeyError(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log, prod
 
-from ssmgen.bench.memory import available
 from ssmgen.bench.result import Point
 from ssmgen.bench.task import Job, Task
 from ssmgen.dtypes import dtype
@@ -13,6 +12,7 @@ from ssmgen.errors import InvalidInputError, unknown
 from ssmgen.kernels import interface
 from ssmgen.problem import Problem
 from ssmgen.targets.cpu import cpu_facts
+from ssmgen.worker.memory import available
 
 __all__ = ["LONG_SWEEP_DIM", "SWEEPS", "jobs_of", "outlook", "too_large"]
 

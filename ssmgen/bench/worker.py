@@ -19,15 +19,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ssmgen.bench import memory
 from ssmgen.bench.limits import sample_bandwidth, sample_bodies
+from ssmgen.bench.memory import growth
 from ssmgen.bench.provider import Call, Provider
 from ssmgen.bench.task import Task, draw, expected
 from ssmgen.kernels import oracle
 from ssmgen.targets import driver
 from ssmgen.targets.gpu_timing import seconds_of
 from ssmgen.tuning.measure import last_level_cache
-from ssmgen.worker import serve
+from ssmgen.worker import memory, serve
 
 __all__ = ["Expect", "Failed", "Prepare", "Prepared", "Round", "Start", "Survey", "Surveyed"]
 
@@ -142,11 +142,9 @@ class _Worker:
                     return self._prepare(request)
                 case Round(seconds):
                     return self._round(seconds)
-        except MemoryError as error:
-            return self._failed("out of memory", error)
         except Exception as error:
             # Whatever another's code raises is a row of the table.
-            return self._failed("out of memory" if _is_of_memory(error) else "error", error)
+            return self._failed("out of memory" if memory.is_exhausted(error) else "error", error)
         raise AssertionError(f"unknown request {request!r}")
 
     def is_poisoned_by(self, error: Exception) -> bool:
@@ -162,7 +160,9 @@ class _Worker:
         assert self._provider is not None
         self._calls = ()
         if self._device.type == "cpu":
-            memory.limit(_SHARE_OF_MEMORY)
+            most = memory.share(_SHARE_OF_MEMORY)
+            if most is not None:
+                memory.limit(most)
         task, provider = request.task, self._provider
         inputs = draw(request.checked, self._device)
         call = provider.call(request.checked, inputs)
@@ -173,7 +173,7 @@ class _Worker:
             self._once(call)
         call.before()
         start = time.perf_counter()
-        grown, found = memory.growth(lambda: self._waited(call), self._device)
+        grown, found = growth(lambda: self._waited(call), self._device)
         seconds = time.perf_counter() - start
         # A run holds its results at the least: where it did not, the allocator had kept what the run before gave back.
         held = sum(_size(x) for name, x in call.results(found).items() if name not in inputs)
@@ -232,15 +232,6 @@ class _Worker:
 
 def _size(x: Tensor) -> int:
     return x.numel() * x.element_size()
-
-
-def _is_of_memory(error: Exception) -> bool:
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    said = str(error).lower()
-    return any(
-        words in said for words in ("can't allocate memory", "out of memory", "cannot allocate memory")
-    )
 
 
 def _open(start: Start) -> _Worker:

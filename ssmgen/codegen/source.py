@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ssmgen import settings
 from ssmgen.errors import TargetUnavailableError
+from ssmgen.trust import FILE_MODE, FOLDER_MODE, own_cache, require_own
 
 __all__ = ["Source", "cache_errors", "write_atomically"]
 
@@ -43,11 +44,13 @@ class Source:
         """Where the source lies in the cache; written if it is not there or not the same.
 
         Raises:
-            TargetUnavailableError: The cache cannot be written.
+            TargetUnavailableError: The cache cannot be written, or somebody else can write it.
         """
         folder = settings.cache_dir() / "sources"
         path = folder / f"{self.name}_{self.hash}{_SUFFIX[self.language]}"
         with cache_errors(folder):
+            own_cache("sources")
+            require_own(path)
             if not path.exists() or path.read_text() != self.text:
                 write_atomically(path, self.text)
         return path
@@ -67,17 +70,16 @@ def cache_errors(folder: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a crash, meets the old content or the new one and nothing between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # The system applies the umask when it creates a file: to ask for it is to change it, for all threads.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink()
+        temporary.unlink()
         raise

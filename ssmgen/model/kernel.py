@@ -12,7 +12,7 @@ from typing import Any
 
 import ssmgen
 from ssmgen import settings
-from ssmgen.codegen import write_atomically
+from ssmgen.codegen import cache_errors, write_atomically
 from ssmgen.config import Config
 from ssmgen.dtypes import dtype
 from ssmgen.kernels import Launch, Program, interface
@@ -28,6 +28,7 @@ from ssmgen.targets import devices, triton_kernel
 from ssmgen.targets.devices import Core, Device, device_of
 from ssmgen.targets.gpu import GpuTarget
 from ssmgen.targets.triton_kernel import TritonKernel
+from ssmgen.trust import own_cache
 
 __all__ = ["KernelCost", "kernel_cost"]
 
@@ -134,7 +135,9 @@ def kernel_cost(target: GpuTarget, problem: Problem, config: Config) -> KernelCo
     program = variant.program(problem, config)
     versions = (ssmgen.__version__, target.versions()["triton"], _digest())
     key = "\n".join((target.facts.arch, str(problem), str(config), source.hash, repr(program), *versions))
-    path = settings.cache_dir() / "costs" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    with cache_errors(settings.cache_dir()):
+        folder = own_cache("costs")
+    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     known = _read(path)
     if known is not None:
         return known

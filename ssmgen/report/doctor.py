@@ -17,6 +17,7 @@ from rich.text import Text
 from ssmgen import settings, store, targets
 from ssmgen.errors import SsmgenError
 from ssmgen.installed import installed_version
+from ssmgen.trust import complaint
 
 __all__ = ["Diagnosis", "diagnose", "print_diagnosis"]
 
@@ -152,6 +153,10 @@ def _folders() -> Iterator[Finding]:
 
 
 def _folder(name: str, folder: Path, content: str, variable: str) -> Finding:
+    unsafe = complaint(folder) if variable == "SSMGEN_CACHE_DIR" else None
+    if unsafe is not None:
+        remedy = f"chown it and chmod o-w, or set {variable} to a folder of your own"
+        return Finding("folders", name, f"{folder}: {unsafe}, and is not used", False, remedy)
     if _is_writable(folder):
         return Finding("folders", name, f"{folder}: {content}", True)
     remedy = f"make it writable, or set {variable} to a folder that is"

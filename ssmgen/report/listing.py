@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ssmgen import settings, store
-from ssmgen.errors import SsmgenError
 from ssmgen.kernels import INTERFACES, Interface, Space, Variant, variants
 from ssmgen.problem import Problem
 from ssmgen.report.wording import milliseconds, problem_text
@@ -42,14 +41,7 @@ class _Saved:
     @property
     def is_stale(self) -> bool:
         """Whether the templates no longer render what was tuned, so that dispatch passes the entry over."""
-        entry = self.entry
-        language = "c" if entry.device.kind == "cpu" else "triton"
-        space = Space.of(entry.problem, entry.device, variants(entry.problem.op, language))
-        try:
-            variant = space.check(entry.config)
-        except SsmgenError:
-            return True
-        return variant.source(entry.problem, entry.config).hash != entry.source_hash
+        return not store.is_current(self.entry)
 
 
 class Listing:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import stat
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +16,9 @@ from ssmgen.codegen import write_atomically
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import ConfigFileError, ConfigFileWarning, InvalidInputError
 from ssmgen.store.entry import TunedConfig
+from ssmgen.trust import make_folder, world_writable
 
-__all__ = ["SCHEMA", "config_path", "entries", "load", "read_file", "require_writable", "save"]
+__all__ = ["SCHEMA", "config_path", "entries", "load", "read_file", "remove", "require_writable", "save"]
 
 SCHEMA = 1
 
@@ -54,6 +55,9 @@ def read_file(path: Path) -> tuple[TunedConfig, ...]:
     if not stat.S_ISREG(status.st_mode):
         _warn(path, "is no regular file")
         return ()
+    if status.st_mode & stat.S_IWOTH or world_writable(path.parent):
+        _warn(path, "can be written by anybody: it or its folder (chmod o-w)")
+        return ()
     stamp = (status.st_mtime_ns, status.st_size)
     cached = _cache.get(path)
     if cached is not None and cached[0] == stamp:
@@ -79,15 +83,24 @@ def entries() -> tuple[tuple[Path, TunedConfig], ...]:
     return tuple((folder, entry) for folder in settings.config_dirs() for entry in load(folder))
 
 
-def save(found: Iterable[TunedConfig], folder: Path | None = None) -> tuple[Path, ...]:
+def _is_no_guess(entry: TunedConfig, known: TunedConfig) -> bool:
+    return not (known.evidence == "measured" and entry.evidence == "predicted")
+
+
+def save(
+    found: Iterable[TunedConfig],
+    folder: Path | None = None,
+    replaces: Callable[[TunedConfig, TunedConfig], bool] = _is_no_guess,
+) -> tuple[Path, ...]:
     """Merge entries into the files of their devices and ops.
 
-    Another process may save at the same time: what it wrote is kept. An entry takes the place of one with the
-    same problem class and arch, except that a predicted one never replaces a measured one.
+    Another process may save at the same time: what it wrote is kept.
 
     Args:
         found: The entries.
         folder: Folder of tuned configs; by default the user's.
+        replaces: Whether an entry takes the place of a known one with the same problem class and arch; by default
+            always, except that a predicted one never replaces a measured one.
 
     Returns:
         The files that hold them, sorted.
@@ -103,8 +116,24 @@ def save(found: Iterable[TunedConfig], folder: Path | None = None) -> tuple[Path
         by_path.setdefault(config_path(folder, entry.device, entry.problem.op), []).append(entry)
     for path, fresh in by_path.items():
         with _writing(path):
-            _merge(path, fresh)
+            _merge(path, fresh, replaces)
     return tuple(sorted(by_path))
+
+
+def remove(found: Iterable[TunedConfig], path: Path) -> None:
+    """Take entries out of a file; a file without entries goes, too.
+
+    Raises:
+        ConfigFileError: The file cannot be written.
+    """
+    unwanted = list(found)
+    with _writing(path):
+        content = _parse_file(path)
+        kept = [entry for entry in content.entries if entry not in unwanted]
+        if kept or content.unreadable:
+            _write(path, {entry.key: entry for entry in kept}, content.unreadable)
+        else:
+            path.unlink()
 
 
 def require_writable(facts: DeviceFacts, op: str) -> None:
@@ -123,7 +152,13 @@ def require_writable(facts: DeviceFacts, op: str) -> None:
 def _writing(path: Path) -> Iterator[None]:
     """The file's folder and its lock; what the system refuses becomes a `ConfigFileError`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        for each in (path.parent.parent, path.parent, path):
+            if world_writable(each):
+                raise ConfigFileError(
+                    f"tuned configs are not saved to {path}: {each} can be written by anybody. Take that back "
+                    "(chmod o-w), or set SSMGEN_CONFIG_DIR to a folder of your own."
+                )
         with _locked(path):
             yield
     except OSError as error:
@@ -133,24 +168,42 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _merge(path: Path, fresh: Iterable[TunedConfig]) -> None:
+def _merge(
+    path: Path, fresh: Iterable[TunedConfig], replaces: Callable[[TunedConfig, TunedConfig], bool]
+) -> None:
     old = _parse_file(path) if path.exists() else _Content(())
     merged = {entry.key: entry for entry in old.entries}
     for entry in fresh:
         known = merged.get(entry.key)
-        if known is None or not (known.evidence == "measured" and entry.evidence == "predicted"):
+        if known is None or replaces(entry, known):
             merged[entry.key] = entry
-    data = {
-        "schema": SCHEMA,
-        "entries": [merged[key].to_data() for key in sorted(merged)] + list(old.unreadable),
-    }
-    write_atomically(path, json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    _write(path, merged, old.unreadable)
+
+
+def _write(path: Path, entries: Mapping[tuple[str, str], TunedConfig], unreadable: Iterable[Any]) -> None:
+    listed = [entries[key].to_data() for key in sorted(entries)] + list(unreadable)
+    write_atomically(path, _text(path, {"schema": SCHEMA, "entries": listed}))
+
+
+def _text(path: Path, data: Any) -> str:
+    """The data as JSON; what is not ours in it stays as it is, numbers that are none and lone surrogates included."""
+    try:
+        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(data, indent=2) + "\n"
+    except RecursionError as error:
+        raise ConfigFileError(
+            f"{path} holds an entry that is nested too deeply to be written again; it has been left as it is. "
+            "Move it away."
+        ) from error
+    return text
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     # A lock on the file itself would be lost when the file is replaced, so the lock has a file of its own.
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
+    with path.with_name(f".{path.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

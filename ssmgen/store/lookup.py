@@ -12,7 +12,7 @@ from ssmgen.problem import Problem
 from ssmgen.store.entry import TunedConfig
 from ssmgen.store.files import config_path, read_file
 
-__all__ = ["GENERIC", "Match", "lookup"]
+__all__ = ["GENERIC", "Match", "lookup", "ranked"]
 
 GENERIC = "generic"  # the arch of entries that serve any device of their kind, where nothing else does
 
@@ -47,20 +47,25 @@ def lookup(problem: Problem, facts: DeviceFacts, is_valid: Callable[[TunedConfig
         is_valid: Whether an entry may serve: its config lies in the problem's space and its source is as it
             was. Called on the best candidates only, until one passes.
     """
-    ranked = sorted(_candidates(problem.problem_class(), facts), key=lambda item: item[0])
-    return next((match for _, match in ranked if is_valid(match.entry)), None)
+    found = sorted(_candidates(problem.op, problem.problem_class(), facts), key=lambda item: item[0])
+    return next((match for _, match in found if is_valid(match.entry)), None)
 
 
 Rank = tuple[bool, bool, float, bool, int, str, str]
 
 
-def _candidates(wanted: Problem, facts: DeviceFacts) -> Iterator[tuple[Rank, Match]]:
+def ranked(op: str, facts: DeviceFacts) -> tuple[Match, ...]:
+    """Every entry of an op that may serve some problem on a device, by all that `lookup` goes by except distances."""
+    return tuple(match for _, match in sorted(_candidates(op, None, facts), key=lambda item: item[0]))
+
+
+def _candidates(op: str, wanted: Problem | None, facts: DeviceFacts) -> Iterator[tuple[Rank, Match]]:
     for order, folder in enumerate(settings.config_dirs()):
-        own = config_path(folder, facts, wanted.op)
+        own = config_path(folder, facts, op)
         # A GPU shares its arch with siblings, and a CPU behind another name may have the same vectors.
-        for path in sorted({own, *folder.glob(f"*/{wanted.op}.json")}):
+        for path in sorted({own, *folder.glob(f"*/{op}.json")}):
             for entry in read_file(path):
-                distance = wanted.distance(entry.problem.problem_class())
+                distance = 0.0 if wanted is None else wanted.distance(entry.problem.problem_class())
                 if distance is None or entry.device.kind != facts.kind:
                     continue
                 generic = entry.device.arch == GENERIC

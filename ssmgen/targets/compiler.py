@@ -14,6 +14,7 @@ from pathlib import Path
 from ssmgen import settings
 from ssmgen.codegen import Source, cache_errors
 from ssmgen.errors import CompileError, TargetUnavailableError
+from ssmgen.trust import own_cache, require_own
 
 __all__ = ["Compiler", "find_compiler"]
 
@@ -46,10 +47,14 @@ class Compiler:
 
         Raises:
             CompileError: The compiler refused, or took longer than two minutes.
+            TargetUnavailableError: The cache cannot be written, or somebody else can write it.
         """
         parts = (source.hash, machine, self.path, self.version, *self.flags)
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         path = settings.cache_dir() / "kernels" / f"{source.name}_{source.hash}_{key}.so"
+        with cache_errors(path.parent):
+            own_cache("kernels")
+        require_own(path)
         if not path.exists():
             self._compile(source, ("-shared",), path)
         return path
@@ -64,7 +69,6 @@ class Compiler:
     def _compile(self, source: Source, mode: tuple[str, ...], path: Path) -> None:
         # Another process may be compiling the same kernel: each writes a file of its own, and the last rename wins.
         with cache_errors(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, temporary = tempfile.mkstemp(
                 dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
             )

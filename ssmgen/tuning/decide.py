@@ -1,16 +1,25 @@
-"""The winner among finalists that were timed in turns; a tie goes to the simpler config."""
+"""The finalists of a search, and the winner once they were timed in turns; a tie goes to the simpler config."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
 from statistics import median, quantiles
 
 from ssmgen.config import Config
+from ssmgen.tuning.trial import Trial
 
-__all__ = ["winner"]
+__all__ = ["finalists", "winner"]
 
+_FINALISTS = 5
 _NEGLIGIBLE = 0.01
+
+
+def finalists(trials: Iterable[Trial], default: Config) -> list[Config]:
+    """The configs to compare in turns: the fastest few that did not fail, and the default if it did not."""
+    ranked = sorted((trial for trial in trials if trial.failure is None), key=lambda trial: trial.rank)
+    configs = [trial.config for trial in ranked]
+    return configs[:_FINALISTS] + [config for config in configs[_FINALISTS:] if config == default]
 
 
 def winner(rounds: Mapping[Config, Sequence[float]], default: Config) -> tuple[Config, tuple[Config, ...]]:

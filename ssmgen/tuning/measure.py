@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from ssmgen.problem import Problem
 from ssmgen.targets import Runner, Target, driver
 from ssmgen.tuning.operands import allocate, runner
 
-__all__ = ["Bench", "FinalTimes", "busy_seconds", "last_level_cache"]
+__all__ = ["Bench", "FinalError", "FinalTimes", "Rotation", "busy_seconds", "last_level_cache"]
 
 _WARM_SECONDS = 0.2  # clocks rise and threads start within this
 _CONFIG_SECONDS = 0.2
@@ -27,6 +28,15 @@ _RUNS = (3, 300)
 _MOST_ROUNDS = 50
 _LOSES_BY = 2.0
 _MOST_BYTES = 1 << 30
+
+
+class FinalError(Exception):
+    """A config failed among the finalists; the cause says how."""
+
+    def __init__(self, config: Config, cause: Exception) -> None:
+        super().__init__(str(config))
+        self.config = config
+        self.cause = cause
 
 
 class FinalTimes(NamedTuple):
@@ -43,7 +53,7 @@ class FinalTimes(NamedTuple):
     others: float | None
 
 
-class _Rotation:
+class Rotation:
     """Runs a kernel on one set of operands after another, and undoes what the last run changed."""
 
     def __init__(self, run: Runner, sets: Sequence[list[Tensor]], before: Mapping[int, Tensor]) -> None:
@@ -53,6 +63,7 @@ class _Rotation:
         self._last: list[Tensor] = []
 
     def __call__(self) -> None:
+        """Run on the next set."""
         self._last = next(self._sets)
         self._run(self._last)
 
@@ -104,7 +115,7 @@ class Bench:
 
     def time(self, config: Config, best: float | None) -> list[float]:
         """Seconds of some runs; only a few for a config that is more than twice as slow as the best."""
-        run = self._rotating(config)
+        run = self.rotating(config)
         self._warm_up(run)
         first = self.target.time(run, _FIRST_RUNS, run.restore)
         if best is not None and min(first) > _LOSES_BY * best:
@@ -122,20 +133,27 @@ class Bench:
         return time.perf_counter() - start
 
     def final(self, configs: Sequence[Config], seconds: float, references: int) -> FinalTimes:
-        """Time configs in turns until the time is over, the reference among the first rounds."""
-        runs = {config: self._rotating(config) for config in configs}
+        """Time configs in turns until the time is over, the reference among the first rounds.
+
+        Raises:
+            FinalError: One of them failed.
+        """
+        runs: dict[Config, Rotation] = {}
         rounds: dict[Config, list[float]] = {config: [] for config in configs}
         reference: list[float] = []
-        for run in runs.values():
-            self._warm_up(run)
-            run.untimed()
+        for config in configs:
+            with _blaming(config):
+                runs[config] = self.rotating(config)
+                self._warm_up(runs[config])
+                runs[config].untimed()
         busy, own, start = busy_seconds(), time.process_time(), time.perf_counter()
         for turn in itertools.count():
             # Each round starts with another config, so that none always follows the same one.
             order = [*configs[turn % len(configs) :], *configs[: turn % len(configs)]]
             for config in order:
                 run = runs[config]
-                rounds[config].append(min(self.target.time(run, 2, run.restore)))
+                with _blaming(config):
+                    rounds[config].append(min(self.target.time(run, 2, run.restore)))
             if turn < references:
                 reference.append(self.reference())
             if turn >= 2 and (turn >= _MOST_ROUNDS or time.perf_counter() - start > seconds):
@@ -146,11 +164,12 @@ class Bench:
             return FinalTimes(rounds, reference, None)
         return FinalTimes(rounds, reference, max(0.0, now - busy - (time.process_time() - own)) / took)
 
-    def _rotating(self, config: Config) -> _Rotation:
+    def rotating(self, config: Config) -> Rotation:
+        """The compiled kernel of a config, on one set of operands after another."""
         run = runner(self.target, self.problem, config, self._sets[0])
-        return _Rotation(run, self._sets, self._before)
+        return Rotation(run, self._sets, self._before)
 
-    def _warm_up(self, run: _Rotation) -> None:
+    def _warm_up(self, run: Rotation) -> None:
         run.untimed()
         if self._is_warm:
             return
@@ -159,6 +178,14 @@ class Bench:
             run.untimed()
             self.target.synchronize()
         self._is_warm = True
+
+
+@contextmanager
+def _blaming(config: Config) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise FinalError(config, error) from error
 
 
 def last_level_cache(device: torch.device) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ssmgen.config import Config
 from ssmgen.dtypes import dtype
@@ -14,7 +16,7 @@ from ssmgen.kernels.interfaces import interface
 from ssmgen.problem import Problem
 from ssmgen.targets import Kernel, Runner, Target
 
-__all__ = ["Fenced", "allocate", "compiled", "runner"]
+__all__ = ["Fenced", "FencedWorkspaces", "allocate", "compiled", "runner"]
 
 _FENCE = 4096  # bytes on either side: a page, and a multiple of every alignment that a kernel may rely on
 _POISON = 0xFF  # a float of any width whose bytes are all ones is NaN
@@ -41,6 +43,10 @@ class Fenced:
         self.tensor.copy_(values)
         self._before = self._bytes.clone()
 
+    def poison(self) -> None:
+        """Make an output NaN again."""
+        self._bytes.fill_(_POISON)
+
     @property
     def is_changed(self) -> bool:
         """Whether an input no longer holds its values."""
@@ -49,7 +55,41 @@ class Fenced:
     @property
     def is_broken(self) -> bool:
         """Whether anything was written outside the operand."""
-        return bool((self._memory[:_FENCE] != _POISON).any() or (self._memory[-_FENCE:] != _POISON).any())
+        return _is_broken(self._memory)
+
+
+class FencedWorkspaces(TorchDispatchMode):
+    """While it is entered, whatever a kernel allocates is fenced, and NaN: what it takes for workspaces.
+
+    An allocator likes to hand out the block that the config before has just filled with the right states.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._memories: list[Tensor] = []
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether anything was written outside a workspace."""
+        return any(_is_broken(memory) for memory in self._memories)
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """See `TorchDispatchMode`."""
+        kwargs = kwargs or {}
+        if function is not torch.ops.aten.empty.memory_format:
+            return function(*args, **kwargs)
+        layout = function(*args, **{**kwargs, "device": "meta"})
+        size = layout.numel() * layout.element_size()
+        device = kwargs.get("device", "cpu")
+        memory = torch.full((size + 2 * _FENCE,), _POISON, dtype=torch.uint8, device=device)
+        self._memories.append(memory)
+        return memory[_FENCE : _FENCE + size].view(layout.dtype).view(layout.shape)
+
+
+def _is_broken(memory: Tensor) -> bool:
+    return bool((memory[:_FENCE] != _POISON).any() or (memory[-_FENCE:] != _POISON).any())
 
 
 def allocate(problem: Problem, inputs: Mapping[str, Tensor], device: torch.device) -> list[Tensor]:

@@ -27,6 +27,7 @@ from ssmgen.store import TunedConfig
 from ssmgen.targets import Target
 from ssmgen.targets.devices import Device, device_of
 from ssmgen.targets.gpu import GpuTarget
+from ssmgen.tuning.blame import kind_of_death
 from ssmgen.tuning.process import Worker
 from ssmgen.tuning.result import Final, Observer, TuneResult
 from ssmgen.tuning.search import Search, default_configs
@@ -174,7 +175,8 @@ class Forecaster:
             except WorkerTimeoutError as error:
                 return Trial(config, failure="compile timeout", detail=str(error))
             except WorkerDiedError as error:
-                return Trial(config, failure="crash", detail=str(error))
+                kind = kind_of_death(error, worker.memory, while_compiling=True)
+                return Trial(config, failure=kind, detail=str(error))
             finally:
                 free.put(worker)
             if isinstance(answer, Trial):

@@ -20,8 +20,10 @@ from ssmgen.kernels import Space
 from ssmgen.store import TunedConfig
 from ssmgen.targets import Target
 from ssmgen.tuning import worker as requests
-from ssmgen.tuning.decide import winner
+from ssmgen.tuning.blame import kind_of_death
+from ssmgen.tuning.decide import finalists, winner
 from ssmgen.tuning.measure import FinalTimes
+from ssmgen.tuning.patience import Patience
 from ssmgen.tuning.process import Worker
 from ssmgen.tuning.result import Final, Observer, TuneResult
 from ssmgen.tuning.search import Search
@@ -33,11 +35,6 @@ __all__ = ["Run"]
 
 _COMPILE_SECONDS = (30.0, 120.0)  # a request that takes longer hangs: at least, and at most
 _TRY_SECONDS = (5.0, 30.0)
-_HANGS_AFTER = 20.0  # times as long as the longest that was answered
-_FIRST_GRACE = (
-    10.0  # the first config gets some time even of a tiny budget: there has to be something to save
-)
-_FINALISTS = 5
 _FINAL_SECONDS = 4.0
 _MOST_REFERENCES = 6
 _MOST_BATCH = 8
@@ -77,8 +74,8 @@ class Run:
         self._search = Search(space, seed=seed, known=known.values(), first=self._saved_configs())
         self._tried = 0
         self._costs: list[float] = []
-        self._compile_patience = _Patience(*_COMPILE_SECONDS)
-        self._try_patience = _Patience(*_TRY_SECONDS)
+        self._compile_patience = Patience(*_COMPILE_SECONDS)
+        self._try_patience = Patience(*_TRY_SECONDS)
         self._reference: list[float] = []
         self._notes: list[str] = []
         # What the search leaves for the final comparison.
@@ -194,7 +191,8 @@ class Run:
             if is_cut:
                 return []
         except WorkerDiedError as error:
-            kind, detail = "crash", str(error)
+            kind = kind_of_death(error, self._worker.memory, while_compiling=True)
+            detail = str(error)
         if len(configs) == 1:
             return [Trial(configs[0], failure=kind, detail=detail)]
         return [trial for config in unfinished for trial in self._compile([config])]
@@ -216,7 +214,10 @@ class Run:
         except WorkerTimeoutError as error:
             return None if is_cut else Trial(config, failure="timeout", detail=str(error))
         except WorkerDiedError as error:
-            return Trial(config, failure="crash", detail=str(error))
+            return self._dead(config, error)
+
+    def _dead(self, config: Config, error: WorkerDiedError) -> Trial:
+        return Trial(config, failure=kind_of_death(error, self._worker.memory), detail=str(error))
 
     def _revive(self) -> None:
         # Float64 results are lost with the worker; computing them again is no config's fault.
@@ -240,20 +241,13 @@ class Run:
 
     def _decide(self, interrupted: bool) -> tuple[Final | None, Final | None]:
         """The best config and the default, after the finalists were timed in turns."""
-        ranked = sorted(
-            (trial for trial in self._search.trials.values() if trial.failure is None),
-            key=lambda trial: trial.rank,
-        )
-        default = self._space.default()
-        if not ranked:
+        rounds = self._final_rounds(interrupted)
+        # What failed among the finalists is no longer among them.
+        known = {config: trial for config, trial in self._search.trials.items() if trial.failure is None}
+        if not known:
             return None, None
-        known = {trial.config: trial for trial in ranked}
-        configs = [trial.config for trial in ranked[:_FINALISTS]]
-        if default in known and default not in configs:
-            configs.append(default)
+        default, best = self._space.default(), self._finalists()[0]
         timings = {config: trial.timing for config, trial in known.items()}
-        best = configs[0]
-        rounds = self._final_rounds(configs, interrupted)
         if rounds:
             timings |= {config: Timing.of(samples) for config, samples in rounds.items()}
             best, tied = winner(rounds, default)
@@ -267,24 +261,62 @@ class Run:
 
         return final(best), final(default) if default in known else None
 
-    def _final_rounds(self, configs: Sequence[Config], interrupted: bool) -> dict[Config, list[float]]:
-        self._observer.deciding(configs)
-        try:
-            self._revive()
-            left = self._deadline - time.monotonic()
-            seconds = 1.0 if interrupted else max(0.5, min(left, _FINAL_SECONDS))
-            references = 0
-            if self._reference and not interrupted:
-                references = max(0, min(_MOST_REFERENCES, int(left / 2 / max(self._reference[0], 1e-9))))
-            request = requests.Final(self._problem, tuple(configs), seconds, references)
-            found = self._worker.ask(request, _TRY_SECONDS[1] + 2 * seconds)
-        except (KeyboardInterrupt, WorkerDiedError, WorkerTimeoutError) as error:
-            why = str(error) or "interrupted"
+    def _finalists(self) -> list[Config]:
+        return finalists(self._search.trials.values(), self._space.default())
+
+    def _final_rounds(self, interrupted: bool) -> dict[Config, list[float]]:
+        """Seconds of the finalists in each round; none where they could not be timed in turns.
+
+        A finalist that fails now, having worked before, is a failure like any other: the next one takes its place.
+        """
+        why = "the budget was spent"
+        while configs := self._finalists():
+            self._observer.deciding(configs)
+            try:
+                found = self._final(configs, interrupted)
+                if isinstance(found, FinalTimes):
+                    self._note_others(found)
+                    return found.rounds
+                failed = [found] if isinstance(found, Trial) else self._culprits(configs, interrupted)
+            except KeyboardInterrupt:
+                failed, why = [], "interrupted"
+            else:
+                why = "the budget was spent" if failed else str(found)
+            for trial in failed:
+                self._record(trial)
+            if not failed or time.monotonic() > self._deadline:
+                break
+        if configs:
             self._notes.append(
                 f"the finalists could not be timed in turns ({why}): times are those of the search"
             )
-            return {}
-        assert isinstance(found, FinalTimes)
+        return {}
+
+    def _final(self, configs: Sequence[Config], interrupted: bool) -> FinalTimes | Trial | SsmgenError:
+        """Times in turns, or the config that failed, or how the worker ended."""
+        left = self._deadline - time.monotonic()
+        seconds = 1.0 if interrupted else max(0.5, min(left, _FINAL_SECONDS))
+        references, reference = 0, self._reference[0] if self._reference else 0.0
+        if self._reference and not interrupted:
+            references = max(0, min(_MOST_REFERENCES, int(left / 2 / max(reference, 1e-9))))
+        request = requests.Final(self._problem, tuple(configs), seconds, references)
+        limit = self._try_patience.hangs + 2.0 * (seconds + references * reference)
+        try:
+            self._revive()
+            found = self._worker.ask(request, limit)
+        except WorkerTimeoutError as error:
+            return Trial(configs[0], failure="timeout", detail=str(error)) if len(configs) == 1 else error
+        except WorkerDiedError as error:
+            return self._dead(configs[0], error) if len(configs) == 1 else error
+        assert isinstance(found, (FinalTimes, Trial))
+        return found
+
+    def _culprits(self, configs: Sequence[Config], interrupted: bool) -> list[Trial]:
+        """Those of the finalists that take the worker down alone, too."""
+        found = (self._final([config], interrupted) for config in configs)
+        return [trial for trial in found if isinstance(trial, Trial)]
+
+    def _note_others(self, found: FinalTimes) -> None:
         self._reference += found.reference
         cores = os.cpu_count() or 1
         if self._threads is not None and found.others is not None and found.others > 0.15 * cores:
@@ -292,7 +324,6 @@ class Run:
                 f"other processes used {found.others:.1f} of {cores} cores while the finalists were timed: times are "
                 "longer than on an idle machine"
             )
-        return found.rounds
 
     def _save(self, best: Final, default: Final | None) -> Path:
         entry = TunedConfig(
@@ -316,28 +347,3 @@ class Run:
         """What serves the problem today: it must be beaten, or found again."""
         match = store.lookup(self._problem, self._target.facts, lambda entry: entry.config in self._space)
         return [] if match is None else [match.entry.config]
-
-
-class _Patience:
-    """How long to wait for requests of one kind, learnt from those that were answered."""
-
-    def __init__(self, fewest: float, most: float) -> None:
-        self._fewest, self._most = fewest, most
-        self._longest: float | None = None
-
-    def learn(self, seconds: float) -> None:
-        """A request was answered after so many seconds."""
-        self._longest = max(seconds, self._longest or 0.0)
-
-    def limit(self, left: float) -> tuple[float, bool]:
-        """Seconds to wait, and whether they are fewer than it deserves because only `left` are left of the budget.
-
-        What is in flight when the budget ends may finish in its usual time.
-        """
-        if self._longest is None:
-            hangs, usual = self._most, _FIRST_GRACE
-        else:
-            hangs = max(self._fewest, min(self._most, _HANGS_AFTER * self._longest))
-            usual = max(1.0, 2.0 * self._longest)
-        allowed = max(left, 0.0) + usual
-        return (hangs, False) if hangs <= allowed else (allowed, True)

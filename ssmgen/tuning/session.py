@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from ssmgen.device import DeviceFacts
 from ssmgen.errors import SsmgenError
 from ssmgen.kernels import Space
 from ssmgen.problem import Problem
+from ssmgen.trust import FOLDER_MODE, own_cache, require_own
 from ssmgen.tuning.trial import Trial
 
 __all__ = ["Session", "source_hash"]
@@ -29,7 +31,11 @@ def source_hash(space: Space, config: Config) -> str | None:
 
 
 class Session:
-    """The journal of one problem on one device: JSON lines, one for each trial."""
+    """The journal of one problem on one device: JSON lines, one for each trial.
+
+    Raises:
+        TargetUnavailableError: Somebody else could have written it.
+    """
 
     def __init__(
         self,
@@ -44,6 +50,11 @@ class Session:
         identity = hashlib.sha256(repr((problem, facts, threads, *allowed)).encode()).hexdigest()[:12]
         name = f"{problem.op}_{identity}.jsonl"
         self.path: Path = settings.cache_dir() / "sessions" / facts.slug / name
+        # What a journal says was verified is believed.
+        with contextlib.suppress(OSError):
+            own_cache("sessions")
+        require_own(self.path.parent)
+        require_own(self.path)
         self._versions = dict(versions)
 
     def load(self, source_hash: Callable[[Config], str | None]) -> dict[Config, Trial]:
@@ -72,9 +83,10 @@ class Session:
         """Add a trial; a journal that cannot be written costs the resume, not the run."""
         line = json.dumps({**trial.to_data(), "versions": self._versions})
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             # The line break comes first: after half a line it starts a new one.
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(f"\n{line}")
+            with self.path.open("ab", buffering=0) as file:
+                # One call of the system: what another process appends at the same time stays apart.
+                file.write(f"\n{line}".encode())
         except OSError:
             pass

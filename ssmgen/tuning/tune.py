@@ -24,7 +24,7 @@ from ssmgen.tuning.search import default_configs
 from ssmgen.tuning.session import Session, source_hash
 from ssmgen.tuning.trial import Trial
 
-__all__ = ["Tuner", "open_tuner", "tune"]
+__all__ = ["Tuner", "open_tuner", "require_timed", "tune"]
 
 _RANKING_SHARE = 0.4  # of the budget, for predicting which configs are worth timing
 
@@ -55,7 +55,7 @@ class Tuner:
         """
         self._open_target = open_target
         self.target = open_target(target_name)
-        _require_timed(self.target)
+        require_timed(self.target)
         if max_error is not None and not 0 < max_error < math.inf:
             raise InvalidInputError(f"the largest error must be positive and finite, not {max_error:g}.")
         self.max_error = max_error
@@ -171,7 +171,8 @@ def tune(
         )
 
 
-def _require_timed(target: Target) -> None:
+def require_timed(target: Target) -> None:
+    """Raise a `TargetUnavailableError` unless kernels of the target can be timed here."""
     if target.facts.kind == "reference":
         raise TargetUnavailableError(
             "target 'reference' is plain PyTorch: there is nothing to tune; choose another."

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
@@ -17,8 +16,8 @@ from ssmgen.errors import SsmgenError
 from ssmgen.kernels import Space, oracle
 from ssmgen.kernels.interfaces import interface
 from ssmgen.problem import Problem
-from ssmgen.targets import Target
-from ssmgen.tuning.operands import Fenced, runner
+from ssmgen.targets import Runner, Target
+from ssmgen.tuning.operands import Fenced, FencedWorkspaces, runner
 
 __all__ = ["Verification", "Verifier", "awkward_problems", "checked_problem"]
 
@@ -34,7 +33,7 @@ class Verification:
 
     Attributes:
         error: Relative error by output, the worst over all cases until the first that failed.
-        failure: `wrong result`, `not finite`, `out of bounds`, `input changed`, or None.
+        failure: `wrong result`, `not finite`, `not repeatable`, `out of bounds`, `input changed`, or None.
         detail: Which case failed, and by how much.
     """
 
@@ -107,8 +106,10 @@ class Verifier:
             if not item.operand.output:
                 item.fill(case.inputs[item.operand.name])
         tensors = [item.tensor for item in fenced]
-        with _poisoned_workspaces():
-            runner(self.target, case.problem, config, tensors)(tensors)
+        run = runner(self.target, case.problem, config, tensors)
+        workspaces = FencedWorkspaces()
+        with workspaces:
+            run(tensors)
             self.target.synchronize()
         outputs = {
             item.operand.name: item.tensor for item in fenced if item.operand.output or item.operand.updated
@@ -119,6 +120,8 @@ class Verifier:
                 return Verification(error, "out of bounds", f"it wrote outside {item.operand.name}")
             if item.is_changed and not item.operand.updated:
                 return Verification(error, "input changed", f"it wrote to {item.operand.name}")
+        if workspaces.is_broken:
+            return Verification(error, "out of bounds", "it wrote outside a workspace")
         limit = oracle.tolerance(case.problem) if self.max_error is None else self.max_error
         for name, value in error.items():
             if math.isinf(value):
@@ -129,7 +132,26 @@ class Verifier:
                 return Verification(
                     error, "wrong result", f"{name} is off by {value:.1e}, more than {limit:.0e}"
                 )
+        if case.problem == checked_problem(self.problem) and not self._repeats(run, fenced, case, outputs):
+            return Verification(
+                error, "not repeatable", "a second run with the same inputs gives another result"
+            )
         return Verification(error)
+
+    def _repeats(
+        self, run: Runner, fenced: Sequence[Fenced], case: _Case, outputs: Mapping[str, Tensor]
+    ) -> bool:
+        """Whether a second run gives the same result, bit for bit."""
+        before = {name: tensor.clone() for name, tensor in outputs.items()}
+        for item in fenced:
+            if item.operand.output:
+                item.poison()
+            else:
+                item.fill(case.inputs[item.operand.name])
+        with FencedWorkspaces():
+            run([item.tensor for item in fenced])
+            self.target.synchronize()
+        return all(_same_bits(before[name], tensor) for name, tensor in outputs.items())
 
     def _case(self, problem: Problem, harsh: bool) -> _Case:
         key = (problem, harsh)
@@ -163,18 +185,8 @@ class Verifier:
         return True
 
 
-@contextmanager
-def _poisoned_workspaces() -> Iterator[None]:
-    """Fill what `torch.empty` gives with NaN, as PyTorch does in its deterministic mode.
-
-    An allocator likes to hand out the block that the config before has just filled with the right states.
-    """
-    mode = torch.get_deterministic_debug_mode()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.set_deterministic_debug_mode(mode)
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))
 
 
 def awkward_problems(problem: Problem, length: int) -> tuple[Problem, ...]:

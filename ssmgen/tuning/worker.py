@@ -21,11 +21,12 @@ from ssmgen.model import KernelCost, kernel_cost
 from ssmgen.problem import Problem
 from ssmgen.targets import Target, driver
 from ssmgen.targets.gpu import GpuTarget
-from ssmgen.tuning.measure import Bench, FinalTimes
+from ssmgen.tuning.blame import kind_of_error
+from ssmgen.tuning.measure import Bench, FinalError, FinalTimes
 from ssmgen.tuning.operands import compiled
 from ssmgen.tuning.trial import Timing, Trial
 from ssmgen.tuning.verify import Verifier
-from ssmgen.worker import LastAnswer, serve
+from ssmgen.worker import LastAnswer, memory, serve
 
 __all__ = ["Compile", "Count", "Final", "Prepare", "Reference", "Start", "Try"]
 
@@ -39,6 +40,7 @@ class Start(NamedTuple):
         threads: CPU threads.
         gpu: Which GPU; None where the target is none.
         max_error: See `Verifier`.
+        memory: Bytes that the process may take beyond what it starts with; None for as many as there are.
     """
 
     open_target: Callable[[str], Target]
@@ -46,6 +48,7 @@ class Start(NamedTuple):
     threads: int
     gpu: int | None
     max_error: float | None
+    memory: int | None = None
 
 
 class Prepare(NamedTuple):
@@ -83,7 +86,10 @@ class Count(NamedTuple):
 
 
 class Final(NamedTuple):
-    """Time configs in turns for some seconds, and the reference that many times; answered by `FinalTimes`."""
+    """Time configs in turns for some seconds, and the reference that many times.
+
+    Answered by `FinalTimes`, or by a `Trial` for the first config that fails.
+    """
 
     problem: Problem
     configs: tuple[Config, ...]
@@ -117,16 +123,24 @@ class _Worker:
 
     def is_poisoned_by(self, error: Exception) -> bool:
         """Whether no later launch of this process can be trusted: a failed one on a GPU spoils the context."""
-        spoils = _is_of_launch(error) and not _is_out_of_resources(error)
-        return spoils and self._target.device.type == "cuda"
+        return kind_of_error(error) in ("illegal access", "crash") and self._target.device.type == "cuda"
 
     def _turn_to(self, problem: Problem) -> tuple[Verifier, Bench]:
         if self._verifier is None or self._bench is None or self._bench.problem != problem:
             # The old operands go before the new ones come.
             self._verifier = self._bench = None
-            self._verifier = Verifier(self._target, problem, self._max_error)
-            self._bench = Bench(self._target, problem)
-            self._verifier.prepare()
+            try:
+                verifier = Verifier(self._target, problem, self._max_error)
+                bench = Bench(self._target, problem)
+                verifier.prepare()
+            except (MemoryError, RuntimeError) as error:
+                if not memory.is_exhausted(error):
+                    raise
+                raise SsmgenError(
+                    f"there is not enough memory for the operands and float64 results of {problem}; give smaller "
+                    f"sizes of the same class, or free some ({error})."
+                ) from error
+            self._verifier, self._bench = verifier, bench
         return self._verifier, self._bench
 
     def _compile(
@@ -140,7 +154,7 @@ class _Worker:
                 for checked in dict.fromkeys((problem, *verifier.problems(config))):
                     compiled(self._target, checked, config)
             except CompileError as error:
-                return Trial(config, failure="compile error", detail=str(error))
+                return self._failed(config, error)
             return None
 
         found = []
@@ -162,55 +176,44 @@ class _Worker:
             if checked.failure is not None:
                 return Trial(config, None, checked.error, checked.failure, checked.detail)
             return Trial(config, Timing.of(bench.time(config, best)), checked.error)
-        except CompileError as error:
-            return Trial(config, failure="compile error", detail=str(error))
         except Exception as error:
-            if not _is_of_launch(error):
-                raise
-            if _is_out_of_resources(error):
-                return Trial(config, failure="out of resources", detail=str(error))
-            trial = Trial(config, failure="crash", detail=f"{type(error).__name__}: {error}")
-            if self.is_poisoned_by(error):
-                # A launch failed on a GPU, after which nothing in this process can be trusted.
-                raise LastAnswer(trial) from error
-            return trial
+            return self._failed(config, error)
+
+    def _failed(self, config: Config, error: Exception) -> Trial:
+        """The trial of a config that raised this; what is no config's fault is raised again."""
+        kind = kind_of_error(error)
+        if kind is None:
+            raise error
+        detail = str(error) if isinstance(error, CompileError) else f"{type(error).__name__}: {error}"
+        trial = Trial(config, failure=kind, detail=detail)
+        if self.is_poisoned_by(error):
+            # A launch failed on a GPU, after which nothing in this process can be trusted.
+            raise LastAnswer(trial) from error
+        return trial
 
     def _count(self, problem: Problem, config: Config) -> KernelCost | Trial:
         assert isinstance(self._target, GpuTarget), "only GPUs have a model"
         try:
             return kernel_cost(self._target, problem, config)
         except CompileError as error:
-            return Trial(config, failure="compile error", detail=str(error))
+            return self._failed(config, error)
 
     def _final(
         self, problem: Problem, configs: tuple[Config, ...], seconds: float, references: int
-    ) -> FinalTimes:
-        return self._turn_to(problem)[1].final(configs, seconds, references)
-
-
-def _is_out_of_resources(error: Exception) -> bool:
-    """Whether the device lacked memory, shared memory or registers, which spoils nothing else."""
-    if type(error).__name__ == "OutOfResources" or isinstance(error, torch.OutOfMemoryError):
-        return True
-    return "too many resources requested" in str(error)
-
-
-def _is_of_launch(error: Exception) -> bool:
-    """Whether the kernel, and not this program, is to blame: drivers raise RuntimeError, Triton errors of its own.
-
-    Those are known by name, so that a machine without Triton can ask.
-    """
-    if isinstance(error, SsmgenError):
-        return False
-    return isinstance(error, RuntimeError) or any(
-        base.__name__ == "TritonError" for base in type(error).__mro__
-    )
+    ) -> FinalTimes | Trial:
+        bench = self._turn_to(problem)[1]
+        try:
+            return bench.final(configs, seconds, references)
+        except FinalError as error:
+            return self._failed(error.config, error.cause)
 
 
 def _open(start: Start) -> _Worker:
     torch.set_num_threads(start.threads)
     if start.gpu is not None:
         driver.set_device(start.gpu)
+    if start.memory is not None:
+        memory.limit(start.memory)
     return _Worker(start.open_target(start.name), start.max_error)
 
 

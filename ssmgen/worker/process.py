@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ssmgen.errors import SsmgenError
+from ssmgen.worker import memory
 
 __all__ = ["Process", "WorkerDiedError", "WorkerTimeoutError"]
 
@@ -22,7 +23,17 @@ _START_SECONDS = 120.0
 
 
 class WorkerDiedError(SsmgenError, RuntimeError):
-    """The worker ended in the middle of a request; the message says by which signal."""
+    """The worker ended in the middle of a request; the message says by which signal.
+
+    Attributes:
+        signal: The signal that ended it; None where it ended itself.
+        peak: Most bytes of memory that it held; 0 where that is unknown.
+    """
+
+    def __init__(self, message: str, signal: signal.Signals | None = None, peak: int = 0) -> None:
+        super().__init__(message)
+        self.signal = signal
+        self.peak = peak
 
 
 class WorkerTimeoutError(SsmgenError, TimeoutError):
@@ -49,6 +60,7 @@ class Process:
         self._connection: Connection | None = None
         self._errors: IO[bytes] | None = None
         self._number = 0
+        self._inherited = 0  # bytes that this process held at most when it started the other
 
     def __enter__(self) -> Process:
         return self
@@ -82,6 +94,7 @@ class Process:
         Raises:
             WorkerTimeoutError: No answer in time; the process is killed.
             WorkerDiedError: The process ended.
+            SsmgenError: It refused the request, and says why.
         """
         if not self.is_alive:
             self._start()
@@ -105,6 +118,7 @@ class Process:
         ours, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (kill closes it)
         path = os.pathsep.join(filter(None, sys.path))
+        self._inherited = memory.status("VmHWM") or 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", self._module, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -129,6 +143,8 @@ class Process:
                 number, kind, answer = self._connection.recv()
                 if number != self._number:
                     continue  # the answer to a request that was interrupted
+                if kind == "refused":
+                    raise SsmgenError(str(answer))
                 if kind == "error":
                     raise RuntimeError(f"the worker of {self._module} failed:\n{answer}")
                 if kind == "last":
@@ -138,16 +154,25 @@ class Process:
                 if partial is not None:
                     partial(answer)
         except (EOFError, ConnectionError) as error:
-            raise WorkerDiedError(self._last_words()) from error
+            raise self._obituary() from error
         self.kill()
         raise WorkerTimeoutError(f"no answer within {limit:.1f} s")
 
-    def _last_words(self) -> str:
+    def _obituary(self) -> WorkerDiedError:
         assert self._process is not None
         assert self._errors is not None
-        code = self._process.wait()
+        peak = 0
+        if self._process.returncode is None:
+            # `wait` does not say how much memory it held.
+            _, status, usage = os.wait4(self._process.pid, 0)
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+            # A process counts what its parent held when it started, too: no more than that says nothing.
+            peak = usage.ru_maxrss << 10
+            peak = peak if peak > self._inherited else 0
+        code = self._process.returncode
         self._errors.seek(0)
         said = self._errors.read()[-2000:].decode(errors="replace").strip()
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        by = signal.Signals(-code) if code < 0 else None
+        how = f"exit code {code}" if by is None else by.name
         self.kill()
-        return f"{how}: {said}" if said else how
+        return WorkerDiedError(f"{how}: {said}" if said else how, by, peak)

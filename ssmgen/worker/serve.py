@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
+
+from ssmgen.errors import SsmgenError
+from ssmgen.worker import memory
 
 __all__ = ["LastAnswer", "Server", "serve"]
 
@@ -30,12 +34,14 @@ class Server(Protocol):
 def serve(connection: Connection, open_: Callable[[Any], Server]) -> None:
     """Answer (number, request) pairs with (number, kind, answer).
 
-    After an answer of the kind `last` this process takes no more requests: the other side is to end it.
+    After an answer of the kind `last` this process takes no more requests: the other side is to end it. `refused` is
+    an error of ours, whose message is for the user; `error` is one that nobody foresaw.
 
     Args:
         connection: To the process that asks.
         open_: Makes the server from the first request.
     """
+    memory.volunteer()
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     number, start = connection.recv()
     server = open_(start)
@@ -49,6 +55,8 @@ def serve(connection: Connection, open_: Callable[[Any], Server]) -> None:
             connection.send((number, "done", server.answer(request, _sender(connection, number))))
         except LastAnswer as last:
             connection.send((number, "last", last.args[0]))
+        except SsmgenError as error:
+            connection.send((number, "refused", str(error)))
         except Exception as error:
             if server.is_poisoned_by(error):
                 traceback.print_exc()
@@ -57,9 +65,11 @@ def serve(connection: Connection, open_: Callable[[Any], Server]) -> None:
 
 
 def _end_with_parent(parent: int) -> None:
-    # A parent that was killed cannot end a kernel that hangs.
+    # A parent that was killed cannot end a kernel that hangs, nor the compilers that were started here.
     while os.getppid() == parent:
         time.sleep(1.0)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssmgen.bench import memory
+from ssmgen.bench.memory import growth
 from ssmgen.bench.worker import Expect, Failed, Prepare, Prepared, Round, Start, Survey, Surveyed, _Worker
+from ssmgen.worker import memory
 from tests.bench.fakes import TASK, open_fake
 
 
 @pytest.fixture(autouse=True)
 def _no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "limit", lambda share: None)  # it would hold for the tests after this one
+    monkeypatch.setattr(memory, "limit", lambda size: None)  # it would hold for the tests after this one
 
 
 def prepare(behaviour: str, folder: Path) -> tuple[_Worker, object]:
@@ -72,7 +73,7 @@ def test_memory_counts_what_a_run_adds_at_its_peak() -> None:
 
     run()
     kept.clear()
-    grown, found = memory.growth(run, torch.device("cpu"))
+    grown, found = growth(run, torch.device("cpu"))
     assert found == 7
     assert grown is not None
     assert 0.9 * size < grown < 1.7 * size

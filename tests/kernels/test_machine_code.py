@@ -50,9 +50,10 @@ def test_gradients_take_few_slots_without_spills_or_atomics(
 
 @pytest.mark.parametrize(
     ("options", "most"),
-    [({}, 25.5), pytest.param({**EPILOGUES, **STATES}, 33, marks=pytest.mark.slow)],
+    [({}, 25.5), ({**EPILOGUES, **STATES}, 33)],
     ids=["bare", "every option"],
 )
+@pytest.mark.slow
 def test_gradients_split_over_time_take_little_more_than_whole_ones(
     options: dict[str, Option], most: float
 ) -> None:
@@ -77,7 +78,7 @@ def test_gradients_split_over_time_take_little_more_than_whole_ones(
     ("d_state", "options", "most"),
     [
         (16, {"D": True}, 7.2),
-        (16, dict.fromkeys(("D", "z", "softplus"), True), 8.5),
+        pytest.param(16, dict.fromkeys(("D", "z", "softplus"), True), 8.5, marks=pytest.mark.slow),
         pytest.param(16, {**EPILOGUES, "layout": "time", "saved": 0}, 8.6, marks=pytest.mark.slow),
         pytest.param(64, EPILOGUES, 8, marks=pytest.mark.slow),
     ],
@@ -125,7 +126,11 @@ def test_four_products_of_a_pair_and_node_share_one_reciprocal() -> None:
     ("op", "most"),
     [
         ("cauchy_mult", {"cauchy_mult_backward": 42, "multiply_nodes": 31}),
-        ("dplr_kernel", {"differentiate_nodes": 24, "dplr_kernel_backward": 86}),
+        pytest.param(
+            "dplr_kernel",
+            {"differentiate_nodes": 24, "dplr_kernel_backward": 86},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_gradients_of_poles_take_no_spills_or_atomics(op: str, most: dict[str, float]) -> None:
@@ -142,9 +147,9 @@ HEADS: dict[str, Option] = {"heads": 64, "dim": 64, "tied": True, "D": True, "dt
     ("given", "most"),
     [
         ({"batch": 64}, 12.3),
-        ({"batch": 64, "state_dtype": "bf16"}, 13.8),
-        ({"batch": 16, "d_state": 64, **HEADS}, 8.5),
-        ({"batch": 16, "d_state": 128, **HEADS}, 8),
+        pytest.param({"batch": 64, "state_dtype": "bf16"}, 13.8, marks=pytest.mark.slow),
+        pytest.param({"batch": 16, "d_state": 64, **HEADS}, 8.5, marks=pytest.mark.slow),
+        pytest.param({"batch": 16, "d_state": 128, **HEADS}, 8, marks=pytest.mark.slow),
         ({"batch": 16, "d_state": 128, "state_dtype": "bf16", **HEADS}, 9.1),
     ],
     ids=str,

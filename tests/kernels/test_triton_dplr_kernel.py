@@ -58,9 +58,18 @@ def compute(problem: Problem, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {x.name: tensor for x, tensor in zip(operands, tensors, strict=True) if x.output}
 
 
+# In turns; the whole suite gives every case both kinds of operands.
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-@pytest.mark.parametrize("harsh", [False, True])
-@pytest.mark.parametrize("given", CASES, ids=str)
+@pytest.mark.parametrize(
+    ("given", "harsh"),
+    [
+        pytest.param(
+            given, harsh, marks=[pytest.mark.slow] if (row + harsh) % 2 else [], id=f"{given}-{harsh}"
+        )
+        for row, given in enumerate(CASES)
+        for harsh in (False, True)
+    ],
+)
 def test_spectra_and_gradients_agree_with_float64(
     place: Target, given: dict[str, Option], harsh: bool, direction: str
 ) -> None:
@@ -110,9 +119,16 @@ def in_double(problem: Problem, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return outputs_of(double, defaults(double)[0], wide)
 
 
-@pytest.mark.parametrize("direction", ["forward", "backward"])
-@pytest.mark.parametrize("rank", [1, 2])
-@pytest.mark.parametrize("pairs", [True, False])
+# Every two meet in the inner loop, all three in the whole suite.
+@pytest.mark.parametrize(
+    ("pairs", "rank", "direction"),
+    [
+        pytest.param(pairs, rank, direction, marks=[pytest.mark.slow] if (pairs + rank + way) % 2 else [])
+        for pairs in (True, False)
+        for rank in (1, 2)
+        for way, direction in enumerate(("forward", "backward"))
+    ],
+)
 def test_nodes_on_undamped_poles(pairs: bool, rank: int, direction: str) -> None:
     L = 17
     problem = dplr(direction, dim=4, poles=4, rank=rank, seqlen=L, pairs=pairs)

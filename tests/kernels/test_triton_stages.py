@@ -114,7 +114,11 @@ def is_free_of_races(names: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("arch", [name for name, facts in ARCHITECTURES.items() if facts.kind == "cuda"])
-@pytest.mark.parametrize("options", [{"unroll": 2}, {"layout": "time", "unroll": 4, "saved": 4}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"unroll": 2}, pytest.param({"layout": "time", "unroll": 4, "saved": 4}, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_copies_are_awaited_and_read_by_all_lanes_before_they_are_overwritten(
     arch: str, options: dict[str, Option]
 ) -> None:

@@ -323,9 +323,22 @@ STEPS: tuple[dict[str, Option], ...] = (
 )
 
 
-@pytest.mark.parametrize("d_state", [1, 8, 13])
-@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
-@pytest.mark.parametrize("given", STEPS, ids=str)
+# Every two of dtype, number of states and options meet in the inner loop, all three in the whole suite.
+@pytest.mark.parametrize(
+    ("given", "dtype", "d_state"),
+    [
+        pytest.param(
+            given,
+            dtype,
+            d_state,
+            marks=[] if (row + column + wide) % 2 else [pytest.mark.slow],
+            id=f"{given}-{dtype}-{d_state}",
+        )
+        for row, given in enumerate(STEPS)
+        for column, d_state in enumerate((1, 8, 13))
+        for wide, dtype in enumerate(("fp32", "fp16"))
+    ],
+)
 def test_decode_steps_agree_with_float64(
     place: Target, given: dict[str, Option], dtype: str, d_state: int
 ) -> None:

@@ -10,9 +10,10 @@ from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.problem import Problem
 from ssmgen.store import EVIDENCE, TunedConfig
+from ssmgen.targets import target
 from tests.helpers import make_problem
 
-__all__ = ["DEVICES", "make_entry", "problems", "tuned_configs"]
+__all__ = ["DEVICES", "make_entry", "problems", "tuned_configs", "usable"]
 
 DEVICES = tuple(
     DeviceFacts("cuda", name, arch, lanes=32, max_threads=1024, max_registers=255, shared_bytes=232448)
@@ -75,3 +76,13 @@ def make_entry(
         created="2026-01-31",
     )
     return replace(entry, **changes)  # type: ignore[arg-type]
+
+
+def usable(seqlen: int = 64, number: int = 0, **changes: object) -> TunedConfig:
+    """An entry that calls on a CPU can use; its config is the default, or the first that is not, and so on."""
+    cpu, problem = target("cpu"), make_problem("linear_scan", seqlen=seqlen)
+    space = cpu.space(problem)
+    every = dict.fromkeys((space.default(), *(x for configs in space.configs.values() for x in configs)))
+    config = list(every)[number]
+    source = space.variant(config).source(problem, config)
+    return make_entry(problem, cpu.facts, **{"config": config, "source_hash": source.hash, **changes})

@@ -13,8 +13,10 @@ import triton
 from ssmgen.errors import CompileError, TargetUnavailableError, UnknownNameError
 from ssmgen.kernels import interface
 from ssmgen.kernels.oracle import expected, relative_error, sample, tolerance
+from ssmgen.problem import Problem
 from ssmgen.targets.interpret import InterpretTarget
 from tests.helpers import make_problem
+from tests.interpreter import slowed
 from tests.targets.triton_variant import CONFIG, RowScan
 
 
@@ -74,3 +76,34 @@ def test_what_runs_change_is_restored_after_each_outside_of_its_time() -> None:
     seconds = InterpretTarget().time(lambda: log.append("run"), 2, restore)
     assert log == ["run", "restore"] * 2
     assert max(seconds) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("associative", make_problem("linear_scan", "c64", batch=1, dim=2, seqlen=19, reverse=True)),
+        ("associative", make_problem("linear_scan", batch=1, dim=2, seqlen=19, direction="backward")),
+        ("split", make_problem("selective_scan", batch=1, dim=2, seqlen=5, d_state=5, z=True)),
+        ("states", make_problem("selective_scan", batch=1, dim=2, seqlen=3, d_state=5, complex=True)),
+    ],
+    ids=str,
+)
+def test_what_the_tests_make_quicker_gives_the_same_bits(name: str, problem: Problem) -> None:
+    target = InterpretTarget()
+    (variant,) = (item for item in target.space(problem).variants if item.name == name)
+    kernel = target.compile(variant, problem, variant.default(problem, target.facts))
+    inputs = sample(problem, 0)
+
+    def outputs() -> list[torch.Tensor]:
+        operands = interface(problem.op).operands(problem)
+        tensors = [
+            x.allocate("cpu").fill_(float("nan")) if x.output else inputs[x.name].contiguous()
+            for x in operands
+        ]
+        kernel.bind(interface(problem.op).bindings(problem, tensors))(tensors)
+        return [tensor for x, tensor in zip(operands, tensors, strict=True) if x.output]
+
+    quick = outputs()
+    with slowed():
+        slow = outputs()
+    assert all(bool(x.isfinite().all()) and torch.equal(x, y) for x, y in zip(quick, slow, strict=True))

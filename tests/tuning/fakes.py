@@ -35,9 +35,17 @@ BEHAVIOURS = (
     "spoils_input",
     "runtime_error",
     "too_large",
+    "too_much",
+    "illegal",
+    "quarrels",
+    "dies_quarrelling",
     "aborts",
     "hangs",
 )
+
+
+# Which configs have been launched in this process, once for each turn.
+_launched: list[Config] = []
 
 
 class TritonError(Exception):
@@ -98,6 +106,17 @@ class FakeKernel(Kernel):
             a, b, out = tensors
             if behaviour == "too_large":
                 raise OutOfResources("shared memory: 300000 of 232448 bytes")
+            if behaviour == "too_much":
+                torch.empty(1 << 60, dtype=torch.uint8)
+            if behaviour == "illegal":
+                raise RuntimeError("CUDA error: an illegal memory access was encountered")
+            # Well alone, and not among other kernels, as finalists are.
+            if _launched[-1:] != [self.config]:
+                _launched.append(self.config)
+            if "quarrel" in str(behaviour) and _launched.count(self.config) > 1:
+                if behaviour == "dies_quarrelling":
+                    os.abort()
+                raise RuntimeError("launch failed")
             if behaviour == "runtime_error":
                 raise RuntimeError("launch failed")
             if behaviour == "aborts":

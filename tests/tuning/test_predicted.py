@@ -45,6 +45,7 @@ class StandIn:
 
     answer: ClassVar[Callable[[Config], object]]
     started: ClassVar[list[StandIn]]
+    memory: ClassVar[int | None] = None
 
     def __init__(self, *_: object) -> None:
         self.is_killed = False
@@ -122,7 +123,7 @@ def test_failures_are_told_apart(forecaster: Forecaster, space: Space) -> None:
 
     StandIn.answer = staticmethod(answer)
     result = forecaster.tune(PROBLEM, budget_seconds=60, max_trials=12)
-    names = ("compile timeout", "crash", "compile error", "not accounted for", "out of resources")
+    names = ("compile timeout", "compiler crash", "compile error", "not accounted for", "out of resources")
     assert result.failures == dict.fromkeys(names, 2)
     assert (result.tried, result.evidence) == (12, "predicted")
     assert result.best is not None

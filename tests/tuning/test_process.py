@@ -42,6 +42,8 @@ def test_answers_come_from_another_process(worker: Worker) -> None:
         ("uncompilable", "compile error"),
         ("runtime_error", "crash"),
         ("too_large", "out of resources"),
+        ("too_much", "out of memory"),
+        ("illegal", "illegal access"),
     ],
 )
 def test_a_trial_says_what_became_of_a_config(worker: Worker, behaviour: str, failure: str | None) -> None:
@@ -60,6 +62,14 @@ def test_a_crash_is_reported_by_its_signal_and_the_next_request_starts_anew(work
 
 
 @pytest.mark.slow
+def test_what_this_process_holds_does_not_count_as_the_workers() -> None:
+    held = b"x" * (1 << 30)
+    with Worker(open_fake, "fake") as worker, pytest.raises(WorkerDiedError) as caught:
+        attempt(worker, "aborts")
+    assert caught.value.peak == 0
+    assert held[-1:] == b"x"
+
+
 def test_compiling_several_tells_which_are_done_and_which_failed(worker: Worker) -> None:
     configs = tuple(config(behaviour) for behaviour in ("good", "uncompilable", "slow"))
     done: list[object] = []

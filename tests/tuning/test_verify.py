@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 import torch
+from torch import Tensor
 
+from ssmgen.config import Config
 from ssmgen.kernels import INTERFACES, Rule
 from ssmgen.kernels.interfaces import interface
-from ssmgen.tuning.operands import Fenced
+from ssmgen.problem import Problem
+from ssmgen.targets import Runner, Target, target
+from ssmgen.tuning import verify
+from ssmgen.tuning.operands import Fenced, FencedWorkspaces, runner
 from ssmgen.tuning.verify import Verifier, awkward_problems, checked_problem
 from tests.helpers import make_problem
 from tests.tuning.fakes import BEHAVIOURS, PROBLEM, FakeTarget, FakeVariant, config
@@ -102,3 +109,77 @@ def test_a_fence_sees_the_bytes_next_to_the_operand(layout: str) -> None:
         assert not fenced.is_broken
         fenced.tensor.as_strided((1,), (1,), fenced.tensor.storage_offset() + offset).zero_()
         assert fenced.is_broken
+
+
+def _leaves_the_state(run: Runner, tensors: Sequence[Tensor]) -> None:
+    before = tensors[0].clone()
+    run(tensors)
+    tensors[0].copy_(before)
+
+
+def _steps_twice(run: Runner, tensors: Sequence[Tensor]) -> None:
+    out = tensors[-1].clone()
+    run(tensors)
+    out.copy_(tensors[-1])
+    run(tensors)
+    tensors[-1].copy_(out)
+
+
+def _writes_behind_the_state(run: Runner, tensors: Sequence[Tensor]) -> None:
+    run(tensors)
+    state = tensors[0]
+    state.as_strided((1,), (1,), state.storage_offset() + state.numel()).zero_()
+
+
+def _spoils_x(run: Runner, tensors: Sequence[Tensor]) -> None:
+    run(tensors)
+    tensors[1].zero_()
+
+
+def _forgets_nothing(run: Runner, tensors: Sequence[Tensor]) -> None:
+    """A run that leaves something to the next one, within what rounding may do."""
+    run(tensors)
+    if getattr(_forgets_nothing, "ran", None) is run:
+        tensors[0].mul_(1.0 + 2.0**-22)
+    _forgets_nothing.ran = run  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("misdeed", "failure"),
+    [
+        (_leaves_the_state, "wrong result"),
+        (_steps_twice, "wrong result"),
+        (_writes_behind_the_state, "out of bounds"),
+        (_spoils_x, "input changed"),
+        (_forgets_nothing, "not repeatable"),
+        (lambda run, tensors: run(tensors), None),
+    ],
+)
+def test_a_kernel_that_works_in_place_is_held_to_its_state(
+    misdeed: Callable[[Runner, Sequence[Tensor]], None], failure: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, cpu = make_problem("selective_state_update", batch=2, dim=64), target("cpu")
+
+    def hostile(place: Target, problem: Problem, config: Config, tensors: Sequence[Tensor]) -> Runner:
+        run = runner(place, problem, config, tensors)
+        return lambda tensors: misdeed(run, tensors)
+
+    monkeypatch.setattr(verify, "runner", hostile)
+    found = Verifier(cpu, problem).verify(cpu.space(problem).default())
+    assert found.failure == failure
+    assert set(found.error) == {"state", "out"}
+
+
+@pytest.mark.parametrize("offset", [-1, 12])
+def test_workspaces_are_fenced_and_hold_nothing(offset: int) -> None:
+    with FencedWorkspaces() as workspaces:
+        scratch = torch.empty((3, 4), dtype=torch.float32, device="cpu")
+        kept = torch.zeros(3) + 1.0
+    assert scratch.shape == (3, 4)
+    assert scratch.is_contiguous()
+    assert bool(scratch.isnan().all())
+    assert kept.tolist() == [1.0] * 3
+    scratch.zero_()
+    assert not workspaces.is_broken
+    scratch.as_strided((1,), (1,), scratch.storage_offset() + offset).zero_()
+    assert workspaces.is_broken

@@ -116,13 +116,13 @@ class Channels(_SelectiveScan):
             "exp": ("poly", "libm"),
             "lanes": lane_choices(problem, facts),
             "states": tuple(count for count in (1, 2, 4, 6, 8, 12, 16) if count <= d_state),
-            "tile": _tiles(problem, _TILES),
+            "tile": _tiles(problem, tuple(sorted({lane_choices(problem, facts)[0], *_TILES}))),
         }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
-        """Wide vectors, and tiles long enough that reloading the states does not count."""
+        """Wide vectors; tiles that are squares, and read ahead, or so long that reloading states does not count."""
         lanes, states = lane_choices(problem, facts)[0], _default_states(problem, facts)
-        tile = _tiles(problem, (64,))[0]
+        tile = _tiles(problem, (lanes if problem.option("layout") == "time" else 64,))[0]
         return Config.of(self.name, {"exp": "poly", "lanes": lanes, "states": states, "tile": tile})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:

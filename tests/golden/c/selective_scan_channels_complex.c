@@ -1,14 +1,14 @@
-// selective_scan forward, fp32: channels(exp=poly,lanes=16,states=4,tile=64)
+// selective_scan forward, fp32: channels(exp=poly,lanes=16,states=4,tile=16)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source f2daec699d755f34.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source ba53ee53adde31dd.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 16, TILE = 64, PLANES = 2 * STATES };
+enum { LANES = 16, STATES = 16, TILE = 16, PLANES = 2 * STATES };
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -193,10 +193,8 @@ static inline __attribute__((always_inline)) void load_square(floats *tile, cons
 {
     floats rows[LANES];
 #pragma GCC unroll 16
-    for (int c = 0; c < LANES; c++) {
-        __builtin_prefetch(x + c * stride + TILE); // rows are more streams than the hardware follows
+    for (int c = 0; c < LANES; c++)
         rows[c] = load(x + c * stride);
-    }
     transpose(rows);
 #pragma GCC unroll 16
     for (int t = 0; t < LANES; t++)
@@ -249,6 +247,23 @@ static void store_tile(float *x, int64_t stride, const floats *tile, int64_t cha
     }
 }
 
+enum { READ = 2, AHEAD = 64 }; // AHEAD: reals in four lines
+
+// What a walk reads for the tile after it, a row at each step, so that the arithmetic hides what misses the caches. A tile is a
+// square: rows of more than a line each, a power of two apart, would drive one another out of L1.
+struct rows_ahead {
+    const float *from;
+    float *to;
+    int64_t stride;
+};
+
+static inline void read_ahead(const struct rows_ahead *rows, int64_t t)
+{
+    const float *row = rows->from + t * rows->stride;
+    memcpy(rows->to + t * LANES, row, LANES * sizeof *row);
+    __builtin_prefetch(row + AHEAD, 0, 2); // into L2
+}
+
 // A pair of vectors of channels per state.
 static void load_states(struct pair *states, const float *x, int64_t channels)
 {
@@ -268,23 +283,25 @@ static void load_rates(struct rate *A, const float *x, int64_t channels)
 }
 
 static void walk_tile(struct pair *h, const struct rate *A, const float *B, const float *C, const floats *delta, const floats *u,
-                      floats *y, int64_t steps)
+                      floats *y, int64_t steps, const struct rows_ahead *next)
 {
     for (int n = 0; n < 16; n += 4) {
         struct pair h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3];
         const struct rate A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3];
         for (int64_t t = 0; t < steps; t++) {
+            read_ahead(&next[n / 4], t);
             const float *B_t = B + t * PLANES + 2 * n;
             const float *C_t = C + t * PLANES + 2 * n;
+            const floats x = delta[t] * u[t];
             const struct pair a0 = exp_complex(delta[t], A0);
-            h0 = (struct pair){a0.re * h0.re - a0.im * h0.im + u[t] * B_t[0], a0.re * h0.im + a0.im * h0.re + u[t] * B_t[1]};
+            h0 = (struct pair){a0.re * h0.re - a0.im * h0.im + x * B_t[0], a0.re * h0.im + a0.im * h0.re + x * B_t[1]};
             const struct pair a1 = exp_complex(delta[t], A1);
-            h1 = (struct pair){a1.re * h1.re - a1.im * h1.im + u[t] * B_t[2], a1.re * h1.im + a1.im * h1.re + u[t] * B_t[3]};
+            h1 = (struct pair){a1.re * h1.re - a1.im * h1.im + x * B_t[2], a1.re * h1.im + a1.im * h1.re + x * B_t[3]};
             const struct pair a2 = exp_complex(delta[t], A2);
-            h2 = (struct pair){a2.re * h2.re - a2.im * h2.im + u[t] * B_t[4], a2.re * h2.im + a2.im * h2.re + u[t] * B_t[5]};
+            h2 = (struct pair){a2.re * h2.re - a2.im * h2.im + x * B_t[4], a2.re * h2.im + a2.im * h2.re + x * B_t[5]};
             const struct pair a3 = exp_complex(delta[t], A3);
-            h3 = (struct pair){a3.re * h3.re - a3.im * h3.im + u[t] * B_t[6], a3.re * h3.im + a3.im * h3.re + u[t] * B_t[7]};
-            y[t] = y[t] + 2 * (h0.re * C_t[0] - h0.im * C_t[1] + h1.re * C_t[2] - h1.im * C_t[3] + h2.re * C_t[4] - h2.im * C_t[5] + h3.re * C_t[6] - h3.im * C_t[7]);
+            h3 = (struct pair){a3.re * h3.re - a3.im * h3.im + x * B_t[6], a3.re * h3.im + a3.im * h3.re + x * B_t[7]};
+            y[t] = (n ? y[t] : (floats){0}) + 2 * (h0.re * C_t[0] - h0.im * C_t[1] + h1.re * C_t[2] - h1.im * C_t[3] + h2.re * C_t[4] - h2.im * C_t[5] + h3.re * C_t[6] - h3.im * C_t[7]);
         }
         h[n] = h0;
         h[n + 1] = h1;
@@ -306,16 +323,27 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
     const float *delta_0 = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim;
     float *out_0 = args->out + b * args->out_stride_batch + d0 * args->out_stride_dim;
 
+    float rows[READ][LANES * LANES], unused[LANES * LANES] = {0};
+    const struct rows_ahead nothing = {unused, unused, 0};
+    const int64_t whole = channels == LANES ? args->seqlen / TILE * TILE : 0;
     for (int64_t t0 = 0; t0 < args->seqlen; t0 += TILE) {
         const int64_t steps = args->seqlen - t0 < TILE ? args->seqlen - t0 : TILE;
+        const int is_read = 0 < t0 && t0 < whole, is_next = t0 + TILE < whole;
         floats u[TILE], delta[TILE], y[TILE];
-        load_tile(u, u_0 + t0, args->u_stride_dim, channels, steps);
-        load_tile(delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
-        for (int64_t t = 0; t < steps; t++) {
-            y[t] = (floats){0};
-            u[t] *= delta[t];
-        }
-        walk_tile(h, A, B + t0 * PLANES, C + t0 * PLANES, delta, u, y, steps);
+        if (is_read)
+            load_square(u, rows[0], LANES);
+        else
+            load_tile(u, u_0 + t0, args->u_stride_dim, channels, steps);
+        if (is_read)
+            load_square(delta, rows[1], LANES);
+        else
+            load_tile(delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
+        struct rows_ahead next[4];
+        next[0] = is_next ? (struct rows_ahead){u_0 + t0 + TILE, rows[0], args->u_stride_dim} : nothing;
+        next[1] = is_next ? (struct rows_ahead){delta_0 + t0 + TILE, rows[1], args->delta_stride_dim} : nothing;
+        next[2] = nothing;
+        next[3] = nothing;
+        walk_tile(h, A, B + t0 * PLANES, C + t0 * PLANES, delta, u, y, steps, next);
         store_tile(out_0 + t0, args->out_stride_dim, y, channels, steps);
     }
 }

@@ -1,7 +1,7 @@
 // selective_scan forward, bf16: channels(exp=poly,lanes=16,states=8,tile=128)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source e00e1bee918db4d4.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 7601bc2c6acfceb0.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -260,7 +260,7 @@ static inline void store_channels(float *x, floats y, int64_t channels)
         memcpy(x, &y, (size_t)channels * sizeof *x);
 }
 
-static inline __attribute__((always_inline)) void walk_tile(floats *h, const floats *A, const float *B, const float *C, const floats *delta, const floats *u,
+static inline __attribute__((always_inline)) void walk_tile(floats *h, const floats *A, const float *B, const float *C, floats D, const floats *delta, const floats *u,
                       floats *y, int64_t steps, int bounded)
 {
     for (int n = 0; n < 16; n += 8) {
@@ -271,15 +271,16 @@ static inline __attribute__((always_inline)) void walk_tile(floats *h, const flo
         for (int64_t t = 0; t < steps; t++) {
             const float *B_t = B + t * STATES + n;
             const float *C_t = C + t * STATES + n;
-            h0 = decay(delta[t], A0, bounded) * h0 + u[t] * B_t[0];
-            h1 = decay(delta[t], A1, bounded) * h1 + u[t] * B_t[1];
-            h2 = decay(delta[t], A2, bounded) * h2 + u[t] * B_t[2];
-            h3 = decay(delta[t], A3, bounded) * h3 + u[t] * B_t[3];
-            h4 = decay(delta[t], A4, bounded) * h4 + u[t] * B_t[4];
-            h5 = decay(delta[t], A5, bounded) * h5 + u[t] * B_t[5];
-            h6 = decay(delta[t], A6, bounded) * h6 + u[t] * B_t[6];
-            h7 = decay(delta[t], A7, bounded) * h7 + u[t] * B_t[7];
-            y[t] = y[t] + h0 * C_t[0] + h1 * C_t[1] + h2 * C_t[2] + h3 * C_t[3]
+            const floats x = delta[t] * u[t];
+            h0 = decay(delta[t], A0, bounded) * h0 + x * B_t[0];
+            h1 = decay(delta[t], A1, bounded) * h1 + x * B_t[1];
+            h2 = decay(delta[t], A2, bounded) * h2 + x * B_t[2];
+            h3 = decay(delta[t], A3, bounded) * h3 + x * B_t[3];
+            h4 = decay(delta[t], A4, bounded) * h4 + x * B_t[4];
+            h5 = decay(delta[t], A5, bounded) * h5 + x * B_t[5];
+            h6 = decay(delta[t], A6, bounded) * h6 + x * B_t[6];
+            h7 = decay(delta[t], A7, bounded) * h7 + x * B_t[7];
+            y[t] = (n ? y[t] : D * u[t]) + h0 * C_t[0] + h1 * C_t[1] + h2 * C_t[2] + h3 * C_t[3]
                 + h4 * C_t[4] + h5 * C_t[5] + h6 * C_t[6] + h7 * C_t[7];
         }
         h[n] = h0;
@@ -323,15 +324,12 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
         floats u[TILE], delta[TILE], y[TILE];
         load_tile(u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
         load_tile(delta, delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, channels, steps);
-        for (int64_t t = 0; t < steps; t++) {
+        for (int64_t t = 0; t < steps; t++)
             delta[t] = softplus(delta[t] + delta_bias);
-            y[t] = D * u[t];
-            u[t] *= delta[t];
-        }
         if (are_bounded(delta, steps, most))
-            walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, delta, u, y, steps, 1);
+            walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, D, delta, u, y, steps, 1);
         else
-            walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, delta, u, y, steps, 0);
+            walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, D, delta, u, y, steps, 0);
         floats *z = u; // u is spent
         load_tile(z, z_0 + t0 * args->z_stride_seqlen, args->z_stride_seqlen, channels, steps);
         for (int64_t t = 0; t < steps; t++)

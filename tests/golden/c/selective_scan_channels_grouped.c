@@ -1,14 +1,14 @@
-// selective_scan forward, fp32: channels(exp=poly,lanes=16,states=8,tile=64)
+// selective_scan forward, fp32: channels(exp=poly,lanes=16,states=8,tile=16)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source b55d4d84a9264e48.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source f6f56f1211c5e898.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 16, TILE = 64 };
+enum { LANES = 16, STATES = 16, TILE = 16 };
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -201,10 +201,8 @@ static inline __attribute__((always_inline)) void load_square(floats *tile, cons
 {
     floats rows[LANES];
 #pragma GCC unroll 16
-    for (int c = 0; c < LANES; c++) {
-        __builtin_prefetch(x + c * stride + TILE); // rows are more streams than the hardware follows
+    for (int c = 0; c < LANES; c++)
         rows[c] = load(x + c * stride);
-    }
     transpose(rows);
 #pragma GCC unroll 16
     for (int t = 0; t < LANES; t++)
@@ -257,6 +255,23 @@ static void store_tile(float *x, int64_t stride, const floats *tile, int64_t cha
     }
 }
 
+enum { READ = 2, AHEAD = 64 }; // AHEAD: reals in four lines
+
+// What a walk reads for the tile after it, a row at each step, so that the arithmetic hides what misses the caches. A tile is a
+// square: rows of more than a line each, a power of two apart, would drive one another out of L1.
+struct rows_ahead {
+    const float *from;
+    float *to;
+    int64_t stride;
+};
+
+static inline void read_ahead(const struct rows_ahead *rows, int64_t t)
+{
+    const float *row = rows->from + t * rows->stride;
+    memcpy(rows->to + t * LANES, row, LANES * sizeof *row);
+    __builtin_prefetch(row + AHEAD, 0, 2); // into L2
+}
+
 // One vector of channels per state.
 static void load_states(floats *states, const float *x, int64_t channels)
 {
@@ -266,7 +281,7 @@ static void load_states(floats *states, const float *x, int64_t channels)
 }
 
 static inline __attribute__((always_inline)) void walk_tile(floats *h, const floats *A, const float *B, const float *C, const floats *delta, const floats *u,
-                      floats *y, int64_t steps, int bounded)
+                      floats *y, int64_t steps, int bounded, const struct rows_ahead *next)
 {
     for (int n = 0; n < 16; n += 8) {
         floats h0 = h[n], h1 = h[n + 1], h2 = h[n + 2], h3 = h[n + 3],
@@ -274,17 +289,19 @@ static inline __attribute__((always_inline)) void walk_tile(floats *h, const flo
         const floats A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3],
             A4 = A[n + 4], A5 = A[n + 5], A6 = A[n + 6], A7 = A[n + 7];
         for (int64_t t = 0; t < steps; t++) {
+            read_ahead(&next[n / 8], t);
             const float *B_t = B + t * STATES + n;
             const float *C_t = C + t * STATES + n;
-            h0 = decay(delta[t], A0, bounded) * h0 + u[t] * B_t[0];
-            h1 = decay(delta[t], A1, bounded) * h1 + u[t] * B_t[1];
-            h2 = decay(delta[t], A2, bounded) * h2 + u[t] * B_t[2];
-            h3 = decay(delta[t], A3, bounded) * h3 + u[t] * B_t[3];
-            h4 = decay(delta[t], A4, bounded) * h4 + u[t] * B_t[4];
-            h5 = decay(delta[t], A5, bounded) * h5 + u[t] * B_t[5];
-            h6 = decay(delta[t], A6, bounded) * h6 + u[t] * B_t[6];
-            h7 = decay(delta[t], A7, bounded) * h7 + u[t] * B_t[7];
-            y[t] = y[t] + h0 * C_t[0] + h1 * C_t[1] + h2 * C_t[2] + h3 * C_t[3]
+            const floats x = delta[t] * u[t];
+            h0 = decay(delta[t], A0, bounded) * h0 + x * B_t[0];
+            h1 = decay(delta[t], A1, bounded) * h1 + x * B_t[1];
+            h2 = decay(delta[t], A2, bounded) * h2 + x * B_t[2];
+            h3 = decay(delta[t], A3, bounded) * h3 + x * B_t[3];
+            h4 = decay(delta[t], A4, bounded) * h4 + x * B_t[4];
+            h5 = decay(delta[t], A5, bounded) * h5 + x * B_t[5];
+            h6 = decay(delta[t], A6, bounded) * h6 + x * B_t[6];
+            h7 = decay(delta[t], A7, bounded) * h7 + x * B_t[7];
+            y[t] = (n ? y[t] : (floats){0}) + h0 * C_t[0] + h1 * C_t[1] + h2 * C_t[2] + h3 * C_t[3]
                 + h4 * C_t[4] + h5 * C_t[5] + h6 * C_t[6] + h7 * C_t[7];
         }
         h[n] = h0;
@@ -315,19 +332,28 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
     const float *delta_0 = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim;
     float *out_0 = args->out + b * args->out_stride_batch + d0 * args->out_stride_dim;
 
+    float rows[READ][LANES * LANES], unused[LANES * LANES] = {0};
+    const struct rows_ahead nothing = {unused, unused, 0};
+    const int64_t whole = channels == LANES ? args->seqlen / TILE * TILE : 0;
     for (int64_t t0 = 0; t0 < args->seqlen; t0 += TILE) {
         const int64_t steps = args->seqlen - t0 < TILE ? args->seqlen - t0 : TILE;
+        const int is_read = 0 < t0 && t0 < whole, is_next = t0 + TILE < whole;
         floats u[TILE], delta[TILE], y[TILE];
-        load_tile(u, u_0 + t0, args->u_stride_dim, channels, steps);
-        load_tile(delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
-        for (int64_t t = 0; t < steps; t++) {
-            y[t] = (floats){0};
-            u[t] *= delta[t];
-        }
-        if (are_bounded(delta, steps, most))
-            walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, delta, u, y, steps, 1);
+        if (is_read)
+            load_square(u, rows[0], LANES);
         else
-            walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, delta, u, y, steps, 0);
+            load_tile(u, u_0 + t0, args->u_stride_dim, channels, steps);
+        if (is_read)
+            load_square(delta, rows[1], LANES);
+        else
+            load_tile(delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
+        struct rows_ahead next[2];
+        next[0] = is_next ? (struct rows_ahead){u_0 + t0 + TILE, rows[0], args->u_stride_dim} : nothing;
+        next[1] = is_next ? (struct rows_ahead){delta_0 + t0 + TILE, rows[1], args->delta_stride_dim} : nothing;
+        if (are_bounded(delta, steps, most))
+            walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, delta, u, y, steps, 1, next);
+        else
+            walk_tile(h, A, B + t0 * STATES, C + t0 * STATES, delta, u, y, steps, 0, next);
         store_tile(out_0 + t0, args->out_stride_dim, y, channels, steps);
     }
 }

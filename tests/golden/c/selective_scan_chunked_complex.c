@@ -1,7 +1,7 @@
 // selective_scan forward, fp32: chunked(chunk=256,exp=poly,lanes=16,states=4,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 3e61e791efe1bc86.
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source e6de3fbdb4cf21de.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -278,14 +278,15 @@ static void walk_states(struct pair *h, const struct rate *A, const float *B, co
         const struct rate A0 = A[n], A1 = A[n + 1], A2 = A[n + 2], A3 = A[n + 3];
         for (int64_t t = 0; t < steps; t++) {
             const float *B_t = B + t * PLANES + 2 * n;
+            const floats x = delta[t] * u[t];
             const struct pair a0 = exp_complex(delta[t], A0);
-            h0 = (struct pair){a0.re * h0.re - a0.im * h0.im + u[t] * B_t[0], a0.re * h0.im + a0.im * h0.re + u[t] * B_t[1]};
+            h0 = (struct pair){a0.re * h0.re - a0.im * h0.im + x * B_t[0], a0.re * h0.im + a0.im * h0.re + x * B_t[1]};
             const struct pair a1 = exp_complex(delta[t], A1);
-            h1 = (struct pair){a1.re * h1.re - a1.im * h1.im + u[t] * B_t[2], a1.re * h1.im + a1.im * h1.re + u[t] * B_t[3]};
+            h1 = (struct pair){a1.re * h1.re - a1.im * h1.im + x * B_t[2], a1.re * h1.im + a1.im * h1.re + x * B_t[3]};
             const struct pair a2 = exp_complex(delta[t], A2);
-            h2 = (struct pair){a2.re * h2.re - a2.im * h2.im + u[t] * B_t[4], a2.re * h2.im + a2.im * h2.re + u[t] * B_t[5]};
+            h2 = (struct pair){a2.re * h2.re - a2.im * h2.im + x * B_t[4], a2.re * h2.im + a2.im * h2.re + x * B_t[5]};
             const struct pair a3 = exp_complex(delta[t], A3);
-            h3 = (struct pair){a3.re * h3.re - a3.im * h3.im + u[t] * B_t[6], a3.re * h3.im + a3.im * h3.re + u[t] * B_t[7]};
+            h3 = (struct pair){a3.re * h3.re - a3.im * h3.im + x * B_t[6], a3.re * h3.im + a3.im * h3.re + x * B_t[7]};
         }
         h[n] = h0;
         h[n + 1] = h1;
@@ -303,15 +304,16 @@ static void walk_tile(struct pair *h, const struct rate *A, const float *B, cons
         for (int64_t t = 0; t < steps; t++) {
             const float *B_t = B + t * PLANES + 2 * n;
             const float *C_t = C + t * PLANES + 2 * n;
+            const floats x = delta[t] * u[t];
             const struct pair a0 = exp_complex(delta[t], A0);
-            h0 = (struct pair){a0.re * h0.re - a0.im * h0.im + u[t] * B_t[0], a0.re * h0.im + a0.im * h0.re + u[t] * B_t[1]};
+            h0 = (struct pair){a0.re * h0.re - a0.im * h0.im + x * B_t[0], a0.re * h0.im + a0.im * h0.re + x * B_t[1]};
             const struct pair a1 = exp_complex(delta[t], A1);
-            h1 = (struct pair){a1.re * h1.re - a1.im * h1.im + u[t] * B_t[2], a1.re * h1.im + a1.im * h1.re + u[t] * B_t[3]};
+            h1 = (struct pair){a1.re * h1.re - a1.im * h1.im + x * B_t[2], a1.re * h1.im + a1.im * h1.re + x * B_t[3]};
             const struct pair a2 = exp_complex(delta[t], A2);
-            h2 = (struct pair){a2.re * h2.re - a2.im * h2.im + u[t] * B_t[4], a2.re * h2.im + a2.im * h2.re + u[t] * B_t[5]};
+            h2 = (struct pair){a2.re * h2.re - a2.im * h2.im + x * B_t[4], a2.re * h2.im + a2.im * h2.re + x * B_t[5]};
             const struct pair a3 = exp_complex(delta[t], A3);
-            h3 = (struct pair){a3.re * h3.re - a3.im * h3.im + u[t] * B_t[6], a3.re * h3.im + a3.im * h3.re + u[t] * B_t[7]};
-            y[t] = y[t] + 2 * (h0.re * C_t[0] - h0.im * C_t[1] + h1.re * C_t[2] - h1.im * C_t[3] + h2.re * C_t[4] - h2.im * C_t[5] + h3.re * C_t[6] - h3.im * C_t[7]);
+            h3 = (struct pair){a3.re * h3.re - a3.im * h3.im + x * B_t[6], a3.re * h3.im + a3.im * h3.re + x * B_t[7]};
+            y[t] = (n ? y[t] : (floats){0}) + 2 * (h0.re * C_t[0] - h0.im * C_t[1] + h1.re * C_t[2] - h1.im * C_t[3] + h2.re * C_t[4] - h2.im * C_t[5] + h3.re * C_t[6] - h3.im * C_t[7]);
         }
         h[n] = h0;
         h[n + 1] = h1;
@@ -347,7 +349,6 @@ static void end_of_chunk(const struct selective_scan_args *args, int64_t b, int6
             const floats sum = delta_sum[0] + delta[t], added = sum - delta_sum[0];
             delta_sum[1] += delta_sum[0] - (sum - added) + (delta[t] - added);
             delta_sum[0] = sum;
-            u[t] *= delta[t];
         }
         walk_states(h, A, B + t0 * PLANES, delta, u, steps);
     }
@@ -388,10 +389,6 @@ static void scan_chunk(const struct selective_scan_args *args, int64_t b, int64_
         floats u[TILE], delta[TILE], y[TILE];
         load_tile(u, u_0 + t0, args->u_stride_dim, channels, steps);
         load_tile(delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
-        for (int64_t t = 0; t < steps; t++) {
-            y[t] = (floats){0};
-            u[t] *= delta[t];
-        }
         walk_tile(h, A, B + t0 * PLANES, C + t0 * PLANES, delta, u, y, steps);
         store_tile(out_0 + t0, args->out_stride_dim, y, channels, steps);
     }

@@ -1,7 +1,7 @@
 // selective_scan forward, fp32: chunked(chunk=256,exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source 797d402ec0224e14.
+// Rendered by ssmgen from templates/c/selective_scan_chunked.c.j2; source b7434a19b135e215.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -279,14 +279,15 @@ static inline __attribute__((always_inline)) void walk_states(floats *h, const f
         const floats B0 = B[n], B1 = B[n + 1], B2 = B[n + 2], B3 = B[n + 3],
             B4 = B[n + 4], B5 = B[n + 5], B6 = B[n + 6], B7 = B[n + 7];
         for (int64_t t = 0; t < steps; t++) {
-            h0 = decay(delta[t], A0, bounded) * h0 + u[t] * B0;
-            h1 = decay(delta[t], A1, bounded) * h1 + u[t] * B1;
-            h2 = decay(delta[t], A2, bounded) * h2 + u[t] * B2;
-            h3 = decay(delta[t], A3, bounded) * h3 + u[t] * B3;
-            h4 = decay(delta[t], A4, bounded) * h4 + u[t] * B4;
-            h5 = decay(delta[t], A5, bounded) * h5 + u[t] * B5;
-            h6 = decay(delta[t], A6, bounded) * h6 + u[t] * B6;
-            h7 = decay(delta[t], A7, bounded) * h7 + u[t] * B7;
+            const floats x = delta[t] * u[t];
+            h0 = decay(delta[t], A0, bounded) * h0 + x * B0;
+            h1 = decay(delta[t], A1, bounded) * h1 + x * B1;
+            h2 = decay(delta[t], A2, bounded) * h2 + x * B2;
+            h3 = decay(delta[t], A3, bounded) * h3 + x * B3;
+            h4 = decay(delta[t], A4, bounded) * h4 + x * B4;
+            h5 = decay(delta[t], A5, bounded) * h5 + x * B5;
+            h6 = decay(delta[t], A6, bounded) * h6 + x * B6;
+            h7 = decay(delta[t], A7, bounded) * h7 + x * B7;
         }
         h[n] = h0;
         h[n + 1] = h1;
@@ -312,15 +313,16 @@ static inline __attribute__((always_inline)) void walk_tile(floats *h, const flo
         const floats C0 = C[n], C1 = C[n + 1], C2 = C[n + 2], C3 = C[n + 3],
             C4 = C[n + 4], C5 = C[n + 5], C6 = C[n + 6], C7 = C[n + 7];
         for (int64_t t = 0; t < steps; t++) {
-            h0 = decay(delta[t], A0, bounded) * h0 + u[t] * B0;
-            h1 = decay(delta[t], A1, bounded) * h1 + u[t] * B1;
-            h2 = decay(delta[t], A2, bounded) * h2 + u[t] * B2;
-            h3 = decay(delta[t], A3, bounded) * h3 + u[t] * B3;
-            h4 = decay(delta[t], A4, bounded) * h4 + u[t] * B4;
-            h5 = decay(delta[t], A5, bounded) * h5 + u[t] * B5;
-            h6 = decay(delta[t], A6, bounded) * h6 + u[t] * B6;
-            h7 = decay(delta[t], A7, bounded) * h7 + u[t] * B7;
-            y[t] = y[t] + h0 * C0 + h1 * C1 + h2 * C2 + h3 * C3
+            const floats x = delta[t] * u[t];
+            h0 = decay(delta[t], A0, bounded) * h0 + x * B0;
+            h1 = decay(delta[t], A1, bounded) * h1 + x * B1;
+            h2 = decay(delta[t], A2, bounded) * h2 + x * B2;
+            h3 = decay(delta[t], A3, bounded) * h3 + x * B3;
+            h4 = decay(delta[t], A4, bounded) * h4 + x * B4;
+            h5 = decay(delta[t], A5, bounded) * h5 + x * B5;
+            h6 = decay(delta[t], A6, bounded) * h6 + x * B6;
+            h7 = decay(delta[t], A7, bounded) * h7 + x * B7;
+            y[t] = (n ? y[t] : (floats){0}) + h0 * C0 + h1 * C1 + h2 * C2 + h3 * C3
                 + h4 * C4 + h5 * C5 + h6 * C6 + h7 * C7;
         }
         h[n] = h0;
@@ -357,7 +359,6 @@ static void end_of_chunk(const struct selective_scan_args *args, int64_t b, int6
         load_tile(delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
         for (int64_t t = 0; t < steps; t++) {
             delta_sum += delta[t];
-            u[t] *= delta[t];
         }
         if (are_bounded(delta, steps, most))
             walk_states(h, A, B, delta, u, steps, 1);
@@ -400,10 +401,6 @@ static void scan_chunk(const struct selective_scan_args *args, int64_t b, int64_
         floats u[TILE], delta[TILE], y[TILE];
         load_tile(u, u_0 + t0, args->u_stride_dim, channels, steps);
         load_tile(delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
-        for (int64_t t = 0; t < steps; t++) {
-            y[t] = (floats){0};
-            u[t] *= delta[t];
-        }
         if (are_bounded(delta, steps, most))
             walk_tile(h, A, B, C, delta, u, y, steps, 1);
         else
