@@ -59,6 +59,8 @@ def is_left_to_the_reference(problem: Problem, language: str) -> bool:
         return True
     if problem.op == "ssd":
         packed = problem.has("varlen") or problem.has("packed")
+        if problem.has("varlen") and problem.has("packed"):
+            return True
         return backward or (language == "triton" and (packed or problem.dtype == "fp64"))
     if problem.op.startswith("causal_conv1d"):
         keeps = problem.has("initial_state") or problem.has("last_state")

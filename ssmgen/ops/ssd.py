@@ -95,8 +95,8 @@ def ssd(
         A: (heads,), the decay rates, negative in a stable model.
         B: (batch, seqlen, groups, d_state), where groups divides heads.
         C: As B.
-        chunk_size: Steps of a chunk where the formula in PyTorch runs, None for its own choice; kernels have theirs
-            tuned.
+        chunk_size: Taken for the sake of calls written for mamba-ssm, and without effect: how many steps make a chunk
+            is the kernel's choice, which is tuned, and no result depends on it but by rounding.
         D: (heads,) or (heads, dim), the skip connection; left out when None.
         z: As x, the gate; left out when None.
         dt_bias: (heads,), added to dt; left out when None.
@@ -221,7 +221,6 @@ class _Ssd(Op):
             initial_state=inputs.initial_states,
             seq_idx=inputs.seq_idx,
             cu_seqlens=None if cu_seqlens is None else offsets(x.shape[1])(cu_seqlens),
-            chunk=options[0],  # type: ignore[arg-type]
             dtype=real,
         )
         out = out.to(x.dtype)

@@ -52,14 +52,15 @@ def ssd(
         initial_state: (batch, heads, dim, d_state), or of packed sequences (sequences, ...); zero when None.
         seq_idx: (batch, seqlen): the state starts from zero wherever the number changes.
         cu_seqlens: (sequences + 1,): packed sequences, as in `ssmgen.ssd`.
-        chunk: Steps of a chunk.
+        chunk: Steps of a chunk. None is 64, but in float64, with which other results are compared: that is the
+            recurrence itself.
         dtype: What everything is computed in.
 
     Returns:
         out (batch, seqlen, heads, dim) and the last state (batch or sequences, heads, dim, d_state), in `dtype`.
     """
     return _scan(
-        _chunk_scan(chunk or _CHUNK),
+        _step_scan if chunk is None and dtype == torch.float64 else _chunk_scan(chunk or _CHUNK),
         x,
         dt,
         A,

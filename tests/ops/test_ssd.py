@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,11 +51,16 @@ def draw(
     return {name: x.to("cuda" if target == GPU else "cpu") for name, x in drawn.items()}
 
 
-def by_steps(inputs: dict[str, Tensor], softplus: bool = True, **given: Tensor) -> tuple[Tensor, Tensor]:
+def by_steps(
+    inputs: dict[str, Tensor],
+    softplus: bool = True,
+    scan: Callable[..., tuple[Tensor, Tensor]] = reference.ssd_by_steps,
+    **given: Tensor,
+) -> tuple[Tensor, Tensor]:
     names = {"initial_states": "initial_state"}
     call = {names.get(name, name): x for name, x in inputs.items()}
     call["D"] = call["D"][:, None] if call["D"].ndim == 1 else call["D"]
-    return reference.ssd_by_steps(**call, softplus=softplus, **given)
+    return scan(**call, softplus=softplus, **given)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -197,9 +204,7 @@ def test_gradcheck(target: str, packed: bool) -> None:
     def scan(*tensors: Tensor) -> tuple[Tensor, Tensor]:
         named = dict(zip(inputs, tensors, strict=True))
         bounds = {"cu_seqlens": torch.tensor([0, 3, 3, 7])} if packed else {}
-        found = ssmgen.ssd(
-            **named, **bounds, chunk_size=3, dt_softplus=True, return_final_states=True, target=target
-        )
+        found = ssmgen.ssd(**named, **bounds, dt_softplus=True, return_final_states=True, target=target)
         return found[0], found[1]
 
     leaves = [x.requires_grad_() for x in inputs.values()]
@@ -225,7 +230,7 @@ def test_chunks_of_any_length_are_the_recurrence(chunk: int) -> None:
     inputs = draw(dtype=torch.float64, seqlen=37)
     numbers = (torch.rand(2, 37) < 0.2).cumsum(1)
     for given in ({}, {"seq_idx": numbers}):
-        out = ssmgen.ssd(**inputs, **given, chunk_size=chunk, dt_softplus=True, target="reference")
+        out, _ = by_steps(inputs, **given, scan=partial(reference.ssd, chunk=chunk, dtype=torch.float64))
         assert relative_error(out, by_steps(inputs, **given)[0]) <= 1e-14
 
 
@@ -243,7 +248,7 @@ def test_chunks_of_any_length_are_the_recurrence(chunk: int) -> None:
         ({"cu_seqlens": torch.tensor([0, 21])}, "batch of 1"),
         ({"initial_states": torch.zeros(2, 4, 5, 6)}, "d_state=5"),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_what_does_not_fit_is_said(given: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):

@@ -68,7 +68,7 @@ class Steps(_Convolution):
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
-        return {"lanes": lane_choices(problem, facts), "tile": (64, 256, 1024)}
+        return {"lanes": lane_choices(problem, facts), "tile": (64, 128, 256, 512, 1024)}
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
         """The widest vectors."""

@@ -45,8 +45,9 @@ class Recurrent(Variant):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """Forward, with up to 256 states."""
-        return problem.direction == "forward" and 1 <= problem["d_state"] <= 256
+        """Forward, with up to 256 states; sequences are packed in one way or the other."""
+        both = problem.has("varlen") and problem.has("packed")
+        return problem.direction == "forward" and 1 <= problem["d_state"] <= 256 and not both
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""

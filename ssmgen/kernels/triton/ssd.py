@@ -70,9 +70,8 @@ class Chunked(TritonVariant):
 
     def supports(self, problem: Problem) -> bool:
         """Sequences that are not packed, up to 256 states; as much as a launch grid covers."""
-        blocks = problem["heads"] * -(-problem["dim"] // _NARROWEST)
         cells = problem["dim"] * problem["d_state"] // _PASSED
-        fits = max(blocks, problem["heads"], cells, problem["seqlen"] // _CHUNKS[0]) < MOST_BLOCKS
+        fits = max(cells, problem["seqlen"] // _CHUNKS[0]) < MOST_BLOCKS
         packed = problem.has("varlen") or problem.has("packed")
         states = problem["d_state"] <= 256 and problem.dtype in FLOATS
         return super().supports(problem) and states and fits and not packed
@@ -142,7 +141,7 @@ class Chunked(TritonVariant):
         def launch(function: str, *names: str, further: tuple[str, ...]) -> Launch:
             given = taken(*names)
             steps = [stride for name in given for stride in strides[name]]
-            grid = (problem["batch"], problem["heads"] * blocks, chunks)
+            grid = (problem["batch"] * problem["heads"] * blocks, chunks, 1)
             return Launch(function, (*given, *further, *steps, "seqlen"), grid, tile, warps)
 
         numbers = problem["dim"] * problem["d_state"]
@@ -151,7 +150,7 @@ class Chunked(TritonVariant):
             Launch(
                 "pass_states",
                 (*taken("initial_state", "last_state"), "states", "decays"),
-                (problem["batch"], problem["heads"], -(-numbers // _PASSED)),
+                (problem["batch"] * problem["heads"], -(-numbers // _PASSED), 1),
                 (("chunks", chunks), *(sizes[0], sizes[2]), ("BLOCK", _PASSED)),
                 (("num_warps", 4),),
             ),

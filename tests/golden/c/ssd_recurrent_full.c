@@ -1,7 +1,7 @@
 // ssd forward, bf16: recurrent(lanes=16,states=4,tile=32,vectors=4)
 // h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t^T,  y_t = h_t C_t + D x_t,  out = y * silu(z)
 // dt = softplus(dt + dt_bias) when asked, within limits
-// Rendered by ssmgen from templates/c/ssd_recurrent.c.j2; source 7b0d099148b0e674.
+// Rendered by ssmgen from templates/c/ssd_recurrent.c.j2; source 45e49dc2fe73457e.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -27,7 +27,6 @@ struct ssd_args {
     const float *limit;
     const float *initial_state;
     const int32_t *cu_seqlens;
-    const int32_t *seq_idx;
     uint16_t *out;
     float *last_state;
     int64_t batch, seqlen, heads, dim, groups;
@@ -214,10 +213,6 @@ static void scan(const struct ssd_args *args, int64_t b, int64_t row, int64_t fi
             memcpy(delta + t, &step, sizeof step);
             memcpy(decay + t, &power, sizeof power);
         }
-        const int32_t *seq_idx = args->seq_idx + row * args->seqlen + t0;
-        for (int64_t t = t0 > first ? 0 : 1; t < steps; t++)
-            if (seq_idx[t] != seq_idx[t - 1])
-                decay[t] = 0;
         for (int64_t t = 0; t < steps; t++) {
             for (int64_t p = 0; p < CHANNELS; p += LANES) {
                 const floats x = load_some(x_0 + (t0 + t) * args->x_stride_step + p, channels - p), input = delta[t] * x;

@@ -1,7 +1,7 @@
 # ssd forward, fp32: chunked(block_n=16,block_p=64,chunk=64,exp=asm,num_warps=8,products=tf32x3)
 # h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t^T,  y_t = h_t C_t + D x_t,  out = y * silu(z)
 # dt = softplus(dt + dt_bias) when asked, within limits
-# Rendered by ssmgen from templates/triton/ssd_chunked.py.j2; source 2941ceea7b553e1a.
+# Rendered by ssmgen from templates/triton/ssd_chunked.py.j2; source 1523372152ce72e3.
 import triton
 import triton.language as tl
 
@@ -45,10 +45,10 @@ def chunk_states(
     CHUNK: tl.constexpr,
 ):
     # What the steps of one chunk add to the state of one head by its end.
-    batch = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1) // BLOCKS
-    chunk = tl.program_id(2).to(tl.int64)
-    p = tl.program_id(1) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
+    batch = (tl.program_id(0) // (HEADS * BLOCKS)).to(tl.int64)
+    head = tl.program_id(0) // BLOCKS % HEADS
+    chunk = tl.program_id(1).to(tl.int64)
+    p = tl.program_id(0) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
     inside = p < DIM
     steps = chunk * CHUNK + tl.arange(0, CHUNK)
     during = steps < seqlen
@@ -64,7 +64,7 @@ def chunk_states(
     x_at = x + batch * x_stride_batch + head * x_stride_head + p[:, None] + steps[None, :] * x_stride_step
     x_t = tl.load(x_at, mask=inside[:, None] & during[None, :], other=0.0)
     B += batch * B_stride_batch + head // (HEADS // GROUPS) * B_stride_group + steps[:, None] * B_stride_step
-    place = (batch * tl.num_programs(2) + chunk) * HEADS + head
+    place = (batch * tl.num_programs(1) + chunk) * HEADS + head
     states += place * (DIM * 128) + p[:, None] * 128
     for first in range(0, 128, BLOCK_N):
         n = first + tl.arange(0, BLOCK_N)[None, :]
@@ -85,9 +85,9 @@ def pass_states(
     BLOCK: tl.constexpr,
 ):
     # From what each chunk adds to what it starts from, of some numbers of the state of one head.
-    batch = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1)
-    cells = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
+    batch = (tl.program_id(0) // HEADS).to(tl.int64)
+    head = tl.program_id(0) % HEADS
+    cells = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = cells < DIM * 128
     h = tl.full((BLOCK,), 0.0, tl.float32)
     states += (batch * chunks * HEADS + head) * (DIM * 128) + cells
@@ -134,10 +134,10 @@ def ssd(
     CHUNK: tl.constexpr,
 ):
     # The outputs of one chunk of one head: what its steps add themselves, and what reaches them from before.
-    batch = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1) // BLOCKS
-    chunk = tl.program_id(2).to(tl.int64)
-    p = tl.program_id(1) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
+    batch = (tl.program_id(0) // (HEADS * BLOCKS)).to(tl.int64)
+    head = tl.program_id(0) // BLOCKS % HEADS
+    chunk = tl.program_id(1).to(tl.int64)
+    p = tl.program_id(0) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
     inside = p < DIM
     steps = chunk * CHUNK + tl.arange(0, CHUNK)
     during = steps < seqlen
@@ -153,7 +153,7 @@ def ssd(
     group = head // (HEADS // GROUPS)
     C += batch * C_stride_batch + group * C_stride_group + steps[:, None] * C_stride_step
     B += batch * B_stride_batch + group * B_stride_group + steps[None, :] * B_stride_step
-    states += ((batch * tl.num_programs(2) + chunk) * HEADS + head) * (DIM * 128)
+    states += ((batch * tl.num_programs(1) + chunk) * HEADS + head) * (DIM * 128)
     states += p[None, :] * 128
     y = tl.full((CHUNK, BLOCK_P), 0.0, tl.float32)
     weights = tl.full((CHUNK, CHUNK), 0.0, tl.float32)
