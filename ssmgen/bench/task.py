@@ -38,10 +38,9 @@ class Task:
     threads: int
 
     def __post_init__(self) -> None:
-        if self.mode != "forward" and self.problem.op == "selective_state_update":
-            raise InvalidInputError(
-                "selective_state_update has no gradients; leave it out, or --training and --backward."
-            )
+        op = self.problem.op
+        if self.mode != "forward" and not interface(op).has_gradients:
+            raise InvalidInputError(f"{op} has no gradients; leave it out, or --training and --backward.")
 
     @property
     def dtype(self) -> torch.dtype:

@@ -157,3 +157,15 @@ HEADS: dict[str, Option] = {"heads": 64, "dim": 64, "tied": True, "D": True, "dt
 def test_a_step_takes_few_slots_for_each_state(given: dict[str, Option], most: float) -> None:
     found = cost_of(make_problem("selective_state_update", "bf16", softplus=True, **given))
     assert found.loop_per_element(CORE) <= most
+
+
+@pytest.mark.parametrize("name", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_the_scan_of_mamba_2_does_not_spill(name: str, dtype: str) -> None:
+    """Float32 in three parts takes the registers of three products."""
+    machine = target(name)
+    assert isinstance(machine, GpuTarget)
+    options: dict[str, Option] = dict.fromkeys(("D", "z", "dt_bias", "softplus"), True)
+    problem = make_problem("ssd", dtype, **options, **STATES)
+    for launch in kernel_cost(machine, problem, machine.space(problem).default()).launches:
+        assert (launch.spills, launch.atomics) == (0, 0), launch
