@@ -30,7 +30,8 @@ _LIMIT = {"c64": "0x1p30f", "c128": "0x1p240"}
 
 
 def _fits_registers(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
-    # For each vector of nodes: z and three or four sums, and six temporaries, which two of them can share; y may stay in memory.
+    # For each vector of nodes: z and three or four sums, and six temporaries, which two of them can share; y may stay
+    # in memory.
     return config.integer("vectors") * 5 + 6 <= facts.max_registers
 
 
