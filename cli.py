@@ -11,6 +11,7 @@ import typer
 from ssmgen.cli_bench import bench
 from ssmgen.cli_configs import digest, merge, prune, verify
 from ssmgen.cli_options import AsJson, Backward, Config, Op, TargetName
+from ssmgen.cli_report import report
 from ssmgen.cli_request import TUNED_BY_DEFAULT, Given, problems_of, request_of, takes_problem, target_of
 from ssmgen.cli_warmup import warmup
 
@@ -34,7 +35,7 @@ _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
 
 app.command()(bench)
 app.command()(warmup)
-for command in (verify, prune, merge, digest):
+for command in (verify, report, prune, merge, digest):
     app.command(rich_help_panel="Tuned configs")(command)
 
 
