@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ssmgen import settings, store
+from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.errors import SsmgenError
 from ssmgen.problem import Problem
@@ -32,12 +33,14 @@ class RunLine(NamedTuple):
         device: The device; whether it is present is not recorded.
         threads: Threads that CPU kernels run with; None on a GPU.
         max_error: The largest error that was allowed; None for that of the dtype.
+        default: The built-in default; None where whoever wrote the line did not know it.
     """
 
     problem: Problem
     device: DeviceFacts
     threads: int | None
     max_error: float | None
+    default: Config | None
 
     def to_data(self) -> dict[str, Any]:
         """The line as JSON data."""
@@ -47,6 +50,7 @@ class RunLine(NamedTuple):
                 "device": store.device_data(self.device),
                 "threads": self.threads,
                 "max_error": self.max_error,
+                "default": None if self.default is None else str(self.default),
             }
         }
 
@@ -60,7 +64,8 @@ class RunLine(NamedTuple):
         if allowed is not None and not 0 < float(allowed) < math.inf:
             raise ValueError(f"max_error is {allowed!r}")
         problem, device = store.read_problem(run["problem"]), store.read_device(run["device"])
-        return RunLine(problem, device, threads, None if allowed is None else float(allowed))
+        default = None if run["default"] is None else Config.parse(run["default"])
+        return RunLine(problem, device, threads, None if allowed is None else float(allowed), default)
 
 
 class Record(NamedTuple):

@@ -45,6 +45,7 @@ class Session:
         threads: int | None,
         versions: Mapping[str, str],
         max_error: float | None = None,
+        default: Config | None = None,
     ) -> None:
         # What counts as a wrong result is part of what was tried.
         allowed = () if max_error is None else (max_error,)
@@ -57,7 +58,7 @@ class Session:
         require_own(self.path.parent)
         require_own(self.path)
         self._versions = dict(versions)
-        self._unsaid: RunLine | None = RunLine(problem, facts, threads, max_error)
+        self._unsaid: RunLine | None = RunLine(problem, facts, threads, max_error, default)
 
     def load(self, source_hash: Callable[[Config], str | None]) -> dict[Config, Trial]:
         """The trials that still hold, by config: same versions, same source; the latest counts.

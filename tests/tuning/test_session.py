@@ -89,13 +89,13 @@ def test_a_journal_that_cannot_be_written_does_not_end_the_run(
 def test_a_journal_says_what_it_is_of_and_when_each_trial_ended() -> None:
     start = time.time()
     for number in (1, 2):
-        session = Session(PROBLEM, FACTS, 2, {"compiler": "1"}, 1e-5)
+        session = Session(PROBLEM, FACTS, 2, {"compiler": "1"}, 1e-5, config("slow"))
         session.append(good(number))
         session.append(good(number, 2.0))
     (path,) = journal_paths()
     assert path == session.path
     found = read_journal(path)
-    assert found.run == RunLine(PROBLEM, replace(FACTS, present=False), 2, 1e-5)
+    assert found.run == RunLine(PROBLEM, replace(FACTS, present=False), 2, 1e-5, config("slow"))
     assert [record.trial for record in found.records] == [good(1), good(1, 2.0), good(2), good(2, 2.0)]
     assert all(start - 1 <= (record.at or 0) <= time.time() for record in found.records)
     assert {record.versions["compiler"] for record in found.records} == {"1"}
@@ -128,7 +128,7 @@ def test_journals_of_earlier_versions_are_read_and_say_less() -> None:
         {"versions": {"compiler": 1}},
         {"at": 1e300},
         {"run": {"problem": 3}},
-        {"run": {"problem": {}, "device": {}, "threads": -1, "max_error": None}},
+        {"run": {"problem": {}, "device": {}, "threads": -1, "max_error": None, "default": None}},
     ],
 )
 def test_what_no_run_writes_is_no_trial(changes: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -68,7 +69,6 @@ def render_page(history: History, importances: Sequence[Sequence[Importance]]) -
             history=history,
             version=ssmgen.__version__,
             devices=_by_device(chapters),
-            most_gain=max((item.gain_over_default or 0.0 for item in history.tuned), default=0.0),
             crossovers=crossings,
             shipped=_shipped(history.shipped),
             fewest_trials=FEWEST_TRIALS,
@@ -94,8 +94,10 @@ def _environment() -> Environment:
         "duration": duration,
         "error": error_text,
         "gain": _gain,
+        "name": lambda problem: problem_text(problem).partition(" (")[0],
         "outcome": figures.outcome,
-        "problem": problem_text,
+        "part": _part,
+        "sizes": lambda problem: "(" + problem_text(problem).partition(" (")[2],
         "tune": tune_command,
         "worst": figures.worst_error,
     }
@@ -121,12 +123,16 @@ def _chapter(
     return Chapter(number, tuned, importances, tuple(filter(None, drawn)), series)
 
 
-def _by_device(chapters: Sequence[Chapter]) -> list[tuple[str, str, list[Chapter]]]:
-    """Name, architecture and problems of each device."""
-    return [
-        (*names, list(group))
-        for names, group in groupby(chapters, lambda item: (item.tuned.device.name, item.tuned.device.arch))
-    ]
+def _by_device(chapters: Sequence[Chapter]) -> list[tuple[str, str, list[Chapter], float]]:
+    """Name, architecture and problems of each device, and the largest gain over the default on it."""
+    found = []
+    for (name, arch), group in groupby(
+        chapters, lambda item: (item.tuned.device.name, item.tuned.device.arch)
+    ):
+        problems = list(group)
+        gains = [item.tuned.gain_over_default or 1.0 for item in problems]
+        found.append((name, arch, problems, max(gains)))
+    return found
 
 
 def _shipped(shipped: Sequence[Saved]) -> list[tuple[str, str, list[Saved]]]:
@@ -148,3 +154,8 @@ def _gain(ratio: float | None) -> str:
     if ratio is None:
         return "-"
     return f"{ratio:,.0f}×" if ratio >= 100 else f"{ratio:.1f}×" if ratio >= 10 else f"{ratio:.2f}×"
+
+
+def _part(gain: float, most: float) -> float:
+    """The part of a bar that shows a gain, where all of it shows the largest: logarithmic, from no gain on."""
+    return max(math.log(gain) / math.log(most), 0.0) if most > 1.0 else 0.0

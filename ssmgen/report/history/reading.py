@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from ssmgen import settings, store
 from ssmgen.advice import tune_command
+from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
-from ssmgen.errors import ConfigFileWarning, SsmgenError, TargetUnavailableError
-from ssmgen.kernels import INTERFACES, Space, oracle, variants
+from ssmgen.errors import ConfigFileWarning, TargetUnavailableError
+from ssmgen.kernels import INTERFACES, oracle
 from ssmgen.problem import Problem
 from ssmgen.report.history.plain import plain
 from ssmgen.store import TunedConfig
@@ -55,6 +56,7 @@ class Tuned:
         device: The device.
         threads: Threads that CPU kernels ran with; None on a GPU.
         max_error: The largest error that `ssmgen tune --max-error` allowed; None for that of the dtype.
+        default_config: The built-in default; None where there is no journal that knows it.
         saved: The saved config; None where a run was not finished, or another problem of the class came later.
         journal: The journal; None where there is none on this machine.
         records: The last trial of each config under the versions of the journal's last one, in order.
@@ -65,6 +67,7 @@ class Tuned:
     device: DeviceFacts
     threads: int | None
     max_error: float | None = None
+    default_config: Config | None = None
     saved: Saved | None = None
     journal: Path | None = None
     records: tuple[Record, ...] = ()
@@ -97,13 +100,8 @@ class Tuned:
 
     @cached_property
     def default(self) -> Record | None:
-        """The trial of the built-in default; None where it has none, or the device is like none that is known."""
-        language = "c" if self.device.kind == "cpu" else "triton"
-        try:
-            default = Space.of(self.problem, self.device, variants(self.problem.op, language)).default()
-        except SsmgenError:
-            return None
-        return next((record for record in self.timed if record.trial.config == default), None)
+        """The trial of the built-in default; None where it failed or was not tried."""
+        return next((r for r in self.timed if r.trial.config == self.default_config), None)
 
     @cached_property
     def best(self) -> Record | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ssmgen.report.history.files import write_file
 from ssmgen.report.history.plain import plain
 from ssmgen.report.history.reading import MOST_DETAIL, Progress, Tuned
-from ssmgen.report.wording import problem_text
+from ssmgen.report.wording import counted, problem_text
 from ssmgen.tuning.journal import Record
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _quiet() -> None:
 
 
 def _study_name(tuned: Tuned, variant: str) -> str:
-    threads = "" if tuned.threads is None else f", {tuned.threads} threads"
+    threads = "" if tuned.threads is None else f", {counted(tuned.threads, 'thread')}"
     allowed = "" if tuned.max_error is None else f", error up to {tuned.max_error:g}"
     return f"{problem_text(tuned.problem)}: {variant} on {tuned.device.name}{threads}{allowed}"
 
