@@ -180,13 +180,8 @@ def read_history(ops: Collection[str] = (), progress: Progress | None = None) ->
             waiting.setdefault(_key(item.entry.problem, item.entry.device, item.entry.threads), item)
     tuned = []
     for path, run, journal in _journals(wanted, complaints, progress):
-        versions = journal.records[-1].versions if journal.records else {}
-        # A config that was tried again counts once, as it went last.
-        latest = {
-            record.trial.config: record for record in reversed(journal.records) if record.versions == versions
-        }
-        earlier = sum(record.versions != versions for record in journal.records)
-        tuned.append(Tuned(*run, None, path, tuple(reversed(latest.values())), earlier))
+        records = _latest(journal)
+        tuned.append(Tuned(*run, None, path, records, _of_other_versions(journal)))
     found = [*_joined(tuned, waiting), *(_alone(item) for item in waiting.values())]
     order = {op: number for number, op in enumerate(INTERFACES)}
     found.sort(
@@ -196,6 +191,20 @@ def read_history(ops: Collection[str] = (), progress: Progress | None = None) ->
         )
     )
     return History(tuple(found), tuple(shipped), tuple(dict.fromkeys(complaints)), datetime.now(timezone.utc))
+
+
+def _latest(journal: Journal) -> tuple[Record, ...]:
+    """The trials under the versions of the last one; a config that was tried again counts once, as it went last."""
+    found: dict[Config, Record] = {}
+    for record in journal.records:
+        if record.versions == journal.records[-1].versions:
+            found.pop(record.trial.config, None)
+            found[record.trial.config] = record
+    return tuple(found.values())
+
+
+def _of_other_versions(journal: Journal) -> int:
+    return sum(record.versions != journal.records[-1].versions for record in journal.records)
 
 
 def _saved(complaints: list[str]) -> list[Saved]:
