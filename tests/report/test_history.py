@@ -93,6 +93,8 @@ def test_pictures_show_every_trial_where_it_belongs(entry: TunedConfig) -> None:
     marks = sorted(_places(time), key=lambda mark: mark[1])
     # From left to right in the order of the trials, at equal distances.
     assert [int(re.findall(r"trial (\d+):", title)[0]) for *_, title in marks] == list(range(1, 8))
+    first = next(each for each in find(time, "text") if words(each) == "1")
+    assert float(first.get("x", "")) == marks[0][1]
     gaps = [after[1] - before[1] for before, after in pairwise(marks)]
     assert max(gaps) - min(gaps) < 0.3
     # Slower is higher, equal ratios are equal heights, and failures lie above all.

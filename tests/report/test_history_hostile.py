@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssmgen import settings
+from ssmgen import settings, store
 from ssmgen.report.history import History, history_data, importances, read_history, render_page, write_studies
 from ssmgen.store import TunedConfig
 from tests.report.histories import failed, find, page_of, saved, session, trial, words
@@ -102,6 +102,18 @@ def test_nothing_in_a_file_is_more_than_text() -> None:
     (policy,) = (each for each in find(page, "meta") if each.get("http-equiv"))
     assert policy.get("content", "").startswith("default-src 'none';")
     write_studies(settings.user_config_dir() / "studies", history.tuned)
+
+
+def test_the_name_of_a_folder_is_only_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "<b onclick='x'>\x1b[31m\udcff"
+    monkeypatch.setenv("SSMGEN_CONFIG_DIR", str(folder))
+    store.save([saved()])
+    history = read_history()
+    page = page_of(history)
+    check_harmless(page)
+    assert "/<b onclick='x'>\ufffd[31m\ufffd/" in words(page)
+    json.dumps(history_data(history, importances(history.tuned)), ensure_ascii=False).encode()
+    render_page(history, importances(history.tuned)).encode()
 
 
 @hypothesis.settings(max_examples=20)
