@@ -107,7 +107,7 @@ def tune(
     """
     from ssmgen.kernels import INTERFACES
     from ssmgen.report.progress import watched
-    from ssmgen.report.terminal import errors, output, print_json, reported
+    from ssmgen.report.terminal import errors, note, output, print_json, reported
     from ssmgen.report.tuned import print_results, result_data
     from ssmgen.tuning import campaign, training_campaign, training_pairs
 
@@ -139,6 +139,9 @@ def tune(
             # An error in one problem takes nothing from those before it.
             if results and not as_json:
                 print_results(results, output())
+                note(
+                    "ssmgen report makes a page of every trial, what failed, and which params matter", "more"
+                )
         if as_json:
             print_json({"results": [result_data(result) for result in results]})
     if any(result.is_interrupted for result in results):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -90,8 +91,9 @@ def test_optuna_reads_the_trials(entry: TunedConfig, tmp_path: Path) -> None:
 @given(st.floats(1e-12, 1e6), st.floats(1.0, 1e9), st.booleans())
 def test_ticks_lie_on_their_axis(low: float, ratio: float, is_log: bool) -> None:
     axis = Axis.over([low, low * ratio], 0.0, 100.0, str, is_log)
-    ticks = axis.ticks()
+    ticks = axis.ticks(apart=9.0)
     assert 1 <= len(ticks) <= 7
+    assert all(after.at - before.at >= 9.0 for before, after in pairwise(ticks))
     assert [tick.at for tick in ticks] == sorted({tick.at for tick in ticks})
     for tick in ticks:
         assert 0.0 <= tick.at <= 100.0

@@ -69,11 +69,20 @@ class Axis:
             part = (value - self.low) / (self.high - self.low)
         return round(self.start + part * (self.end - self.start), 1)
 
-    def ticks(self) -> tuple[Tick, ...]:
-        """A few round values."""
+    def ticks(self, apart: float = 12.0) -> tuple[Tick, ...]:
+        """A few round values, at least so far from one another that they can be written."""
         decades = math.log10(self.high / self.low) if self.is_log else 0.0
         values = _logarithmic(self.low, self.high) if decades > 0.7 else _linear(self.low, self.high)
-        return tuple(Tick(self.at(value), self.text(value)) for value in values)
+        return self.written(values, apart)
+
+    def written(self, values: Sequence[float], apart: float) -> tuple[Tick, ...]:
+        """These values, less those that would be written over the one before."""
+        found: list[Tick] = []
+        for value in values:
+            tick = Tick(self.at(value), self.text(value))
+            if not found or abs(tick.at - found[-1].at) >= apart:
+                found.append(tick)
+        return tuple(found)
 
 
 def _linear(low: float, high: float) -> list[float]:

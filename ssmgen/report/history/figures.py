@@ -28,7 +28,8 @@ __all__ = [
 
 WIDTH, HEIGHT = 360, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 350, 22, 198
-_NEAR = 5.0
+_LABEL = 42.0  # the width of a time or a size that is written beside an axis
+_NEAR = 5.0  # times the largest error: a limit within it is drawn
 _STRIP = 16  # where failures are drawn, above the times
 
 
@@ -163,7 +164,7 @@ def error_against_time(tuned: Tuned, series: Callable[[str], int]) -> Chart | No
         f"{error_text(tuned.tolerance)} is allowed. A line joins the configs that no other beats in both.",
         "time of a run",
         "relative error",
-        x.ticks(),
+        x.ticks(apart=_LABEL),
         y.ticks(),
         _in_order(marks),
         (
@@ -195,7 +196,7 @@ def crossover(found: Crossover, series: Callable[[str], int]) -> Chart:
         f"The fastest time of each variant where {found.dim} is {', '.join(map(str, found.sizes))}.",
         found.dim,
         "time of a run",
-        tuple(Tick(x.at(size), str(size)) for size in found.sizes),
+        x.written(found.sizes, _LABEL),
         y.ticks(),
         tuple(marks),
         tuple(lines),
