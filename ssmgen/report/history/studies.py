@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
-import os
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ssmgen.report.history.files import write_file
 from ssmgen.report.history.plain import plain
@@ -82,29 +81,42 @@ def write_studies(path: Path, tuned: Sequence[Tuned], progress: Progress | None 
     Raises:
         InvalidInputError: The file cannot be written.
     """
-    import optuna
-    from optuna.storages.journal import JournalFileBackend, JournalStorage
-
     _quiet()
+    storage, logs = _journal_in_memory()
     names: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "journal"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = JournalStorage(JournalFileBackend(os.fspath(whole)))
-        for number, item in enumerate(tuned):
-            if progress is not None:
-                progress("problems written", number, len(tuned))
-            for variant, records in _by_variant(item):
-                name = _study_name(item, variant)
-                names[name] += 1
-                # Devices of one name may differ in what else is known of them.
-                number_of_name = f" ({names[name]})" if names[name] > 1 else ""
-                study = _add_study(storage, f"{name}{number_of_name}", records)
-                for attribute, value in _about(item).items():
-                    study.set_user_attr(attribute, value)
-        write_file(path, whole.read_bytes() if whole.exists() else b"")
+    for number, item in enumerate(tuned):
+        if progress is not None:
+            progress("problems written", number, len(tuned))
+        for variant, records in _by_variant(item):
+            name = _study_name(item, variant)
+            names[name] += 1
+            # Devices of one name may differ in what else is known of them.
+            suffix = f" ({names[name]})" if names[name] > 1 else ""
+            study = _add_study(storage, f"{name}{suffix}", records)
+            for attribute, value in _about(item).items():
+                study.set_user_attr(attribute, value)
+    # Optuna's own file would be locked and flushed to the disk for every trial.
+    write_file(path, "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs))
     return names.total()
+
+
+def _journal_in_memory() -> tuple[optuna.storages.BaseStorage, list[dict[str, Any]]]:
+    """A storage, and the list that it writes what a file of Optuna's has as lines of JSON to."""
+    import optuna
+    from optuna.storages.journal import BaseJournalBackend, JournalStorage
+
+    logs: list[dict[str, Any]] = []
+
+    class Backend(BaseJournalBackend):
+        def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+            return logs[log_number_from:]
+
+        def append_logs(self, added: list[dict[str, Any]]) -> None:
+            logs.extend(added)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return JournalStorage(Backend()), logs
 
 
 def _by_variant(tuned: Tuned) -> Iterator[tuple[str, list[Record]]]:
