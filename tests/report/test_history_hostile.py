@@ -162,3 +162,16 @@ def test_what_cannot_be_read_is_named_and_the_rest_reported(entry: TunedConfig, 
     assert sorted(item.problem["seqlen"] for item in history.tuned) == [64, 128]
     assert len(history.tuned[0].records) == 7
     assert all(complaint in words(page_of(history)) for complaint in history.complaints)
+
+
+def test_a_cache_that_others_can_write_is_not_believed(entry: TunedConfig) -> None:
+    session(128).append(trial("slow(n=1)", 1.0))
+    settings.cache_dir().chmod(0o777)
+    history = read_history()
+    # Named once, however many journals it holds; the config, which is data, is reported.
+    (complaint,) = history.complaints
+    assert f"{settings.cache_dir()} can be written by anybody" in complaint
+    assert [(item.entry, item.journal) for item in history.tuned] == [(entry, None)]
+    # In a folder such as /tmp nobody can replace what is another's.
+    settings.cache_dir().chmod(0o1777)
+    assert [len(item.records) for item in read_history().tuned] == [7, 1]

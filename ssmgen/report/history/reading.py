@@ -20,8 +20,8 @@ from ssmgen.kernels import INTERFACES, oracle
 from ssmgen.problem import Problem
 from ssmgen.report.history.plain import plain
 from ssmgen.store import TunedConfig
-from ssmgen.trust import require_own
-from ssmgen.tuning.journal import Journal, Record, RunLine, journal_paths, read_journal
+from ssmgen.trust import own_cache, require_own
+from ssmgen.tuning.journal import FOLDER, Journal, Record, RunLine, journal_paths, read_journal
 
 __all__ = ["MOST_DETAIL", "Failure", "History", "Progress", "Saved", "Tuned", "read_history"]
 
@@ -178,15 +178,16 @@ def read_history(ops: Collection[str] = (), progress: Progress | None = None) ->
         # Of two folders the one that is searched first counts, as it does for calls.
         if item not in shipped:
             waiting.setdefault(_key(item.entry.problem, item.entry.device, item.entry.threads), item)
-    tuned = []
-    for path, run, journal in _journals(wanted, complaints, progress):
-        records = _latest(journal)
-        tuned.append(Tuned(*run, None, path, records, _of_other_versions(journal)))
+    tuned = [
+        Tuned(*run, journal=path, records=_latest(journal), earlier=_of_other_versions(journal))
+        for path, run, journal in _journals(wanted, complaints, progress)
+    ]
     found = [*_joined(tuned, waiting), *(_alone(item) for item in waiting.values())]
     order = {op: number for number, op in enumerate(INTERFACES)}
     found.sort(
         key=lambda item: (
-            (item.device.kind, item.device.name, order[item.problem.op], item.problem.direction != "forward"),
+            (item.device.kind, item.device.name, item.device.arch),
+            (order[item.problem.op], item.problem.direction != "forward"),
             (str(item.problem.options), item.problem.dtype, item.problem.dims, item.threads or 0),
         )
     )
@@ -226,7 +227,8 @@ def _journals(
         if progress is not None:
             progress("journals read", number, len(paths))
         try:
-            for each in (*reversed(path.parents[:3]), path):
+            own_cache(FOLDER)
+            for each in (path.parent, path):
                 require_own(each)
             journal = read_journal(path)
         except TargetUnavailableError as error:
