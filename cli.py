@@ -11,6 +11,7 @@ import typer
 from ssmgen.cli_bench import bench
 from ssmgen.cli_configs import digest, merge, prune, verify
 from ssmgen.cli_options import AsJson, Backward, Config, Op, TargetName
+from ssmgen.cli_report import report
 from ssmgen.cli_request import TUNED_BY_DEFAULT, Given, problems_of, request_of, takes_problem, target_of
 from ssmgen.cli_warmup import warmup
 
@@ -34,7 +35,7 @@ _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
 
 app.command()(bench)
 app.command()(warmup)
-for command in (verify, prune, merge, digest):
+for command in (verify, report, prune, merge, digest):
     app.command(rich_help_panel="Tuned configs")(command)
 
 
@@ -106,7 +107,7 @@ def tune(
     """
     from ssmgen.kernels import INTERFACES
     from ssmgen.report.progress import watched
-    from ssmgen.report.terminal import errors, output, print_json, reported
+    from ssmgen.report.terminal import errors, note, output, print_json, reported
     from ssmgen.report.tuned import print_results, result_data
     from ssmgen.tuning import campaign, training_campaign, training_pairs
 
@@ -138,6 +139,9 @@ def tune(
             # An error in one problem takes nothing from those before it.
             if results and not as_json:
                 print_results(results, output())
+                note(
+                    "ssmgen report makes a page of every trial, what failed, and which params matter", "more"
+                )
         if as_json:
             print_json({"results": [result_data(result) for result in results]})
     if any(result.is_interrupted for result in results):

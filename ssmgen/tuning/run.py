@@ -69,7 +69,9 @@ class Run:
         self._max_trials = max_trials
         self._observer = observer
         self._threads = torch.get_num_threads() if target.facts.kind == "cpu" else None
-        self._session = Session(self._problem, target.facts, self._threads, versions, max_error)
+        self._session = Session(
+            self._problem, target.facts, self._threads, versions, max_error, space.default()
+        )
         known = self._session.load(partial(source_hash, space))
         self._resumed = len(known)
         self._search = Search(space, seed=seed, known=known.values(), first=self._saved_configs())
