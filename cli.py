@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +9,17 @@ import typer
 
 from ssmgen.cli_bench import bench
 from ssmgen.cli_configs import digest, merge, prune, verify
-from ssmgen.cli_options import AsJson, Backward, Config, Op, TargetName
+from ssmgen.cli_options import AsJson, Backward, Config, Model, Op, Shapes, TargetName
 from ssmgen.cli_report import report
-from ssmgen.cli_request import TUNED_BY_DEFAULT, Given, problems_of, request_of, takes_problem, target_of
+from ssmgen.cli_request import (
+    TUNED_BY_DEFAULT,
+    Given,
+    problems_of,
+    request_of,
+    takes_problem,
+    target_of,
+    wanted_of,
+)
 from ssmgen.cli_warmup import warmup
 
 if TYPE_CHECKING:
@@ -63,6 +70,8 @@ def tune(
     ] = None,
     *,
     given: Given,
+    shapes: Shapes = None,
+    model: Model = None,
     target: TargetName = None,
     budget: Annotated[
         float, typer.Option(min=1.0, metavar="SECONDS", help="Time for everything, split over what is tuned.")
@@ -88,6 +97,14 @@ def tune(
             show_default="that of the dtype: 2e-6 in fp32, gradients 2e-5",
         ),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Share trials with other machines of this kind: postgresql://..., or a file that all can reach.",
+            show_default="a journal of this machine",
+        ),
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Tune every op there is.")] = False,
     training: Annotated[
         bool, typer.Option("--training", help="Tune forward and backward together, for calls with gradients.")
@@ -109,29 +126,42 @@ def tune(
     from ssmgen.report.progress import watched
     from ssmgen.report.terminal import errors, note, output, print_json, reported
     from ssmgen.report.tuned import print_results, result_data
-    from ssmgen.tuning import campaign, training_campaign, training_pairs
+    from ssmgen.tuning import Job, campaign, one_for_each_class, problems_in, training_pairs
 
     with reported(as_json):
-        request = request_of(given)
-        by_default = _TRAINED_BY_DEFAULT if training else TUNED_BY_DEFAULT
-        names = list(INTERFACES) if all_ else ops or list(by_default)
         chosen = target_of(target)
-        problems = problems_of(request, names, chosen)
-        run, shown = partial(campaign, problems, top_k=top_k), problems
-        if training:
-            choices = [training_pairs(problem, chosen, most_states) for problem in problems]
-            run = partial(training_campaign, choices)
-            shown = tuple(problem for pairs in choices for pair in pairs for problem in reversed(pair))
+        by_default = _TRAINED_BY_DEFAULT if training else TUNED_BY_DEFAULT
+        wanted = wanted_of(
+            given,
+            chosen,
+            list(INTERFACES) if all_ else ops,
+            by_default,
+            training=training,
+            shapes=shapes,
+            model=model,
+        )
+        asked: list[Job] = [
+            training_pairs(problem, chosen, most_states) if trains else problem for problem, trains in wanted
+        ]
+        jobs = one_for_each_class(asked)
+        if not as_json and len(jobs) < len(asked):
+            note(
+                f"{len(asked) - len(jobs)} of {len(asked)} problems are served by the config of another's class"
+            )
+        shown = [problem for job in jobs for problem in problems_in(job)]
         results: list[TuneResult] = []
         try:
             with watched(None if as_json else errors(), chosen.facts, shown, budget) as observer:
                 results.extend(
-                    run(
+                    campaign(
+                        jobs,
                         chosen.name,
                         budget_seconds=budget,
                         max_trials=max_trials,
                         seed=seed,
+                        top_k=top_k,
                         max_error=max_error,
+                        storage=storage,
                         observer=observer,
                     )
                 )

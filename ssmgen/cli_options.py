@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,11 +19,13 @@ __all__ = [
     "Groups",
     "Heads",
     "Length",
+    "Model",
     "Op",
     "Options",
     "Poles",
     "Rank",
     "SeqLen",
+    "Shapes",
     "TargetName",
     "Tokens",
     "Width",
@@ -82,6 +85,27 @@ Config = Annotated[
         metavar="TEXT",
         help="This config, written as `ssmgen list` writes it.",
         show_default="the one that runs",
+    ),
+]
+Shapes = Annotated[
+    Path | None,
+    typer.Option(
+        "--shapes",
+        metavar="FILE",
+        help='Problems of a file, one on each line: {"op": "selective_scan", "dim": 1536, "training": true}.',
+        show_default=False,
+        rich_help_panel="Problem",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Problems that a published model runs: mamba-130m to -2.8b, mamba2-130m, s4-lra, ...; "
+        "of sizes only --batch and --seqlen are then taken.",
+        show_default=False,
+        rich_help_panel="Problem",
     ),
 ]
 Backward = Annotated[bool, typer.Option("--backward", help="The gradients' kernel of a training call.")]

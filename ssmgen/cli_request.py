@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ssmgen.cli_options import (
@@ -27,9 +28,18 @@ from ssmgen.cli_options import (
 if TYPE_CHECKING:
     from ssmgen.problem import Problem
     from ssmgen.request import Request
+    from ssmgen.shapes import Wanted
     from ssmgen.targets import Target
 
-__all__ = ["TUNED_BY_DEFAULT", "Given", "problems_of", "request_of", "takes_problem", "target_of"]
+__all__ = [
+    "TUNED_BY_DEFAULT",
+    "Given",
+    "problems_of",
+    "request_of",
+    "takes_problem",
+    "target_of",
+    "wanted_of",
+]
 
 # The ops that are meant where none is named.
 TUNED_BY_DEFAULT = ("selective_scan", "selective_state_update", "linear_scan", "cauchy_mult")
@@ -106,3 +116,45 @@ def problems_of(request: Request, ops: list[str], target: Target) -> tuple[Probl
     for sentence in request.notes(ops):
         note(sentence)
     return problems
+
+
+def wanted_of(
+    given: Given,
+    target: Target,
+    ops: list[str] | None,
+    by_default: Sequence[str],
+    *,
+    training: bool = False,
+    shapes: Path | None = None,
+    model: str | None = None,
+) -> tuple[Wanted, ...]:
+    """The problems of a file or of a model, of these ops where any are named; else those of the options.
+
+    Raises:
+        InvalidInputError: There is none, or the options say what the file or the model does.
+    """
+    from ssmgen.errors import InvalidInputError
+    from ssmgen.presets import model_problems
+    from ssmgen.shapes import Wanted, read_shapes
+
+    request = request_of(given)
+    if shapes is None and model is None:
+        problems = problems_of(request, ops or list(by_default), target)
+        return tuple(Wanted(problem, training) for problem in problems)
+    if shapes is not None and model is not None:
+        raise InvalidInputError("--shapes and --model both say what the problems are: give one of them.")
+    if request.options:
+        raise InvalidInputError(
+            "--option is not for --shapes or --model, whose problems have options of their own."
+        )
+    if model is not None:
+        found = model_problems(model, target.facts, request.sizes, request.dtype)
+    else:
+        assert shapes is not None
+        if request.sizes or request.dtype:
+            raise InvalidInputError("sizes and dtypes are in the file of --shapes: leave the flags out.")
+        found = read_shapes(shapes, target.facts, training=training)
+    chosen = tuple(item for item in found if not ops or item.problem.op in ops)
+    if not chosen:
+        raise InvalidInputError(f"{shapes or model} has no problem of {' or '.join(ops or ())}.")
+    return chosen

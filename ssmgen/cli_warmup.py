@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ssmgen.cli_options import AsJson, TargetName
-from ssmgen.cli_request import TUNED_BY_DEFAULT, Given, problems_of, request_of, takes_problem, target_of
+from ssmgen.cli_options import AsJson, Model, Shapes, TargetName
+from ssmgen.cli_request import TUNED_BY_DEFAULT, Given, takes_problem, target_of, wanted_of
 
 __all__ = ["warmup"]
 
@@ -20,6 +20,8 @@ def warmup(
     ] = None,
     *,
     given: Given,
+    shapes: Shapes = None,
+    model: Model = None,
     target: TargetName = None,
     training: Annotated[
         bool, typer.Option("--training", help="Kernels of calls with gradients, too.")
@@ -39,11 +41,12 @@ def warmup(
     from ssmgen.warming import warmup as prepare
 
     with reported(as_json):
-        request = request_of(given)
         chosen = target_of(target)
-        problems = problems_of(request, ops or list(TUNED_BY_DEFAULT), chosen)
+        problems = wanted_of(
+            given, chosen, ops, TUNED_BY_DEFAULT, training=training, shapes=shapes, model=model
+        )
         with shown(None if as_json else errors()) as progress:
-            found = prepare(problems, training=training, target=chosen.name, jobs=jobs, progress=progress)
+            found = prepare(problems, target=chosen.name, jobs=jobs, progress=progress)
         if as_json:
             print_json({"prepared": [prepared_data(item) for item in found]})
         else:

@@ -10,6 +10,7 @@ __all__ = [
     "InvalidInputError",
     "ReferenceWarning",
     "SsmgenError",
+    "StorageError",
     "TargetUnavailableError",
     "UnknownNameError",
     "UntunedWarning",
@@ -38,6 +39,10 @@ class CompileError(SsmgenError, RuntimeError):
 
 class ConfigFileError(SsmgenError, RuntimeError):
     """A file of tuned configs that cannot be read or written."""
+
+
+class StorageError(SsmgenError, RuntimeError):
+    """A storage that several machines share cannot be opened, or does not answer."""
 
 
 class FrozenError(SsmgenError, RuntimeError):

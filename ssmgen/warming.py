@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 
 from ssmgen.config import Config
 from ssmgen.dispatch import compiled, kernels, resolve, resolve_training, say_if_untuned
-from ssmgen.errors import FrozenError, InvalidInputError, unknown
+from ssmgen.errors import FrozenError
 from ssmgen.freezing import is_frozen
 from ssmgen.kernels import Assumptions, interface
 from ssmgen.problem import Option, Problem
-from ssmgen.request import Request, sizes_of
+from ssmgen.shapes import Fields, Wanted, wanted
 from ssmgen.targets import Kernel, Target, default_target, driver
 from ssmgen.targets import target as target_of
 
 __all__ = ["Prepared", "warmup"]
 
-Fields = Mapping[str, object]
 Progress = Callable[["Prepared", int, int], None]
+_DESCRIBED = (Problem, Wanted, Mapping)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Prepared:
 
 
 def warmup(
-    problems: Iterable[Problem | Fields | Callable[[], object]],
+    problems: Iterable[Problem | Wanted | Fields | Callable[[], object]],
     *,
     training: bool = False,
     target: str | None = None,
@@ -66,10 +66,10 @@ def warmup(
     earlier process has compiled, a later one only loads. How many CPU threads run a kernel is not fixed in it.
 
     Args:
-        problems: Each of them a `Problem`; or a mapping with the `op` and, where they are not what `ssmgen tune` takes
-            by default, sizes (`batch`, `dim`, `seqlen`, `d_state`, ...), `dtype`, options and `training`; or a
-            function whose calls of ops, and backward passes, are what is meant. Functions are called last, once, in
-            their order and in this thread, and compile what they need one kernel after another.
+        problems: Each of them a `Problem`, or one that `ssmgen.shapes` has read; or a mapping with the `op` and, where
+            they are not what `ssmgen tune` takes by default, sizes (`batch`, `dim`, `seqlen`, ...), `dtype`, options
+            and `training`; or a function whose calls of ops, and backward passes, are what is meant. Functions are
+            called last, once, in their order and in this thread, and compile what they need one kernel after another.
         training: Whether gradients are wanted of the problems and mappings that do not say.
         target: What runs the problems and mappings; by default SSMGEN_TARGET, else the GPU that is there, else the
             CPU. For a GPU that is only named (`sm_90`), kernels are compiled and kept on disk, for an image, say.
@@ -91,16 +91,16 @@ def warmup(
         raise FrozenError("ssmgen is frozen, so that nothing can be prepared; unfreeze() first.")
     given = list(problems)
     place = target_of(target or default_target())
-    wanted = [
-        needed
+    needed = [
+        each
         for item in given
-        if isinstance(item, (Problem, Mapping))
-        for needed in _needed(*_problem(item, place, training), place)
+        if isinstance(item, _DESCRIBED)
+        for each in _needed(*_wanted(item, place, training), place)
     ]
-    found = list(_compile(wanted, place, jobs, progress))
+    found = list(_compile(needed, place, jobs, progress))
     before = set(kernels())
     for example in given:
-        if not isinstance(example, (Problem, Mapping)):
+        if not isinstance(example, _DESCRIBED):
             example()
     added = {key: kernel for key, kernel in kernels().items() if key not in before}
     for name in dict.fromkeys(name for name, _, _ in added):
@@ -110,30 +110,16 @@ def warmup(
     return tuple(found)
 
 
-def _problem(item: Problem | Fields, target: Target, training: bool) -> tuple[Problem, bool]:
+def _wanted(item: Problem | Wanted | Fields, target: Target, training: bool) -> Wanted:
     """The forward problem that is meant, and whether its gradients are wanted."""
+    if isinstance(item, Wanted):
+        return item
     if isinstance(item, Problem):
         backward = item.direction == "backward" or item.has("saved")
-        return replace(item, direction="forward", options=_forward_options(item)), training or backward
-    given = dict(item)
-    if "op" not in given:
-        raise InvalidInputError(f"a problem to warm up needs its 'op'; {given!r} has none.")
-    face = interface(str(given.pop("op")))
-    trains = bool(given.pop("training", training))
-    dtype = given.pop("dtype", None)
-    options = {name: given.pop(name) for name in face.options if name in given}
-    texts = [f"{name}={str(value).lower()}" for name, value in options.items()]
-    for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidInputError(f"{name} of {face.op} must be a size of at least 1, not {value!r}.")
-    sizes: dict[str, int] = given  # type: ignore[assignment]
-    request = Request(sizes, None if dtype is None else str(dtype), texts)
-    known = {*face.dims, *sizes_of(face.op)}
-    for name in sizes:
-        if name not in known:
-            raise unknown(f"field of {face.op}", name, ("training", "dtype", *known, *face.options))
-    (problem,) = request.problems([face.op], target.facts)
-    return problem.with_dims(**{name: size for name, size in sizes.items() if name in face.dims}), trains
+        return Wanted(
+            replace(item, direction="forward", options=_forward_options(item)), training or backward
+        )
+    return wanted(item, target.facts, training=training)
 
 
 def _forward_options(problem: Problem) -> tuple[tuple[str, Option], ...]:

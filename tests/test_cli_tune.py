@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,30 @@ def test_what_is_tuned_is_saved_listed_shown_and_resumed() -> None:
     assert second.returncode == 0
     assert "4 known from an earlier run" in " ".join(second.stdout.split())
     assert "best so far" in second.stderr
+
+
+@pytest.mark.slow
+def test_the_problems_of_a_file_share_a_budget_and_the_next_run_goes_on_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "shapes.jsonl"
+    lines = [{"op": "linear_scan", "dim": dim, "seqlen": 256} for dim in (32, 64, 63)]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    arguments = ("tune", "--shapes", str(path), "--target", "cpu", "--budget", "30", "--max-trials", "2")
+    first = run(*arguments, "--json")
+    assert first.returncode == 0, first.stderr
+    # The last is of the second's class.
+    found = json.loads(first.stdout)["results"]
+    assert [result["dims"]["dim"] for result in found] == [32, 64]
+    assert sorted(entry["config"] for entry in saved_here()) == sorted(
+        result["best"]["config"] for result in found
+    )
+
+    second = run(*arguments)
+    assert second.returncode == 0, second.stderr
+    assert "1 of 3 problems" in second.stderr
+    # One line of the table for each, which says what tells them apart.
+    table = second.stdout.split("\n\n")[0]
+    assert [dim in table for dim in ("dim=32", "dim=64", "dim=63")] == [True, True, False]
+    assert " ".join(second.stdout.split()).count("2 known from an earlier run") == 2
 
 
 @pytest.mark.slow

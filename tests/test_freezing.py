@@ -19,7 +19,7 @@ from ssmgen.errors import CompileError, FrozenError, InvalidInputError, UnknownN
 from ssmgen.kernels import INTERFACES
 from ssmgen.problem import Problem
 from ssmgen.targets.cpu import CpuTarget
-from ssmgen.warming import _problem
+from ssmgen.warming import _wanted
 from tests.helpers import make_problem
 from tests.ops.cases import CASES, WRITING, gradients
 
@@ -219,10 +219,10 @@ def test_what_an_error_says_is_what_a_warm_up_takes(op: str) -> None:
         several += [make_problem(op, **{name: value}) for value in values]
     several += [make_problem(op, dtype, **dict.fromkeys(face.dims, 3)) for dtype in face.dtypes]
     for problem in several:
-        found, _ = _problem(fields(problem), cpu, False)
+        found, _ = _wanted(fields(problem), cpu, False)
         optional = {f"d{name}": False for name in face.optional_gradients}
         assert found == problem.with_options(**optional), fields(problem)
-        assert _problem(problem, cpu, False)[0] == found
+        assert _wanted(problem, cpu, False)[0] == found
 
 
 def test_fields_that_do_not_fit_are_named() -> None:

@@ -27,6 +27,7 @@ ROWS = [
     ("bench",),
     ("selftest",),
     ("request",),
+    ("presets", "shapes"),
     ("agreement", "warming"),
     ("report",),
     ("export",),

@@ -22,6 +22,7 @@ from ssmgen.tuning import Observer, Trial, TuneResult
 
 __all__ = ["Lines", "Screen", "watched"]
 
+_MOST_LINES = 6  # of problems that are done, and of those that wait: a terminal has 24
 _LINE_SECONDS = 10.0  # between two lines that only say how far the search is
 
 
@@ -156,14 +157,19 @@ class Screen(_Tally):
         """The display as it is now."""
         rows: list[RenderableType] = [Text(self._heading, "bold"), Text()]
         current = None if self.space is None else self.space.problem
-        for problem in self._problems:
-            result = self._results.get(problem)
-            if result is not None:
-                rows.append(_done(result))
-            elif problem == current:
-                rows += [Text.assemble(("▶ ", "bold cyan"), (problem_text(problem), "bold")), self._current()]
-            else:
-                rows.append(Text(f"· {problem_text(problem)}", "dim"))
+        done = [problem for problem in self._problems if problem in self._results]
+        waiting = [
+            problem for problem in self._problems if problem not in self._results and problem != current
+        ]
+        if len(done) > _MOST_LINES:
+            rows.append(Text(f"✓ {len(done) - _MOST_LINES} more", "dim"))
+        rows += [_done(self._results[problem]) for problem in done[-_MOST_LINES:]]
+        if current in self._problems and current not in done:
+            assert current is not None
+            rows += [Text.assemble(("▶ ", "bold cyan"), (problem_text(current), "bold")), self._current()]
+        rows += [Text(f"· {problem_text(problem)}", "dim") for problem in waiting[:_MOST_LINES]]
+        if len(waiting) > _MOST_LINES:
+            rows.append(Text(f"· {len(waiting) - _MOST_LINES} more", "dim"))
         return Group(*rows)
 
     def _current(self) -> RenderableType:

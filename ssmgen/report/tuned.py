@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -11,16 +12,24 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ssmgen.problem import Problem
 from ssmgen.report.wording import milliseconds, problem_text, times
 from ssmgen.tuning import Final, TuneResult
 
 __all__ = ["print_results", "print_table", "result_data"]
 
+_MOST_DETAILED = 8
+_LABEL_WIDTH = 16  # a table of 80 columns has no more for it
+
 
 def print_results(results: Sequence[TuneResult], console: Console) -> None:
-    """Print the table and the details; readable from 80 columns up."""
+    """Print the table and the details, of many results only what went wrong; readable from 80 columns up."""
     print_table(results, console)
     console.print()
+    if len(results) > _MOST_DETAILED:
+        for path in dict.fromkeys(result.path for result in results if result.path is not None):
+            console.print(Text.assemble(("saved", "cyan"), f"  {path}"), soft_wrap=True)
+        results = [result for result in results if result.best is None]
     for result in results:
         console.print(_details(result))
         if result.path is not None:
@@ -44,9 +53,9 @@ def print_table(results: Sequence[TuneResult], console: Console) -> None:
     )
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
+    labels = _labels([result.problem for result in results])
     for result in results:
         default = None if result.default is None else result.default.seconds
-        op = result.problem.op if result.problem.direction == "forward" else f"{result.problem.op} bwd"
         if result.best is None:
             cells = ["none", "-", "-", "-"]
         else:
@@ -58,10 +67,31 @@ def print_table(results: Sequence[TuneResult], console: Console) -> None:
                 times(default, best),
                 "-" if error is None else f"{error:.0e}",
             ]
-        table.add_row(op, milliseconds(_reference(result)), milliseconds(default), *cells)
+        table.add_row(labels[result.problem], milliseconds(_reference(result)), milliseconds(default), *cells)
     for column in (3, 4):
         table.columns[column].style = "green"
     console.print(table)
+
+
+def _labels(problems: Sequence[Problem]) -> dict[Problem, Text]:
+    """The name of each problem's op, and, where it is there several times, what tells them apart, a line below."""
+    kinds: dict[str, list[Problem]] = {}
+    for problem in dict.fromkeys(problems):
+        name = problem.op if problem.direction == "forward" else f"{problem.op} bwd"
+        kinds.setdefault(name, []).append(problem)
+    found = {}
+    for name, kind in kinds.items():
+        traits = {
+            problem: {**dict(problem.dims), **dict(problem.options), "": problem.dtype} for problem in kind
+        }
+        telling = [key for key in traits[kind[0]] if len({repr(trait[key]) for trait in traits.values()}) > 1]
+        for problem, trait in traits.items():
+            words = [f"{key}={str(trait[key]).lower()}" if key else problem.dtype for key in telling]
+            lines = wrap(" ".join(words), _LABEL_WIDTH, break_long_words=False, break_on_hyphens=False)
+            found[problem] = Text(name)
+            for line in lines:
+                found[problem].append(f"\n  {line}", "not bold dim")
+    return found
 
 
 def result_data(result: TuneResult) -> dict[str, Any]:

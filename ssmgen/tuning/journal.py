@@ -19,7 +19,7 @@ from ssmgen.errors import SsmgenError
 from ssmgen.problem import Problem
 from ssmgen.tuning.trial import Trial
 
-__all__ = ["FOLDER", "Journal", "Record", "RunLine", "journal_paths", "read_journal"]
+__all__ = ["FOLDER", "Journal", "RunLine", "TrialLine", "journal_paths", "read_journal"]
 
 FOLDER = "sessions"  # of the cache
 _LATEST = 1e11  # seconds since 1970 that a calendar still knows
@@ -68,7 +68,7 @@ class RunLine(NamedTuple):
         return RunLine(problem, device, threads, None if allowed is None else float(allowed), default)
 
 
-class Record(NamedTuple):
+class TrialLine(NamedTuple):
     """A trial as a journal keeps it.
 
     Attributes:
@@ -82,18 +82,18 @@ class Record(NamedTuple):
     at: float | None
 
     def to_data(self) -> dict[str, Any]:
-        """The record as JSON data."""
+        """The line as JSON data."""
         return {**self.trial.to_data(), "versions": dict(self.versions), "at": self.at}
 
     @staticmethod
-    def from_data(data: Mapping[str, Any]) -> Record:
-        """The record that `to_data` wrote."""
+    def from_data(data: Mapping[str, Any]) -> TrialLine:
+        """The line that `to_data` wrote."""
         versions, at = data["versions"], data.get("at")
         if not all(isinstance(text, str) for pair in versions.items() for text in pair):
             raise ValueError(f"versions is {versions!r}")
         if at is not None and not 0 <= float(at) < _LATEST:
             raise ValueError(f"at is {at!r}")
-        return Record(Trial.from_data(data), dict(versions), None if at is None else float(at))
+        return TrialLine(Trial.from_data(data), dict(versions), None if at is None else float(at))
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Journal:
     """
 
     run: RunLine | None
-    records: tuple[Record, ...]
+    records: tuple[TrialLine, ...]
     unreadable: int
 
 
@@ -129,7 +129,7 @@ def read_journal(path: Path) -> Journal:
             if "run" in data:
                 run = RunLine.from_data(data)
             else:
-                records.append(Record.from_data(data))
+                records.append(TrialLine.from_data(data))
         except (
             ValueError,
             KeyError,

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from statistics import mean
 
-import torch
-
 from ssmgen import store
 from ssmgen.config import Config
 from ssmgen.errors import SsmgenError
@@ -25,9 +23,10 @@ from ssmgen.tuning.decide import finalists, winner
 from ssmgen.tuning.measure import FinalTimes
 from ssmgen.tuning.patience import Patience
 from ssmgen.tuning.process import Worker
+from ssmgen.tuning.record import Record
 from ssmgen.tuning.result import Final, Observer, TuneResult
 from ssmgen.tuning.search import Search
-from ssmgen.tuning.session import Session, source_hash
+from ssmgen.tuning.session import source_hash, threads_of
 from ssmgen.tuning.trial import Timing, Trial
 from ssmgen.worker import WorkerDiedError, WorkerTimeoutError
 
@@ -39,6 +38,7 @@ _FINAL_SECONDS = 4.0
 _MOST_REFERENCES = 6
 _MOST_SAVED = 4  # saved configs that a search starts from
 _MOST_BATCH = 8
+_POLL_SECONDS = 0.2
 _REFERENCE_SHARE = 0.25  # of the budget that one run of the reference may take
 _FIRST_GUESS = 0.5  # seconds that a config takes to compile, verify and time, before any did
 
@@ -56,7 +56,7 @@ class Run:
         max_trials: int | None,
         seed: int,
         observer: Observer,
-        max_error: float | None = None,
+        record: Record,
     ) -> None:
         self._start = time.monotonic()
         self._target = target
@@ -68,14 +68,12 @@ class Run:
         self._deadline = self._start + budget_seconds
         self._max_trials = max_trials
         self._observer = observer
-        self._threads = torch.get_num_threads() if target.facts.kind == "cpu" else None
-        self._session = Session(
-            self._problem, target.facts, self._threads, versions, max_error, space.default()
-        )
-        known = self._session.load(partial(source_hash, space))
+        self._threads = threads_of(target)
+        self._trials = record
+        known = record.load(partial(source_hash, space))
         self._resumed = len(known)
         self._search = Search(space, seed=seed, known=known.values(), first=self._saved_configs())
-        self._tried = 0
+        self._tried = self._others = 0
         self._costs: list[float] = []
         self._compile_patience = Patience(*_COMPILE_SECONDS)
         self._try_patience = Patience(*_TRY_SECONDS)
@@ -90,6 +88,8 @@ class Run:
         try:
             self._prepare()
             self._search.run(self._measure, self._room, self._batch())
+            while self._is_left_something():
+                self._search.run(self._measure, self._room, self._batch())
         except KeyboardInterrupt:
             interrupted = True
         best, default = self._decide(interrupted)
@@ -153,7 +153,32 @@ class Run:
         return room if self._max_trials is None else min(room, self._max_trials - self._tried)
 
     def _measure(self, configs: Sequence[Config]) -> list[Trial]:
-        """Compile all, then verify and time one after another while there is time."""
+        """Compile all, then verify and time one after another while there is time; not what other runs try."""
+        self._hear()
+        mine = self._trials.claim([config for config in configs if config not in self._search.trials])
+        self._search.leave([config for config in configs if config not in mine])
+        try:
+            return self._measure_own(mine) if mine else []
+        finally:
+            self._trials.release()
+
+    def _hear(self) -> None:
+        """Learn what other runs have tried."""
+        for trial in self._trials.news():
+            self._search.learn(trial)
+            self._others += 1
+
+    def _is_left_something(self) -> bool:
+        """Whether configs that other runs were trying are free again; waits for those runs while there is time."""
+        while self._search.left and self._left() > 0:
+            self._hear()
+            if free := set(self._search.left).difference(self._trials.taken(self._search.left)):
+                self._search.take_back(free)
+                return True
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def _measure_own(self, configs: Sequence[Config]) -> list[Trial]:
         start = time.monotonic()
         trials = {trial.config: trial for trial in self._compile(configs)}
         for trial in trials.values():
@@ -246,7 +271,7 @@ class Run:
             trial.detail,
             source_hash(self._space, trial.config) or "",
         )
-        self._session.append(trial)
+        self._trials.append(trial)
         self._search.learn(trial)
         self._tried += 1
         self._observer.measured(trial)
@@ -254,7 +279,15 @@ class Run:
 
     def _decide(self, interrupted: bool) -> tuple[Final | None, Final | None]:
         """The best config and the default, after the finalists were timed in turns."""
-        rounds = self._final_rounds(interrupted)
+        self._hear()
+        rounds = self._trials.decide(
+            len(self._search.trials),
+            lambda: self._final_rounds(interrupted),
+            0.0 if interrupted else self._wait(),
+        )
+        self._hear()
+        if self._others:
+            self._notes.append(f"{self._others} configs were tried by other runs on this storage")
         # What failed among the finalists is no longer among them.
         known = {config: trial for config, trial in self._search.trials.items() if trial.failure is None}
         if not known:
@@ -273,6 +306,10 @@ class Run:
             return Final(config, timing, dict(known[config].error), known[config].source_hash)
 
         return final(best), final(default) if default in known else None
+
+    def _wait(self) -> float:
+        """Seconds to wait for another run that compares the finalists."""
+        return max(self._deadline - time.monotonic(), 0.0) + 2.0 * _FINAL_SECONDS
 
     def _finalists(self) -> list[Config]:
         return finalists(self._search.trials.values(), self._space.default())

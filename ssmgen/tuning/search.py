@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ssmgen.config import Config, Value
@@ -67,6 +67,7 @@ class Search:
         }
         valid = (self._valid(config) for config in first)
         wanted = dict.fromkeys((*default_configs(space), *(config for config in valid if config)))
+        self._left: list[Config] = []
         self._first = [config for config in wanted if config not in self.trials]
         rest = [config for configs in space.configs.values() for config in configs if config not in wanted]
         self._random.shuffle(rest)
@@ -105,6 +106,24 @@ class Search:
         for waiting in (self._first, self._rest):
             if trial.config in waiting:
                 waiting.remove(trial.config)
+
+    def leave(self, configs: Iterable[Config]) -> None:
+        """Propose these no more, unless they are taken back: somebody else tries them."""
+        for config in configs:
+            for waiting in (self._first, self._rest):
+                if config in waiting:
+                    waiting.remove(config)
+                    self._left.append(config)
+
+    def take_back(self, configs: Collection[Config]) -> None:
+        """Propose these again."""
+        self._left = [config for config in self._left if config not in configs]
+        self._rest += configs
+
+    @property
+    def left(self) -> list[Config]:
+        """What was left to others, and is not yet learnt."""
+        return [config for config in self._left if config not in self.trials]
 
     def _valid(self, config: Config) -> Config | None:
         """The config or, where a rule excludes it, the nearest valid one; None where it is of another space."""

@@ -6,22 +6,23 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import torch
 
 from ssmgen import settings
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
 from ssmgen.kernels import Space
 from ssmgen.problem import Problem
+from ssmgen.targets import Target
 from ssmgen.trust import FOLDER_MODE, own_cache, require_own
-from ssmgen.tuning.journal import FOLDER, Record, RunLine, read_journal
+from ssmgen.tuning.journal import FOLDER, RunLine, TrialLine, read_journal
+from ssmgen.tuning.record import FORGIVEN, Record, Rounds
 from ssmgen.tuning.trial import Trial
 
-__all__ = ["Session", "source_hash"]
-
-# These may have been the machine's fault, so the next run tries again.
-_FORGIVEN = ("timeout", "compile timeout")
+__all__ = ["Session", "source_hash", "threads_of"]
 
 
 def source_hash(space: Space, config: Config) -> str | None:
@@ -31,8 +32,15 @@ def source_hash(space: Space, config: Config) -> str | None:
     return space.variant(config).source(space.problem, config).hash
 
 
-class Session:
+def threads_of(target: Target) -> int | None:
+    """Threads that kernels are timed with; None on a GPU."""
+    return torch.get_num_threads() if target.facts.kind == "cpu" else None
+
+
+class Session(Record):
     """The journal of one problem on one device: a run says once what it tunes, then appends a line for each trial.
+
+    Nobody waits for anybody.
 
     Raises:
         TargetUnavailableError: Somebody else could have written it.
@@ -73,14 +81,14 @@ class Session:
         found = {
             trial.config: trial
             for trial, versions, _ in records
-            if versions == self._versions and trial.failure not in _FORGIVEN
+            if versions == self._versions and trial.failure not in FORGIVEN
         }
         return {config: trial for config, trial in found.items() if source_hash(config) == trial.source_hash}
 
     def append(self, trial: Trial) -> None:
         """Add a trial; a journal that cannot be written costs the resume, not the run."""
         lines = [] if self._unsaid is None else [self._unsaid.to_data()]
-        lines.append(Record(trial, self._versions, round(time.time(), 3)).to_data())
+        lines.append(TrialLine(trial, self._versions, round(time.time(), 3)).to_data())
         try:
             self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             # The line break comes first: after half a line it starts a new one.
@@ -91,3 +99,22 @@ class Session:
             self._unsaid = None
         except OSError:
             pass
+
+    def claim(self, configs: Sequence[Config]) -> list[Config]:
+        """All of them."""
+        return list(configs)
+
+    def release(self) -> None:
+        """Nothing was claimed."""
+
+    def news(self) -> list[Trial]:
+        """None: what another process has appended meanwhile, the next run reads."""
+        return []
+
+    def taken(self, configs: Sequence[Config]) -> list[Config]:
+        """None of them."""
+        return []
+
+    def decide(self, count: int, compare: Callable[[], Rounds], seconds: float) -> Rounds:
+        """What is compared here."""
+        return compare()

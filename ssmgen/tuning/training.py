@@ -8,7 +8,6 @@ from dataclasses import replace
 from math import prod
 from typing import NamedTuple
 
-from ssmgen import store
 from ssmgen.dtypes import dtype
 from ssmgen.errors import InvalidInputError
 from ssmgen.kernels import interface
@@ -16,9 +15,9 @@ from ssmgen.problem import Problem
 from ssmgen.targets import Target
 from ssmgen.tuning.predicted import Forecaster
 from ssmgen.tuning.result import Observer, TuneResult
-from ssmgen.tuning.tune import Tuner, open_tuner
+from ssmgen.tuning.tune import Tuner
 
-__all__ = ["Pair", "training_campaign", "training_pairs"]
+__all__ = ["Pair", "training_pairs", "tune_training"]
 
 # What finding the best pair by its defaults may take of the budget, and backward of the rest: it has the larger space.
 _PAIRS_SHARE = 0.5
@@ -70,58 +69,51 @@ def _states_per_u(forward: Problem) -> float:
     return sizes.get("states", 0) / sizes["u"]
 
 
-def training_campaign(
-    choices: Sequence[Sequence[Pair]],
-    target_name: str,
+def tune_training(
+    tuner: Tuner | Forecaster,
+    pairs: Sequence[Pair],
     *,
     budget_seconds: float,
     max_trials: int | None = None,
     seed: int = 0,
-    max_error: float | None = None,
+    top_k: int | None = None,
     observer: Observer | None = None,
 ) -> Iterator[TuneResult]:
-    """Tune what training runs of each op: the defaults of every pair, then all of the fastest pair.
+    """Tune what training runs of an op: the defaults of every pair, then all of the fastest pair.
 
     Everything measured is saved, and training calls take the pair with the smallest sum of times.
 
     Args:
-        choices: The pairs of each op; see `training_pairs`.
-        target_name: A target that is present, or a GPU that is only named: then times are predicted.
+        tuner: What tunes.
+        pairs: The pairs; see `training_pairs`.
         budget_seconds: Wall-clock seconds for all of them.
-        max_trials: Most configs to try of each problem of the fastest pairs.
+        max_trials: Most configs to try of each problem of the fastest pair.
         seed: Seed of each search.
-        max_error: The largest relative error of a config; see `Tuner`.
+        top_k: See `Tuner.tune`.
         observer: Told of every step.
 
     Yields:
-        Backward, then forward, of each op's fastest pair.
-
-    Raises:
-        TargetUnavailableError: The target cannot be timed here.
-        ConfigFileError: Results could not be saved; found out before anything is tuned.
+        Backward, then forward, of the fastest pair.
     """
-    deadline = time.monotonic() + budget_seconds
-    with open_tuner(target_name, max_error=max_error) as tuner:
-        for pairs in choices:
-            store.require_writable(tuner.target.facts, pairs[0].forward.op)
-        for index, pairs in enumerate(choices):
-            budget = (deadline - time.monotonic()) / (len(choices) - index)
-            search = _Search(tuner, time.monotonic() + budget, seed, observer)
-            for result in search.run(pairs, max_trials):
-                yield result
-                if result.is_interrupted:
-                    return
+    search = _Search(tuner, time.monotonic() + budget_seconds, seed, top_k, observer)
+    return search.run(pairs, max_trials)
 
 
 class _Search:
     """The pairs of one op, until a deadline."""
 
     def __init__(
-        self, tuner: Tuner | Forecaster, deadline: float, seed: int, observer: Observer | None
+        self,
+        tuner: Tuner | Forecaster,
+        deadline: float,
+        seed: int,
+        top_k: int | None,
+        observer: Observer | None,
     ) -> None:
         self._tuner = tuner
         self._deadline = deadline
         self._seed = seed
+        self._top_k = top_k
         self._observer = observer
 
     def run(self, pairs: Sequence[Pair], max_trials: int | None) -> Iterator[TuneResult]:
@@ -157,5 +149,6 @@ class _Search:
             budget_seconds=seconds,
             max_trials=max_trials,
             seed=self._seed,
+            top_k=self._top_k,
             observer=self._observer,
         )

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from functools import cached_property, partial
 
-import torch
-
 import ssmgen
 from ssmgen import dispatch, targets
 from ssmgen.config import Config
@@ -18,10 +16,13 @@ from ssmgen.problem import Problem
 from ssmgen.targets import Target
 from ssmgen.tuning.predicted import Forecaster, is_predictable
 from ssmgen.tuning.process import Worker
+from ssmgen.tuning.record import Record
 from ssmgen.tuning.result import Observer, TuneResult
 from ssmgen.tuning.run import Run
 from ssmgen.tuning.search import default_configs
-from ssmgen.tuning.session import Session, source_hash
+from ssmgen.tuning.session import Session, source_hash, threads_of
+from ssmgen.tuning.shared import Shared
+from ssmgen.tuning.storage import open_storage
 from ssmgen.tuning.trial import Trial
 
 __all__ = ["Tuner", "open_tuner", "require_timed", "tune"]
@@ -37,6 +38,7 @@ class Tuner:
         target_name: str,
         *,
         max_error: float | None = None,
+        storage: str | None = None,
         open_target: Callable[[str], Target] = targets.target,
     ) -> None:
         """Find the target; the worker starts with the first problem.
@@ -46,10 +48,13 @@ class Tuner:
             max_error: The largest relative error, by Frobenius norms, that a config's outputs may have against
                 float64, gradients among them; by default the tolerance of the op's dtype and direction. A larger one
                 lets in configs that are faster.
+            storage: Where trials are kept and shared with other machines: the path of a file or the URL of a database,
+                see `open_storage`; by default in a journal of this machine's cache.
             open_target: Turns the name into the target, here and, by its import path, in the worker.
 
         Raises:
-            InvalidInputError: The largest error is not positive.
+            InvalidInputError: The largest error is not positive, or the storage is none.
+            StorageError: The storage cannot be opened.
             UnknownNameError: There is no such target.
             TargetUnavailableError: The target cannot be timed here, or has nothing to tune.
         """
@@ -59,6 +64,7 @@ class Tuner:
         if max_error is not None and not 0 < max_error < math.inf:
             raise InvalidInputError(f"the largest error must be positive and finite, not {max_error:g}.")
         self.max_error = max_error
+        self._storage = None if storage is None else open_storage(storage)
         self._worker = Worker(open_target, target_name, max_error)
 
     def __enter__(self) -> Tuner:
@@ -121,7 +127,7 @@ class Tuner:
             max_trials,
             seed,
             observer,
-            self.max_error,
+            self._record(space),
         )
         result = run.complete()
         # Calls of this process are to see what was saved, too.
@@ -131,9 +137,15 @@ class Tuner:
 
     def known(self, space: Space) -> dict[Config, Trial]:
         """What earlier runs on this machine have found of a space's configs and still holds."""
-        threads = torch.get_num_threads() if self.target.facts.kind == "cpu" else None
-        session = Session(space.problem, self.target.facts, threads, self.versions, self.max_error)
-        return session.load(partial(source_hash, space))
+        return self._record(space).load(partial(source_hash, space))
+
+    def _record(self, space: Space) -> Record:
+        threads = threads_of(self.target)
+        if self._storage is not None:
+            return Shared(self._storage, space, threads, self.versions, self.max_error)
+        return Session(
+            space.problem, self.target.facts, threads, self.versions, self.max_error, space.default()
+        )
 
     def _promising(self, space: Space, count: int, seconds: float, seed: int) -> Space:
         """The configs of a space that are predicted to be the fastest, and the defaults."""
@@ -143,7 +155,9 @@ class Tuner:
         return space.where(kept.__contains__)
 
 
-def open_tuner(target_name: str, *, max_error: float | None = None) -> Tuner | Forecaster:
+def open_tuner(
+    target_name: str, *, max_error: float | None = None, storage: str | None = None
+) -> Tuner | Forecaster:
     """What tunes for a target: by time where it is here, by prediction where it is a GPU that is only named.
 
     Raises:
@@ -151,8 +165,12 @@ def open_tuner(target_name: str, *, max_error: float | None = None) -> Tuner | F
     """
     target = targets.target(target_name)
     if is_predictable(target) and not target.facts.present:
+        if storage is not None:
+            raise InvalidInputError(
+                f"times of {target_name} are predicted, and not kept in a storage: leave it out."
+            )
         return Forecaster(target_name)
-    return Tuner(target_name, max_error=max_error)
+    return Tuner(target_name, max_error=max_error, storage=storage)
 
 
 def tune(

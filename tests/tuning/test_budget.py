@@ -15,6 +15,7 @@ from ssmgen.tuning import run, worker
 from ssmgen.tuning.measure import FinalTimes
 from ssmgen.tuning.result import Observer, TuneResult
 from ssmgen.tuning.run import Run
+from ssmgen.tuning.session import Session
 from ssmgen.tuning.trial import Timing, Trial
 from ssmgen.worker import WorkerDiedError, WorkerTimeoutError
 from tests.tuning.fakes import PROBLEM, FakeTarget
@@ -90,7 +91,21 @@ def tune(
     clock: Clock, answers: TimedWorker, budget: float, trials: int | None = None, seed: int = 0
 ) -> TuneResult:
     target = FakeTarget(("good",))
-    return Run(target, make_space(), answers, {"fake": "1"}, budget, trials, seed, Observer()).complete()  # type: ignore[arg-type]
+    return Run(
+        target,
+        make_space(),
+        answers,  # type: ignore[arg-type]
+        {"fake": "1"},
+        budget,
+        trials,
+        seed,
+        Observer(),
+        session(),
+    ).complete()
+
+
+def session() -> Session:
+    return Session(PROBLEM, FakeTarget(("good",)).facts, 2, {"fake": "1"})
 
 
 @pytest.mark.parametrize("budget", [2.0, 10.0, 60.0, 600.0])
@@ -108,7 +123,7 @@ def test_seconds_are_honoured_to_5_percent_or_3_seconds_plus_the_measurement_in_
         assert result.tried + result.resumed <= result.valid
         if not result.is_exhaustive and budget >= 10:
             assert spent >= 0.75 * budget
-        run.Session(PROBLEM, FakeTarget(("good",)).facts, run.torch.get_num_threads(), {}).path.unlink()
+        session().path.unlink()
 
 
 def test_configs_that_hang_do_not_break_the_budget(clock: Clock) -> None:
@@ -155,7 +170,7 @@ def test_a_search_starts_from_what_serves_the_problem_and_its_neighbours(clock: 
             seen.append(trial.config)
 
     target, answers = FakeTarget(("good",)), TimedWorker(clock, 0.1, 0.1)
-    Run(target, space, answers, {"fake": "1"}, 1e5, 6, 0, Noting()).complete()  # type: ignore[arg-type]
+    Run(target, space, answers, {"fake": "1"}, 1e5, 6, 0, Noting(), session()).complete()  # type: ignore[arg-type]
     # The nearest lengths first, and no more than a few.
     assert seen[:5] == [space.default(), *saved[:4]]
     assert saved[4] not in seen[:5]

@@ -9,7 +9,7 @@ import pytest
 from ssmgen import dispatch
 from ssmgen.errors import InvalidInputError
 from ssmgen.targets import target
-from ssmgen.tuning import Observer, TuneResult, training_campaign, training_pairs
+from ssmgen.tuning import Observer, TuneResult, campaign, training_pairs
 from tests.helpers import make_problem
 
 SCAN = make_problem("selective_scan", dim=32, seqlen=96, d_state=4)
@@ -56,7 +56,7 @@ class Recorder(Observer):
 def test_training_runs_the_fastest_pair_that_was_tuned() -> None:
     recorder = Recorder()
     choices = [training_pairs(problem, target("cpu"), most_states=4.0) for problem in (SCAN, LINEAR)]
-    results = list(training_campaign(choices, "cpu", budget_seconds=90, max_trials=3, observer=recorder))
+    results = list(campaign(choices, "cpu", budget_seconds=90, max_trials=3, observer=recorder))
     assert [result.problem.direction for result in results] == ["backward", "forward"] * 2
     assert all(result.best is not None for result in results)
     backward, forward, *_ = results

@@ -13,7 +13,7 @@ from ssmgen.report.history.crossovers import Crossover, crossovers
 from ssmgen.report.history.plain import plain
 from ssmgen.report.history.reading import History, Saved, Tuned
 from ssmgen.report.history.studies import Importance
-from ssmgen.tuning.journal import Record
+from ssmgen.tuning.journal import TrialLine
 
 __all__ = ["SCHEMA", "history_data"]
 
@@ -65,7 +65,7 @@ def _tuned(item: Tuned, importances: Sequence[Importance]) -> dict[str, Any]:
     }
 
 
-def _trial(record: Record) -> dict[str, Any]:
+def _trial(record: TrialLine) -> dict[str, Any]:
     trial = record.trial
     return {
         "config": str(trial.config),

@@ -12,7 +12,7 @@ from ssmgen.report.history.axes import Axis, Tick
 from ssmgen.report.history.crossovers import Crossover
 from ssmgen.report.history.reading import Tuned
 from ssmgen.report.wording import counted, duration, error_text
-from ssmgen.tuning.journal import Record
+from ssmgen.tuning.journal import TrialLine
 from ssmgen.tuning.trial import Trial
 
 __all__ = [
@@ -214,7 +214,7 @@ def outcome(trial: Trial) -> str:
 
 
 def _mark(
-    x: float, y: float, number: int, record: Record, tuned: Tuned, series: Callable[[str], int]
+    x: float, y: float, number: int, record: TrialLine, tuned: Tuned, series: Callable[[str], int]
 ) -> Mark:
     trial = record.trial
     said = f"trial {number}: {trial.config}: {outcome(trial)}"

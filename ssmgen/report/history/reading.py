@@ -21,7 +21,7 @@ from ssmgen.problem import Problem
 from ssmgen.report.history.plain import plain
 from ssmgen.store import TunedConfig
 from ssmgen.trust import own_cache, require_own
-from ssmgen.tuning.journal import FOLDER, Journal, Record, RunLine, journal_paths, read_journal
+from ssmgen.tuning.journal import FOLDER, Journal, RunLine, TrialLine, journal_paths, read_journal
 
 __all__ = ["MOST_DETAIL", "Failure", "History", "Progress", "Saved", "Tuned", "read_history"]
 
@@ -70,7 +70,7 @@ class Tuned:
     default_config: Config | None = None
     saved: Saved | None = None
     journal: Path | None = None
-    records: tuple[Record, ...] = ()
+    records: tuple[TrialLine, ...] = ()
     earlier: int = 0
 
     @property
@@ -94,17 +94,17 @@ class Tuned:
         return None if self.entry is None else _ratio(self.entry.reference_seconds, self.entry.seconds)
 
     @cached_property
-    def timed(self) -> tuple[Record, ...]:
+    def timed(self) -> tuple[TrialLine, ...]:
         """The trials that did not fail."""
         return tuple(record for record in self.records if record.trial.timing is not None)
 
     @cached_property
-    def default(self) -> Record | None:
+    def default(self) -> TrialLine | None:
         """The trial of the built-in default; None where it failed or was not tried."""
         return next((r for r in self.timed if r.trial.config == self.default_config), None)
 
     @cached_property
-    def best(self) -> Record | None:
+    def best(self) -> TrialLine | None:
         """The fastest trial."""
         return min(self.timed, key=lambda record: record.trial.seconds, default=None)
 
@@ -194,9 +194,9 @@ def read_history(ops: Collection[str] = (), progress: Progress | None = None) ->
     return History(tuple(found), tuple(shipped), tuple(dict.fromkeys(complaints)), datetime.now(timezone.utc))
 
 
-def _latest(journal: Journal) -> tuple[Record, ...]:
+def _latest(journal: Journal) -> tuple[TrialLine, ...]:
     """The trials under the versions of the last one; a config that was tried again counts once, as it went last."""
-    found: dict[Config, Record] = {}
+    found: dict[Config, TrialLine] = {}
     for record in journal.records:
         if record.versions == journal.records[-1].versions:
             found.pop(record.trial.config, None)

@@ -16,7 +16,7 @@ from ssmgen.report.history.files import write_file
 from ssmgen.report.history.plain import plain
 from ssmgen.report.history.reading import MOST_DETAIL, Progress, Tuned
 from ssmgen.report.wording import counted, problem_text
-from ssmgen.tuning.journal import Record
+from ssmgen.tuning.journal import TrialLine
 
 if TYPE_CHECKING:
     import optuna
@@ -59,7 +59,7 @@ def importances(
     return tuple(found)
 
 
-def _importance(variant: str, records: Sequence[Record]) -> Importance:
+def _importance(variant: str, records: Sequence[TrialLine]) -> Importance:
     timed = [record for record in records if record.trial.timing is not None]
     if len(timed) < FEWEST_TRIALS:
         return Importance(variant, len(timed), ())
@@ -119,7 +119,7 @@ def _journal_in_memory() -> tuple[optuna.storages.BaseStorage, list[dict[str, An
         return JournalStorage(Backend()), logs
 
 
-def _by_variant(tuned: Tuned) -> Iterator[tuple[str, list[Record]]]:
+def _by_variant(tuned: Tuned) -> Iterator[tuple[str, list[TrialLine]]]:
     for variant in tuned.variants:
         yield variant, [record for record in tuned.records if record.trial.config.variant == variant]
 
@@ -147,7 +147,7 @@ def _about(tuned: Tuned) -> dict[str, object]:
     }
 
 
-def _add_study(storage: optuna.storages.BaseStorage, name: str, records: Sequence[Record]) -> optuna.Study:
+def _add_study(storage: optuna.storages.BaseStorage, name: str, records: Sequence[TrialLine]) -> optuna.Study:
     """A study of the records; what failed is a failed trial there, too, with its kind as a user attribute."""
     import optuna
 
@@ -179,7 +179,7 @@ def _add_study(storage: optuna.storages.BaseStorage, name: str, records: Sequenc
     return study
 
 
-def _attributes(record: Record) -> dict[str, object]:
+def _attributes(record: TrialLine) -> dict[str, object]:
     trial = record.trial
     found: dict[str, object] = {"config": str(trial.config), "source_hash": plain(trial.source_hash)}
     if trial.timing is not None:
