@@ -120,8 +120,8 @@ def _stack(problem: Problem, config: Config) -> int:
 class Chunked(Variant):
     """What the steps of a chunk owe to one another and to the states around it, as products of matrices.
 
-    The states before each chunk are recomputed and kept; chunks then follow one another back in time. What heads share,
-    B and C, and what sequences share is summed per head and sequence and added up afterwards, always in the same order.
+    The states before each chunk are recomputed and kept; chunks then follow one another back in time. What heads or
+    sequences share is summed for each of them, and added up afterwards, always in the same order.
     """
 
     interface = INTERFACES["ssd"]
@@ -129,7 +129,9 @@ class Chunked(Variant):
     direction = "backward"
     name = "chunked"
     template = "ssd_backward.c.j2"
-    summary = "gradients: chunks of steps as products of matrices, a tile of them in registers; states recomputed"
+    summary = (
+        "gradients: chunks of steps as products of matrices, a tile of them in registers; states recomputed"
+    )
     rules = (
         Rule(
             "registers",
@@ -141,7 +143,9 @@ class Chunked(Variant):
         Rule(
             "rows",
             "rows come in multiples of a vector's width, and none may be left over",
-            lambda problem, config, facts: _wide(config) % config.integer("rows") == 0 and _wide(config) <= 32,
+            lambda problem, config, facts: (
+                _wide(config) % config.integer("rows") == 0 and _wide(config) <= 32
+            ),
         ),
         Rule(
             "width",
