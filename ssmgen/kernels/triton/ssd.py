@@ -26,6 +26,7 @@ __all__ = ["SCANS"]
 
 # Numbers of a state that one program passes from chunk to chunk.
 _PASSED = 256
+_ADDED, _SUMMED = 8, 128  # steps of a program that adds up heads; sums of one that adds up chunks
 _NARROWEST = 16  # what products of matrices are made of
 _CHUNKS = (32, 64, 128)
 
@@ -72,7 +73,8 @@ class Chunked(TritonVariant):
     def supports(self, problem: Problem) -> bool:
         """Up to 256 states, sequences packed in one way or the other; as much as a launch grid covers."""
         cells = problem["dim"] * problem["d_state"] // _PASSED
-        fits = max(cells, problem["seqlen"] // _CHUNKS[0] + problem["batch"]) < MOST_BLOCKS
+        chunks = problem["seqlen"] // _CHUNKS[0] + (problem["batch"] if problem.has("varlen") else 0)
+        fits = max(cells, chunks, problem["groups"]) < MOST_BLOCKS
         states = problem["d_state"] <= 256 and problem.dtype in FLOATS
         both = problem.has("varlen") and problem.has("packed")
         return super().supports(problem) and states and fits and not both
@@ -132,6 +134,16 @@ class _Launches:
         self.config = config
         self.warps = (("num_warps", config.integer("num_warps")),)
 
+    def present(self, *names: str) -> list[str]:
+        """Those of the operands that there are."""
+        return [name for name in names if name in self.operands]
+
+    def strides(self, *names: str) -> list[str]:
+        """The strides of these; packed sequences are found by where they begin, and share their rows."""
+        found = [stride for name in names for stride in self.operands.get(name, ())]
+        shares = self.problem.has("varlen")
+        return [stride for stride in found if not (shares and stride.endswith("_batch"))]
+
     def chunks(self, function: str, *names: str, further: Sequence[str], blocks: bool = True) -> Launch:
         """A program for each chunk of each head, and for each block of its channels unless one has them all.
 
@@ -142,14 +154,7 @@ class _Launches:
             blocks: Whether a program has one block of channels.
         """
         problem, config = self.problem, self.config
-        given = [name for name in (*names, *_DECAYS) if name in self.operands]
-        # Packed sequences are found by where they begin, and share their rows.
-        strides = [
-            stride
-            for name in given
-            for stride in self.operands[name]
-            if not (problem.has("varlen") and stride.endswith("_batch"))
-        ]
+        given = self.present(*names, *_DECAYS)
         sizes = ["batch"] if problem.has("varlen") else ["seqlen"]
         count = -(-problem["dim"] // config.integer("block_p"))
         constants = [("HEADS", problem["heads"])]
@@ -160,7 +165,7 @@ class _Launches:
         rows = problem["heads"] * (1 if problem.has("varlen") else problem["batch"])
         return Launch(
             function,
-            (*given, *further, *strides, *sizes),
+            (*given, *further, *self.strides(*given), *sizes),
             (rows * (count if blocks else 1), _places(problem, config) // self._outer(), 1),
             tuple(constants),
             self.warps,
@@ -169,7 +174,7 @@ class _Launches:
     def passing(self, function: str, *names: str, further: Sequence[str]) -> Launch:
         """A program for some numbers of the state of each head of each sequence, which walks from chunk to chunk."""
         problem = self.problem
-        given = [name for name in names if name in self.operands]
+        given = self.present(*names)
         constants = [("HEADS", problem["heads"]), ("DIM", problem["dim"])]
         constants += [("CHUNK", self.config.integer("chunk")), ("BLOCK", _PASSED)]
         length = "cu_seqlens" if problem.has("varlen") else "seqlen"
@@ -255,19 +260,10 @@ class ChunkedBackward(Chunked):
         return {**super().context(problem, config), "planes": _planes(problem)}
 
     def _launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
-        operands = self.interface.operands(problem)
-        made = _Launches(operands, problem, config)
-        strides = {x.name: [scalar for scalar, _ in x.strides] for x in operands}
+        made = _Launches(self.interface.operands(problem), problem, config)
         steps = sequence_batches(problem) * problem["seqlen"]
         heads, groups = problem["heads"], problem["groups"]
-        varlen = problem.has("varlen")
-        row_strides = [
-            stride
-            for name in ("dB", "dC")
-            for stride in strides[name]
-            if not (varlen and stride.endswith("_batch"))
-        ]
-        shared = [name for name in ("dA", "ddt_bias", "dD") if name in strides]
+        sizes = ["seqlen"] if problem.has("varlen") else ["batch", "seqlen"]
         return (
             made.chunks("chunk_states", "x", "B", further=("states", "decays")),
             made.passing("pass_states", "initial_state", further=("states", "decays")),
@@ -287,7 +283,7 @@ class ChunkedBackward(Chunked):
             ),
             Launch(
                 "add_heads",
-                ("dB", "dC", "rows", *row_strides, *([] if varlen else ["batch"]), "seqlen"),
+                ("dB", "dC", "rows", *made.strides("dB", "dC"), *sizes),
                 (-(-steps // _ADDED), groups, 1),
                 (
                     ("HEADS", heads),
@@ -299,7 +295,7 @@ class ChunkedBackward(Chunked):
             ),
             Launch(
                 "add_chunks",
-                (*shared, "sums", *strides.get("dD", []), "batch", "seqlen"),
+                (*made.present("dA", "ddt_bias", "dD"), "sums", *made.strides("dD"), "batch", "seqlen"),
                 (heads, -(-(_planes(problem) + _skips(problem)) // _SUMMED), 1),
                 (
                     ("HEADS", heads),
@@ -310,9 +306,6 @@ class ChunkedBackward(Chunked):
                 (("num_warps", 1),),
             ),
         )
-
-
-_ADDED, _SUMMED = 8, 128  # steps of a program that adds up heads; sums of one that adds up chunks
 
 
 def _planes(problem: Problem) -> int:
