@@ -58,10 +58,8 @@ def is_left_to_the_reference(problem: Problem, language: str) -> bool:
     if backward and not interface(problem.op).has_gradients:
         return True
     if problem.op == "ssd":
-        packed = problem.has("varlen") or problem.has("packed")
-        if problem.has("varlen") and problem.has("packed"):
-            return True
-        return backward or (language == "triton" and (packed or problem.dtype == "fp64"))
+        both = problem.has("varlen") and problem.has("packed")
+        return both or (language == "triton" and problem.dtype == "fp64")
     if problem.op.startswith("causal_conv1d"):
         keeps = problem.has("initial_state") or problem.has("last_state")
         taps = 2 <= problem["width"] <= 4 and not (problem.has("packed") and keeps)

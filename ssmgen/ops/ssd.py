@@ -86,8 +86,8 @@ def ssd(
 
     `h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t^T`, `y_t = h_t C_t + D x_t`, `out = y * silu(z)` for each head, where dt
     is first replaced by `softplus(dt + dt_bias)` when asked and kept within `dt_limit`. States and sums are in
-    float32, or in float64 for float64 inputs. Differentiable in every floating-point tensor; gradients have no kernel
-    yet: the formula in PyTorch, in chunks that are matrix products, is differentiated.
+    float32, or in float64 for float64 inputs. Differentiable in every floating-point tensor, by kernels that give the
+    same bits every time.
 
     Args:
         x: (batch, seqlen, heads, dim), float32, bfloat16, float16 or float64; unit stride along dim costs no copy.

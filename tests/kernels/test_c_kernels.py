@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,9 @@ MAMBA2 = {
     ),
     "mamba-2 packed": make_problem("ssd", batch=2, seqlen=70, packed=True, initial_state=True, **_MAMBA2),
     "mamba-2 fp64": make_problem("ssd", "fp64", seqlen=1, heads=1, dim=1, d_state=1, D=True),
+}
+MAMBA2 |= {
+    f"{name}, gradients": replace(problem, direction="backward") for name, problem in list(MAMBA2.items())
 }
 PROBLEMS = MAMBA2 | SCANS | STEPS | OTHERS | CONVOLUTIONS
 # Compilations of a second, of what other cases and the ops' contract hold as well.

@@ -384,12 +384,35 @@ def test_decode_steps_agree_whatever_the_width_of_a_tile(place: Target, given: d
             "initial_state": True,
             "z": True,
         },
+        {
+            "seqlen": 97,
+            "heads": 2,
+            "dim": 16,
+            "d_state": 16,
+            "packed": True,
+            "initial_state": True,
+            "dt_bias": True,
+        },
+        {
+            "batch": 5,
+            "seqlen": 75,
+            "heads": 2,
+            "dim": 16,
+            "d_state": 16,
+            "varlen": True,
+            "initial_state": True,
+            "last_state": True,
+        },
     ],
     ids=str,
 )
-def test_the_scan_of_mamba_2_agrees_with_float64(place: Target, given: dict[str, Option], dtype: str) -> None:
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_the_scan_of_mamba_2_agrees_with_float64(
+    place: Target, given: dict[str, Option], dtype: str, direction: str
+) -> None:
+    problem = make_problem("ssd", dtype, direction=direction, **{"batch": 2, **given})
     for harsh in (False, True):
-        check(place, make_problem("ssd", dtype, **{"batch": 2, **given}), "chunked", harsh=harsh, drawn=1)
+        check(place, problem, "chunked", harsh=harsh, drawn=1)
 
 
 CONVOLUTIONS: tuple[dict[str, Option], ...] = (

@@ -1,4 +1,4 @@
-"""Mamba-2's scan in Triton: chunks of steps as products of matrices, and the states that pass between them."""
+"""Mamba-2's scan in Triton: chunks of steps as products of matrices, the states between them; gradients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
 from ssmgen.dtypes import dtype
-from ssmgen.kernels.interfaces import INTERFACES
+from ssmgen.kernels.interface import Operand
+from ssmgen.kernels.interfaces import INTERFACES, sequence_batches
 from ssmgen.kernels.program import Launch, Program, Workspace
 from ssmgen.kernels.triton.common import (
     EXP_RULE,
@@ -25,6 +26,7 @@ __all__ = ["SCANS"]
 
 # Numbers of a state that one program passes from chunk to chunk.
 _PASSED = 256
+_ADDED, _SUMMED = 8, 128  # steps of a program that adds up heads; sums of one that adds up chunks
 _NARROWEST = 16  # what products of matrices are made of
 _CHUNKS = (32, 64, 128)
 
@@ -69,12 +71,13 @@ class Chunked(TritonVariant):
     )
 
     def supports(self, problem: Problem) -> bool:
-        """Sequences that are not packed, up to 256 states; as much as a launch grid covers."""
+        """Up to 256 states, sequences packed in one way or the other; as much as a launch grid covers."""
         cells = problem["dim"] * problem["d_state"] // _PASSED
-        fits = max(cells, problem["seqlen"] // _CHUNKS[0]) < MOST_BLOCKS
-        packed = problem.has("varlen") or problem.has("packed")
+        chunks = problem["seqlen"] // _CHUNKS[0] + (problem["batch"] if problem.has("varlen") else 0)
+        fits = max(cells, chunks, problem["groups"]) < MOST_BLOCKS
         states = problem["d_state"] <= 256 and problem.dtype in FLOATS
-        return super().supports(problem) and states and fits and not packed
+        both = problem.has("varlen") and problem.has("packed")
+        return super().supports(problem) and states and fits and not both
 
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
@@ -100,14 +103,7 @@ class Chunked(TritonVariant):
 
     def program(self, problem: Problem, config: Config) -> Program:
         """See `Variant.program`."""
-        chunks = (problem["batch"], chunk_count(problem, config), problem["heads"])
-        return Program(
-            self._launches(problem, config),
-            (
-                Workspace("states", "fp32", (*chunks, problem["dim"], problem["d_state"])),
-                Workspace("decays", "fp32", chunks),
-            ),
-        )
+        return Program(self._launches(problem, config), _states(problem, config, "states", "decays"))
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
@@ -115,47 +111,211 @@ class Chunked(TritonVariant):
             **dict(problem.options),
             **dict(config.params),
             "d_state": problem["d_state"],
+            "keeps": problem.has("last_state") and problem.direction == "forward",
             "widen": ".to(tl.float32)" if config["products"] != "stored" and problem.dtype != "fp32" else "",
             "parameters": parameters(self._launches(problem, config)),
         }
 
     def _launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
-        operands = self.interface.operands(problem)
-        strides = {x.name: [scalar for scalar, _ in x.strides] for x in operands}
-        present = [x.name for x in operands]
-        warps = (("num_warps", config.integer("num_warps")),)
-        blocks = -(-problem["dim"] // config.integer("block_p"))
-        chunks = chunk_count(problem, config)
-        sizes = (("HEADS", problem["heads"]), ("GROUPS", problem["groups"]), ("DIM", problem["dim"]))
-        tile = (
-            *sizes,
-            ("BLOCKS", blocks),
-            ("BLOCK_P", config.integer("block_p")),
-            ("BLOCK_N", config.integer("block_n")),
-            ("CHUNK", config.integer("chunk")),
+        made = _Launches(self.interface.operands(problem), problem, config)
+        return (
+            made.chunks("chunk_states", "x", "B", further=("states", "decays")),
+            made.passing("pass_states", "initial_state", "last_state", further=("states", "decays")),
+            made.chunks("ssd", "x", "B", "C", "D", "z", "out", further=("states",)),
         )
 
-        def taken(*names: str) -> list[str]:
-            return [name for name in names if name in present]
 
-        def launch(function: str, *names: str, further: tuple[str, ...]) -> Launch:
-            given = taken(*names)
-            steps = [stride for name in given for stride in strides[name]]
-            grid = (problem["batch"] * problem["heads"] * blocks, chunks, 1)
-            return Launch(function, (*given, *further, *steps, "seqlen"), grid, tile, warps)
+class _Launches:
+    """The launches of one problem and config: which operands they take, those that there are, and their sizes."""
 
-        numbers = problem["dim"] * problem["d_state"]
+    def __init__(self, operands: Sequence[Operand], problem: Problem, config: Config) -> None:
+        self.operands = {x.name: [scalar for scalar, _ in x.strides] for x in operands}
+        self.problem = problem
+        self.config = config
+        self.warps = (("num_warps", config.integer("num_warps")),)
+
+    def present(self, *names: str) -> list[str]:
+        """Those of the operands that there are."""
+        return [name for name in names if name in self.operands]
+
+    def strides(self, *names: str) -> list[str]:
+        """The strides of these; packed sequences are found by where they begin, and share their rows."""
+        found = [stride for name in names for stride in self.operands.get(name, ())]
+        shares = self.problem.has("varlen")
+        return [stride for stride in found if not (shares and stride.endswith("_batch"))]
+
+    def chunks(self, function: str, *names: str, further: Sequence[str], blocks: bool = True) -> Launch:
+        """A program for each chunk of each head, and for each block of its channels unless one has them all.
+
+        Args:
+            function: The function.
+            names: The operands that it may take, beside those that say how much decays.
+            further: Its workspaces.
+            blocks: Whether a program has one block of channels.
+        """
+        problem, config = self.problem, self.config
+        given = self.present(*names, *_DECAYS)
+        sizes = ["batch"] if problem.has("varlen") else ["seqlen"]
+        count = -(-problem["dim"] // config.integer("block_p"))
+        constants = [("HEADS", problem["heads"])]
+        constants += [("GROUPS", problem["groups"]), ("DIM", problem["dim"])]
+        constants += [("BLOCKS", count)] if blocks else []
+        constants += [(name.upper(), config.integer(name)) for name in ("block_p", "block_n", "chunk")]
+        constants += [("SEQUENCES", next_power_of_two(problem["batch"]))] if problem.has("varlen") else []
+        rows = problem["heads"] * (1 if problem.has("varlen") else problem["batch"])
+        return Launch(
+            function,
+            (*given, *further, *self.strides(*given), *sizes),
+            (rows * (count if blocks else 1), _places(problem, config) // self._outer(), 1),
+            tuple(constants),
+            self.warps,
+        )
+
+    def passing(self, function: str, *names: str, further: Sequence[str]) -> Launch:
+        """A program for some numbers of the state of each head of each sequence, which walks from chunk to chunk."""
+        problem = self.problem
+        given = self.present(*names)
+        constants = [("HEADS", problem["heads"]), ("DIM", problem["dim"])]
+        constants += [("CHUNK", self.config.integer("chunk")), ("BLOCK", _PASSED)]
+        length = "cu_seqlens" if problem.has("varlen") else "seqlen"
+        cells = -(-problem["dim"] * problem["d_state"] // _PASSED)
+        grid = (problem["batch"] * problem["heads"], cells, 1)
+        return Launch(function, (*given, *further, length), grid, tuple(constants), (("num_warps", 4),))
+
+    def _outer(self) -> int:
+        return 1 if self.problem.has("varlen") else self.problem["batch"]
+
+
+# Operands that say how much of a state is left; where packed sequences begin, too.
+_DECAYS = ("dt", "A", "dt_bias", "limit", "cu_seqlens", "seq_idx")
+
+
+def _places(problem: Problem, config: Config) -> int:
+    """Chunks of all sequences; of packed ones some more, so that each finds its own by where it begins."""
+    if problem.has("varlen"):
+        return problem["seqlen"] // config.integer("chunk") + problem["batch"]
+    return problem["batch"] * chunk_count(problem, config)
+
+
+def _states(problem: Problem, config: Config, *names: str) -> tuple[Workspace, ...]:
+    """A state for each chunk and head under each name; what decays meanwhile is one number of them."""
+    places = (_places(problem, config), problem["heads"])
+    return tuple(
+        Workspace(name, "fp32", places if name == "decays" else (*places, problem["dim"], problem["d_state"]))
+        for name in names
+    )
+
+
+class ChunkedBackward(Chunked):
+    """The gradients: states and their gradients between chunks, then all that the steps of each chunk owe.
+
+    What the heads of a group or all steps of a head share is summed for each head and chunk and added up afterwards,
+    always in the same order.
+    """
+
+    direction = "backward"
+    template = "ssd_backward.py.j2"
+    summary = "gradients: chunks of steps as products of matrices, states recomputed, in eight launches"
+
+    def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
+        """As forward, less products that keep no more digits than fp16: dt's gradients are sums that cancel."""
+        return {
+            **super().choices(problem, facts),
+            "block_n": _widths(problem["d_state"], 64),
+            "chunk": _CHUNKS[:2],
+            "products": tuple(
+                name
+                for name in _precisions(problem, facts)
+                if name != "stored" and (name, problem.dtype) != ("tf32", "fp16")
+            ),
+        }
+
+    def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
+        """What products hold in registers leaves room for little else."""
+        is_light = problem.dtype == "bf16" and facts.kind == "cuda"
+        widths = (32, _NARROWEST) if is_light else (_NARROWEST,)
+        return {
+            "block_n": widths,
+            "block_p": widths,
+            "chunk": (64, 32) if is_light else (32,),
+            "num_warps": (8, 4),
+        }
+
+    def program(self, problem: Problem, config: Config) -> Program:
+        """See `Variant.program`."""
+        steps = (sequence_batches(problem), problem["seqlen"], problem["heads"])
+        sums = (_places(problem, config), problem["heads"], _planes(problem) + _skips(problem))
+        return Program(
+            self._launches(problem, config),
+            (
+                *_states(problem, config, "states", "gradients", "decays"),
+                Workspace("rows", "fp32", (*steps, 2, problem["d_state"])),
+                Workspace("steps_owed", "fp32", (*sums[:2], config.integer("chunk"))),
+                Workspace("sums", "fp32", sums),
+            ),
+        )
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        return {**super().context(problem, config), "planes": _planes(problem)}
+
+    def _launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
+        made = _Launches(self.interface.operands(problem), problem, config)
+        steps = sequence_batches(problem) * problem["seqlen"]
+        heads, groups = problem["heads"], problem["groups"]
+        sizes = ["seqlen"] if problem.has("varlen") else ["batch", "seqlen"]
         return (
-            launch("chunk_states", "x", "dt", "A", "B", "dt_bias", "limit", further=("states", "decays")),
+            made.chunks("chunk_states", "x", "B", further=("states", "decays")),
+            made.passing("pass_states", "initial_state", further=("states", "decays")),
+            made.chunks("chunk_gradients", "dout", "z", "C", further=("gradients",)),
+            made.passing("pass_gradients", "dlast_state", "dinitial_state", further=("gradients", "decays")),
+            made.chunks(
+                "row_gradients",
+                *("x", "B", "C", "z", "dout"),
+                further=("states", "gradients", "rows", "steps_owed"),
+                blocks=False,
+            ),
+            made.chunks(
+                "ssd_backward",
+                *("x", "B", "C", "D", "z", "dout", "dx", "ddt", "dz"),
+                further=(*(("states",) if problem.has("z") else ()), "gradients", "steps_owed", "sums"),
+                blocks=False,
+            ),
             Launch(
-                "pass_states",
-                (*taken("initial_state", "last_state"), "states", "decays"),
-                (problem["batch"] * problem["heads"], -(-numbers // _PASSED), 1),
-                (("chunks", chunks), *(sizes[0], sizes[2]), ("BLOCK", _PASSED)),
+                "add_heads",
+                ("dB", "dC", "rows", *made.strides("dB", "dC"), *sizes),
+                (-(-steps // _ADDED), groups, 1),
+                (
+                    ("HEADS", heads),
+                    ("SHARED", heads // groups),
+                    ("STEPS", _ADDED),
+                    ("BLOCK", next_power_of_two(problem["d_state"])),
+                ),
                 (("num_warps", 4),),
             ),
-            launch("ssd", "x", "dt", "A", "B", "C", "D", "z", "dt_bias", "limit", "out", further=("states",)),
+            Launch(
+                "add_chunks",
+                (*made.present("dA", "ddt_bias", "dD"), "sums", *made.strides("dD"), "batch", "seqlen"),
+                (heads, -(-(_planes(problem) + _skips(problem)) // _SUMMED), 1),
+                (
+                    ("HEADS", heads),
+                    ("CHUNK", config.integer("chunk")),
+                    *([("DIM", problem["dim"])] if problem.has("D") else []),
+                    ("BLOCK", _SUMMED),
+                ),
+                (("num_warps", 1),),
+            ),
         )
+
+
+def _planes(problem: Problem) -> int:
+    """Sums over the steps of a head, beside those of its channels: the gradients of A and dt_bias."""
+    return 1 + problem.has("dt_bias")
+
+
+def _skips(problem: Problem) -> int:
+    """Sums over steps of each channel: the gradient of D."""
+    return problem["dim"] if problem.has("D") else 0
 
 
 def _widths(size: int, most: int) -> tuple[int, ...]:
@@ -170,11 +330,11 @@ def _widths(size: int, most: int) -> tuple[int, ...]:
 def _precisions(problem: Problem, facts: DeviceFacts) -> tuple[str, ...]:
     """What products are made of: numbers as memory holds them, or float32.
 
-    On NVIDIA's GPUs float32 passes through tensor cores in three parts, which keeps 22 bits: by multiplications and
-    additions alone a product of this size spills thousands of registers.
+    On NVIDIA's GPUs float32 passes through tensor cores in three parts, which keeps 22 bits, or in one, which keeps
+    11: by multiplications and additions alone a product of this size spills thousands of registers.
     """
-    wide = "tf32x3" if facts.kind == "cuda" else "ieee"
-    return (wide,) if problem.dtype == "fp32" else ("stored", wide)
+    wide = ("tf32", "tf32x3") if facts.kind == "cuda" else ("ieee",)
+    return wide[-1:] if problem.dtype == "fp32" else ("stored", *wide)
 
 
 def _is_smallest(config: Config) -> bool:
@@ -182,4 +342,4 @@ def _is_smallest(config: Config) -> bool:
     return (config["block_n"], config["block_p"], config["chunk"]) == (_NARROWEST, _NARROWEST, _CHUNKS[0])
 
 
-SCANS = (Chunked(),)
+SCANS = (Chunked(), ChunkedBackward())

@@ -1,7 +1,7 @@
 // ssd forward, bf16: recurrent(lanes=16,states=4,tile=32,vectors=4)
 // h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t^T,  y_t = h_t C_t + D x_t,  out = y * silu(z)
 // dt = softplus(dt + dt_bias) when asked, within limits
-// Rendered by ssmgen from templates/c/ssd_recurrent.c.j2; source 45e49dc2fe73457e.
+// Rendered by ssmgen from templates/c/ssd_recurrent.c.j2; source d8efe0326b4de4f9.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
@@ -204,12 +204,12 @@ static void scan(const struct ssd_args *args, int64_t b, int64_t row, int64_t fi
         const int64_t steps = last - t0 < TILE ? last - t0 : TILE;
         for (int64_t t = 0; t < TILE; t++)
             delta[t] = t < steps ? load_part(dt_0 + (t0 + t) * args->dt_stride_step, 1)[0] + args->dt_bias[head] : 0;
-        for (int64_t t = 0; t < TILE; t += LANES) {
+for (int64_t t = 0; t < TILE; t += LANES) {
             floats step = load_reals(delta + t, LANES);
             step = softplus(step);
             step = choose(step < args->limit[0], (floats){0} + args->limit[0], step);
             step = choose(step > args->limit[1], (floats){0} + args->limit[1], step);
-            const floats power = exp2_lanes(step * A);
+const floats power = exp2_lanes(step * A);
             memcpy(delta + t, &step, sizeof step);
             memcpy(decay + t, &power, sizeof power);
         }

@@ -1,7 +1,7 @@
 # ssd forward, fp32: chunked(block_n=16,block_p=64,chunk=64,exp=asm,num_warps=8,products=tf32x3)
 # h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t^T,  y_t = h_t C_t + D x_t,  out = y * silu(z)
 # dt = softplus(dt + dt_bias) when asked, within limits
-# Rendered by ssmgen from templates/triton/ssd_chunked.py.j2; source 1523372152ce72e3.
+# Rendered by ssmgen from templates/triton/ssd_chunked.py.j2; source 2223e570abb50b97.
 import triton
 import triton.language as tl
 
@@ -21,20 +21,20 @@ def add(x, y):
 @triton.jit
 def chunk_states(
     x,
+    B,
     dt,
     A,
-    B,
     states,
     decays,
     x_stride_batch,
     x_stride_step,
     x_stride_head,
-    dt_stride_batch,
-    dt_stride_step,
-    dt_stride_head,
     B_stride_batch,
     B_stride_step,
     B_stride_group,
+    dt_stride_batch,
+    dt_stride_step,
+    dt_stride_head,
     seqlen,
     HEADS: tl.constexpr,
     GROUPS: tl.constexpr,
@@ -45,18 +45,19 @@ def chunk_states(
     CHUNK: tl.constexpr,
 ):
     # What the steps of one chunk add to the state of one head by its end.
-    batch = (tl.program_id(0) // (HEADS * BLOCKS)).to(tl.int64)
     head = tl.program_id(0) // BLOCKS % HEADS
+    batch = (tl.program_id(0) // (HEADS * BLOCKS)).to(tl.int64)
     chunk = tl.program_id(1).to(tl.int64)
-    p = tl.program_id(0) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
-    inside = p < DIM
     steps = chunk * CHUNK + tl.arange(0, CHUNK)
     during = steps < seqlen
-    dt_at = dt + batch * dt_stride_batch + steps * dt_stride_step + head * dt_stride_head
-    dt_t = tl.load(dt_at, mask=during, other=0.0)
+    place = (batch * tl.num_programs(1) + chunk) * HEADS + head
+    p = tl.program_id(0) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
+    inside = p < DIM
+    dt += batch * dt_stride_batch + head * dt_stride_head
+    dt_t = tl.load(dt + steps * dt_stride_step, mask=during, other=0.0)
     dt_t = dt_t.to(tl.float32)
     dt_t = tl.where(during, dt_t, 0.0)
-    # Sums of exponents in two parts, so that their differences keep their digits where much has decayed.
+    # In float64, so that differences of their sums keep their digits where much has decayed.
     exponents = (dt_t * (tl.load(A + head) * 1.4426950408889634)).to(tl.float64)
     since = tl.associative_scan(exponents, 0, add)
     total = tl.reduce(exponents, 0, add)
@@ -64,10 +65,9 @@ def chunk_states(
     x_at = x + batch * x_stride_batch + head * x_stride_head + p[:, None] + steps[None, :] * x_stride_step
     x_t = tl.load(x_at, mask=inside[:, None] & during[None, :], other=0.0)
     B += batch * B_stride_batch + head // (HEADS // GROUPS) * B_stride_group + steps[:, None] * B_stride_step
-    place = (batch * tl.num_programs(1) + chunk) * HEADS + head
     states += place * (DIM * 128) + p[:, None] * 128
-    for first in range(0, 128, BLOCK_N):
-        n = first + tl.arange(0, BLOCK_N)[None, :]
+    for begin in range(0, 128, BLOCK_N):
+        n = begin + tl.arange(0, BLOCK_N)[None, :]
         held = n < 128
         B_t = tl.load(B + n, mask=during[:, None] & held, other=0.0)
         B_t = B_t * weight[:, None]
@@ -79,19 +79,22 @@ def chunk_states(
 def pass_states(
     states,
     decays,
-    chunks: tl.constexpr,
+    seqlen,
     HEADS: tl.constexpr,
     DIM: tl.constexpr,
+    CHUNK: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     # From what each chunk adds to what it starts from, of some numbers of the state of one head.
-    batch = (tl.program_id(0) // HEADS).to(tl.int64)
     head = tl.program_id(0) % HEADS
+    sequence = (tl.program_id(0) // HEADS).to(tl.int64)
+    chunks = (seqlen + CHUNK - 1) // CHUNK
+    place = sequence * chunks * HEADS + head
     cells = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = cells < DIM * 128
     h = tl.full((BLOCK,), 0.0, tl.float32)
-    states += (batch * chunks * HEADS + head) * (DIM * 128) + cells
-    decays += batch * chunks * HEADS + head
+    states += place * (DIM * 128) + cells
+    decays += place
     for _ in range(chunks):
         added = tl.load(states, mask=inside, other=0.0)
         tl.store(states, h, mask=inside)
@@ -103,18 +106,15 @@ def pass_states(
 @triton.jit
 def ssd(
     x,
-    dt,
-    A,
     B,
     C,
     out,
+    dt,
+    A,
     states,
     x_stride_batch,
     x_stride_step,
     x_stride_head,
-    dt_stride_batch,
-    dt_stride_step,
-    dt_stride_head,
     B_stride_batch,
     B_stride_step,
     B_stride_group,
@@ -124,6 +124,9 @@ def ssd(
     out_stride_batch,
     out_stride_step,
     out_stride_head,
+    dt_stride_batch,
+    dt_stride_step,
+    dt_stride_head,
     seqlen,
     HEADS: tl.constexpr,
     GROUPS: tl.constexpr,
@@ -134,31 +137,30 @@ def ssd(
     CHUNK: tl.constexpr,
 ):
     # The outputs of one chunk of one head: what its steps add themselves, and what reaches them from before.
-    batch = (tl.program_id(0) // (HEADS * BLOCKS)).to(tl.int64)
     head = tl.program_id(0) // BLOCKS % HEADS
+    batch = (tl.program_id(0) // (HEADS * BLOCKS)).to(tl.int64)
     chunk = tl.program_id(1).to(tl.int64)
-    p = tl.program_id(0) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
-    inside = p < DIM
     steps = chunk * CHUNK + tl.arange(0, CHUNK)
     during = steps < seqlen
-    dt_at = dt + batch * dt_stride_batch + steps * dt_stride_step + head * dt_stride_head
-    dt_t = tl.load(dt_at, mask=during, other=0.0)
+    place = (batch * tl.num_programs(1) + chunk) * HEADS + head
+    p = tl.program_id(0) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
+    inside = p < DIM
+    dt += batch * dt_stride_batch + head * dt_stride_head
+    dt_t = tl.load(dt + steps * dt_stride_step, mask=during, other=0.0)
     dt_t = dt_t.to(tl.float32)
     dt_t = tl.where(during, dt_t, 0.0)
-    # Sums of exponents in two parts, so that their differences keep their digits where much has decayed.
+    # In float64, so that differences of their sums keep their digits where much has decayed.
     exponents = (dt_t * (tl.load(A + head) * 1.4426950408889634)).to(tl.float64)
     since = tl.associative_scan(exponents, 0, add)
     high = since.to(tl.float32)
     low = (since - high).to(tl.float32)
-    group = head // (HEADS // GROUPS)
-    C += batch * C_stride_batch + group * C_stride_group + steps[:, None] * C_stride_step
-    B += batch * B_stride_batch + group * B_stride_group + steps[None, :] * B_stride_step
-    states += ((batch * tl.num_programs(1) + chunk) * HEADS + head) * (DIM * 128)
-    states += p[None, :] * 128
+    C += batch * C_stride_batch + head // (HEADS // GROUPS) * C_stride_group + steps[:, None] * C_stride_step
+    B += batch * B_stride_batch + head // (HEADS // GROUPS) * B_stride_group + steps[None, :] * B_stride_step
+    states += place * (DIM * 128) + p[None, :] * 128
     y = tl.full((CHUNK, BLOCK_P), 0.0, tl.float32)
     weights = tl.full((CHUNK, CHUNK), 0.0, tl.float32)
-    for first in range(0, 128, BLOCK_N):
-        n = first + tl.arange(0, BLOCK_N)
+    for begin in range(0, 128, BLOCK_N):
+        n = begin + tl.arange(0, BLOCK_N)
         held = n < 128
         C_t = tl.load(C + n[None, :], mask=during[:, None] & held[None, :], other=0.0)
         B_t = tl.load(B + n[:, None], mask=held[:, None] & during[None, :], other=0.0)

@@ -1,7 +1,7 @@
 # ssd forward, bf16: chunked(block_n=128,block_p=64,chunk=64,exp=asm,num_warps=4,products=stored)
 # h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t^T,  y_t = h_t C_t + D x_t,  out = y * silu(z)
 # dt = softplus(dt + dt_bias) when asked, within limits
-# Rendered by ssmgen from templates/triton/ssd_chunked.py.j2; source c2c67798f98f907a.
+# Rendered by ssmgen from templates/triton/ssd_chunked.py.j2; source 74bedf57da143216.
 import triton
 import triton.language as tl
 
@@ -49,23 +49,21 @@ def add(x, y):
 @triton.jit
 def chunk_states(
     x,
+    B,
     dt,
     A,
-    B,
     dt_bias,
     limit,
+    cu_seqlens,
     states,
     decays,
-    x_stride_batch,
     x_stride_step,
     x_stride_head,
-    dt_stride_batch,
-    dt_stride_step,
-    dt_stride_head,
-    B_stride_batch,
     B_stride_step,
     B_stride_group,
-    seqlen,
+    dt_stride_step,
+    dt_stride_head,
+    batch,
     HEADS: tl.constexpr,
     GROUPS: tl.constexpr,
     DIM: tl.constexpr,
@@ -73,33 +71,39 @@ def chunk_states(
     BLOCK_P: tl.constexpr,
     BLOCK_N: tl.constexpr,
     CHUNK: tl.constexpr,
+    SEQUENCES: tl.constexpr,
 ):
     # What the steps of one chunk add to the state of one head by its end.
-    batch = (tl.program_id(0) // (HEADS * BLOCKS)).to(tl.int64)
-    head = tl.program_id(0) // BLOCKS % HEADS
-    chunk = tl.program_id(1).to(tl.int64)
+    head = tl.program_id(0) // BLOCKS
+    chunk = tl.program_id(1)
+    # The sequence that has this chunk: the last one whose first chunk is no later.
+    sequences = tl.arange(0, SEQUENCES)
+    begins = tl.load(cu_seqlens + sequences, mask=sequences < batch, other=2147483647)
+    sequence = tl.reduce((begins // CHUNK + sequences <= chunk).to(tl.int32), 0, add) - 1
+    first = tl.load(cu_seqlens + sequence)
+    steps = (first + (chunk - first // CHUNK - sequence) * CHUNK).to(tl.int64) + tl.arange(0, CHUNK)
+    during = steps < tl.load(cu_seqlens + sequence + 1)
+    place = chunk.to(tl.int64) * HEADS + head
     p = tl.program_id(0) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
     inside = p < DIM
-    steps = chunk * CHUNK + tl.arange(0, CHUNK)
-    during = steps < seqlen
-    dt_at = dt + batch * dt_stride_batch + steps * dt_stride_step + head * dt_stride_head
-    dt_t = tl.load(dt_at, mask=during, other=0.0)
+    dt += head * dt_stride_head
+    dt_t = tl.load(dt + steps * dt_stride_step, mask=during, other=0.0)
     dt_t = dt_t.to(tl.float32) + tl.load(dt_bias + head)
     dt_t = softplus(dt_t)
-    dt_t = tl.minimum(tl.maximum(dt_t, tl.load(limit)), tl.load(limit + 1))
+    least, most = tl.load(limit), tl.load(limit + 1)
+    dt_t = tl.minimum(tl.maximum(dt_t, least), most)
     dt_t = tl.where(during, dt_t, 0.0)
-    # Sums of exponents in two parts, so that their differences keep their digits where much has decayed.
+    # In float64, so that differences of their sums keep their digits where much has decayed.
     exponents = (dt_t * (tl.load(A + head) * 1.4426950408889634)).to(tl.float64)
     since = tl.associative_scan(exponents, 0, add)
     total = tl.reduce(exponents, 0, add)
     weight = dt_t * exp2((total - since).to(tl.float32))
-    x_at = x + batch * x_stride_batch + head * x_stride_head + p[:, None] + steps[None, :] * x_stride_step
+    x_at = x + head * x_stride_head + p[:, None] + steps[None, :] * x_stride_step
     x_t = tl.load(x_at, mask=inside[:, None] & during[None, :], other=0.0)
-    B += batch * B_stride_batch + head // (HEADS // GROUPS) * B_stride_group + steps[:, None] * B_stride_step
-    place = (batch * tl.num_programs(1) + chunk) * HEADS + head
+    B += head // (HEADS // GROUPS) * B_stride_group + steps[:, None] * B_stride_step
     states += place * (DIM * 128) + p[:, None] * 128
-    for first in range(0, 128, BLOCK_N):
-        n = first + tl.arange(0, BLOCK_N)[None, :]
+    for begin in range(0, 128, BLOCK_N):
+        n = begin + tl.arange(0, BLOCK_N)[None, :]
         held = n < 128
         B_t = tl.load(B + n, mask=during[:, None] & held, other=0.0)
         B_t = (B_t * weight[:, None]).to(x.dtype.element_ty)
@@ -113,63 +117,63 @@ def pass_states(
     last_state,
     states,
     decays,
-    chunks: tl.constexpr,
+    cu_seqlens,
     HEADS: tl.constexpr,
     DIM: tl.constexpr,
+    CHUNK: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     # From what each chunk adds to what it starts from, of some numbers of the state of one head.
-    batch = (tl.program_id(0) // HEADS).to(tl.int64)
     head = tl.program_id(0) % HEADS
+    sequence = tl.program_id(0) // HEADS
+    first = tl.load(cu_seqlens + sequence)
+    chunks = (tl.load(cu_seqlens + sequence + 1) - first + CHUNK - 1) // CHUNK
+    place = (first // CHUNK + sequence).to(tl.int64) * HEADS + head
     cells = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = cells < DIM * 128
-    initial_state += (batch * HEADS + head) * (DIM * 128)
+    initial_state += (sequence.to(tl.int64) * HEADS + head) * (DIM * 128)
     h = tl.load(initial_state + cells, mask=inside, other=0.0)
-    states += (batch * chunks * HEADS + head) * (DIM * 128) + cells
-    decays += batch * chunks * HEADS + head
+    states += place * (DIM * 128) + cells
+    decays += place
     for _ in range(chunks):
         added = tl.load(states, mask=inside, other=0.0)
         tl.store(states, h, mask=inside)
         h = h * tl.load(decays) + added
         states += HEADS * DIM * 128
         decays += HEADS
-    tl.store(last_state + (batch * HEADS + head) * (DIM * 128) + cells, h, mask=inside)
+    last_state += (sequence.to(tl.int64) * HEADS + head) * (DIM * 128)
+    tl.store(last_state + cells, h, mask=inside)
 
 
 @triton.jit
 def ssd(
     x,
-    dt,
-    A,
     B,
     C,
     D,
     z,
+    out,
+    dt,
+    A,
     dt_bias,
     limit,
-    out,
+    cu_seqlens,
     states,
-    x_stride_batch,
     x_stride_step,
     x_stride_head,
-    dt_stride_batch,
-    dt_stride_step,
-    dt_stride_head,
-    B_stride_batch,
     B_stride_step,
     B_stride_group,
-    C_stride_batch,
     C_stride_step,
     C_stride_group,
     D_stride_head,
     D_stride_dim,
-    z_stride_batch,
     z_stride_step,
     z_stride_head,
-    out_stride_batch,
     out_stride_step,
     out_stride_head,
-    seqlen,
+    dt_stride_step,
+    dt_stride_head,
+    batch,
     HEADS: tl.constexpr,
     GROUPS: tl.constexpr,
     DIM: tl.constexpr,
@@ -177,35 +181,40 @@ def ssd(
     BLOCK_P: tl.constexpr,
     BLOCK_N: tl.constexpr,
     CHUNK: tl.constexpr,
+    SEQUENCES: tl.constexpr,
 ):
     # The outputs of one chunk of one head: what its steps add themselves, and what reaches them from before.
-    batch = (tl.program_id(0) // (HEADS * BLOCKS)).to(tl.int64)
-    head = tl.program_id(0) // BLOCKS % HEADS
-    chunk = tl.program_id(1).to(tl.int64)
+    head = tl.program_id(0) // BLOCKS
+    chunk = tl.program_id(1)
+    # The sequence that has this chunk: the last one whose first chunk is no later.
+    sequences = tl.arange(0, SEQUENCES)
+    begins = tl.load(cu_seqlens + sequences, mask=sequences < batch, other=2147483647)
+    sequence = tl.reduce((begins // CHUNK + sequences <= chunk).to(tl.int32), 0, add) - 1
+    first = tl.load(cu_seqlens + sequence)
+    steps = (first + (chunk - first // CHUNK - sequence) * CHUNK).to(tl.int64) + tl.arange(0, CHUNK)
+    during = steps < tl.load(cu_seqlens + sequence + 1)
+    place = chunk.to(tl.int64) * HEADS + head
     p = tl.program_id(0) % BLOCKS * BLOCK_P + tl.arange(0, BLOCK_P)
     inside = p < DIM
-    steps = chunk * CHUNK + tl.arange(0, CHUNK)
-    during = steps < seqlen
-    dt_at = dt + batch * dt_stride_batch + steps * dt_stride_step + head * dt_stride_head
-    dt_t = tl.load(dt_at, mask=during, other=0.0)
+    dt += head * dt_stride_head
+    dt_t = tl.load(dt + steps * dt_stride_step, mask=during, other=0.0)
     dt_t = dt_t.to(tl.float32) + tl.load(dt_bias + head)
     dt_t = softplus(dt_t)
-    dt_t = tl.minimum(tl.maximum(dt_t, tl.load(limit)), tl.load(limit + 1))
+    least, most = tl.load(limit), tl.load(limit + 1)
+    dt_t = tl.minimum(tl.maximum(dt_t, least), most)
     dt_t = tl.where(during, dt_t, 0.0)
-    # Sums of exponents in two parts, so that their differences keep their digits where much has decayed.
+    # In float64, so that differences of their sums keep their digits where much has decayed.
     exponents = (dt_t * (tl.load(A + head) * 1.4426950408889634)).to(tl.float64)
     since = tl.associative_scan(exponents, 0, add)
     high = since.to(tl.float32)
     low = (since - high).to(tl.float32)
-    group = head // (HEADS // GROUPS)
-    C += batch * C_stride_batch + group * C_stride_group + steps[:, None] * C_stride_step
-    B += batch * B_stride_batch + group * B_stride_group + steps[None, :] * B_stride_step
-    states += ((batch * tl.num_programs(1) + chunk) * HEADS + head) * (DIM * 128)
-    states += p[None, :] * 128
+    C += head // (HEADS // GROUPS) * C_stride_group + steps[:, None] * C_stride_step
+    B += head // (HEADS // GROUPS) * B_stride_group + steps[None, :] * B_stride_step
+    states += place * (DIM * 128) + p[None, :] * 128
     y = tl.full((CHUNK, BLOCK_P), 0.0, tl.float32)
     weights = tl.full((CHUNK, CHUNK), 0.0, tl.float32)
-    for first in range(0, 128, BLOCK_N):
-        n = first + tl.arange(0, BLOCK_N)
+    for begin in range(0, 128, BLOCK_N):
+        n = begin + tl.arange(0, BLOCK_N)
         held = n < 128
         C_t = tl.load(C + n[None, :], mask=during[:, None] & held[None, :], other=0.0)
         B_t = tl.load(B + n[:, None], mask=held[:, None] & during[None, :], other=0.0)
@@ -216,14 +225,14 @@ def ssd(
     weights *= dt_t[None, :]
     gap = (high[:, None] - high[None, :]) + (low[:, None] - low[None, :])
     weights *= exp2(tl.where(steps[:, None] >= steps[None, :], gap, float("-inf")))
-    x_at = x + batch * x_stride_batch + head * x_stride_head + p[None, :] + steps[:, None] * x_stride_step
+    x_at = x + head * x_stride_head + p[None, :] + steps[:, None] * x_stride_step
     present = during[:, None] & inside[None, :]
     x_t = tl.load(x_at, mask=present, other=0.0)
     y += tl.dot(weights.to(x.dtype.element_ty), x_t)
     skip = tl.load(D + head * D_stride_head + p * D_stride_dim, mask=inside, other=0.0)
     y += skip[None, :] * x_t
-    z += batch * z_stride_batch + head * z_stride_head + p[None, :]
+    z += head * z_stride_head + p[None, :]
     gate = tl.load(z + steps[:, None] * z_stride_step, mask=present, other=0.0)
     y *= silu(gate.to(tl.float32))
-    out += batch * out_stride_batch + head * out_stride_head + p[None, :]
+    out += head * out_stride_head + p[None, :]
     tl.store(out + steps[:, None] * out_stride_step, y, mask=present)
