@@ -10,6 +10,7 @@ import typer
 from ssmgen.cli_bench import bench
 from ssmgen.cli_configs import digest, few, merge, prune, verify
 from ssmgen.cli_options import AsJson, Backward, Config, Model, Op, Shapes, Storage, TargetName
+from ssmgen.cli_report import report
 from ssmgen.cli_request import (
     TUNED_BY_DEFAULT,
     Given,
@@ -41,7 +42,7 @@ _TRAINED_BY_DEFAULT = ("selective_scan", "linear_scan", "cauchy_mult")
 
 app.command()(bench)
 app.command()(warmup)
-for command in (verify, prune, merge, digest, few):
+for command in (verify, report, prune, merge, digest, few):
     app.command(rich_help_panel="Tuned configs")(command)
 
 
@@ -161,6 +162,9 @@ def tune(
             # An error in one problem takes nothing from those before it.
             if results and not as_json:
                 print_results(results, output())
+                note(
+                    "ssmgen report makes a page of every trial, what failed, and which params matter", "more"
+                )
         if as_json:
             print_json({"results": [result_data(result) for result in results]})
     if any(result.is_interrupted for result in results):

@@ -144,8 +144,8 @@ def _journalled(folder: Path) -> set[str]:
         for line in path.read_text().splitlines():
             try:
                 found.add(json.loads(line)["config"])
-            except ValueError:
-                continue
+            except (ValueError, KeyError):
+                continue  # half a line, or what a run says of itself
     return found
 
 

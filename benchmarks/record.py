@@ -55,7 +55,7 @@ RUNS = (
         "forward",
         "Forward",
         "selective_scan selective_state_update linear_scan cauchy_mult log_vandermonde dplr_kernel",
-        180,
+        150,
     ),
     Run(
         "imaginary",
@@ -70,6 +70,12 @@ RUNS = (
         20,
     ),
     Run(
+        "dplr",
+        "The DPLR kernel of a long sequence",
+        "dplr_kernel --seqlen 16384 --provider ssmgen --provider torch",
+        45,
+    ),
+    Run(
         "mamba2",
         "The decode step of Mamba-2, eight sequences",
         "selective_state_update --option tied --batch 8 --heads 24 --dim 64 --d-state 128",
@@ -79,9 +85,9 @@ RUNS = (
         "training",
         "Forward and backward",
         "selective_scan --training --provider ssmgen --provider torch --provider mambapy --provider jax",
-        110,
+        100,
     ),
-    Run("length", "Against length, two threads", "selective_scan --sweep seqlen --threads 2", 110),
+    Run("length", "Against length, two threads", "selective_scan --sweep seqlen --threads 2", 95),
     Run(
         "length1",
         "Against length, one thread",

@@ -6,6 +6,7 @@ import datetime
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,11 +106,11 @@ def record(target: Target, problem: Problem, said: Callable[[str], None], comman
     """Compile every valid config, then time all of them in turns, in another order in each round."""
     space, bench = target.space(problem), Bench(target, problem)
     configs = [config for found in space.configs.values() for config in found]
-    runs = {}
-    for number, config in enumerate(configs):
-        said(f"compiling {number + 1} of {len(configs)}")
-        runs[config] = bench.rotating(config)
-        runs[config].untimed()
+    said(f"compiling {len(configs)} configs")
+    with ThreadPoolExecutor() as pool:
+        runs = dict(zip(configs, pool.map(bench.rotating, configs), strict=True))
+    for run in runs.values():
+        run.untimed()
     rounds: dict[Config, list[float]] = {config: [] for config in configs}
     order, draw, before = list(configs), random.Random(0), busy_seconds()
     start = datetime.datetime.now(datetime.timezone.utc)

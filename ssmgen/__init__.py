@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ssmgen import compat, nn
     from ssmgen.agreement import digest
     from ssmgen.ops.cauchy_mult import cauchy_mult
+    from ssmgen.ops.causal_conv1d import causal_conv1d
+    from ssmgen.ops.causal_conv1d_update import causal_conv1d_update
     from ssmgen.ops.dplr_kernel import dplr_kernel
     from ssmgen.ops.fft_conv import fft_conv
     from ssmgen.ops.launcher import launcher
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from ssmgen.ops.log_vandermonde_transpose import log_vandermonde_transpose
     from ssmgen.ops.selective_scan import selective_scan
     from ssmgen.ops.selective_state_update import selective_state_update
+    from ssmgen.ops.ssd import ssd
     from ssmgen.warming import warmup
 
 try:
@@ -52,6 +55,8 @@ __all__ = [
     "UntunedWarning",
     "__version__",
     "cauchy_mult",
+    "causal_conv1d",
+    "causal_conv1d_update",
     "compat",
     "digest",
     "dplr_kernel",
@@ -65,6 +70,7 @@ __all__ = [
     "nn",
     "selective_scan",
     "selective_state_update",
+    "ssd",
     "unfreeze",
     "warmup",
 ]
@@ -72,6 +78,8 @@ __all__ = [
 
 _OPS = (
     "cauchy_mult",
+    "causal_conv1d",
+    "causal_conv1d_update",
     "dplr_kernel",
     "fft_conv",
     "linear_scan",
@@ -79,6 +87,7 @@ _OPS = (
     "log_vandermonde_transpose",
     "selective_scan",
     "selective_state_update",
+    "ssd",
 )
 # They bring PyTorch, which takes seconds to import and which `ssmgen --help` does without.
 _MODULES = {

@@ -12,7 +12,6 @@ from ssmgen.cli_request import TUNED_BY_DEFAULT, Given, problems_of, request_of,
 
 __all__ = ["bench"]
 
-_WITHOUT_GRADIENTS = "selective_state_update"
 _SWEPT_BY_DEFAULT = "selective_scan"
 
 
@@ -133,4 +132,4 @@ def _names(ops: list[str] | None, all_: bool, mode: str, sweep: str | None) -> l
     if sweep and not all_:
         return [_SWEPT_BY_DEFAULT]
     found = INTERFACES if all_ else TUNED_BY_DEFAULT
-    return [op for op in found if mode == "forward" or op != _WITHOUT_GRADIENTS]
+    return [op for op in found if mode == "forward" or INTERFACES[op].has_gradients]

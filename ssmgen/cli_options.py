@@ -18,6 +18,7 @@ __all__ = [
     "Dtype",
     "Groups",
     "Heads",
+    "Length",
     "Model",
     "Op",
     "Options",
@@ -28,6 +29,7 @@ __all__ = [
     "Storage",
     "TargetName",
     "Tokens",
+    "Width",
 ]
 
 
@@ -52,10 +54,12 @@ Groups = Annotated[int | None, _size("--groups", "Groups of channels that share 
 Heads = Annotated[
     int | None, _size("--heads", "Heads of selective_state_update; --dim is then that of a head.", "1")
 ]
-Tokens = Annotated[int | None, _size("--tokens", "Tokens of one call of selective_state_update.", "1")]
+Tokens = Annotated[int | None, _size("--tokens", "Tokens of one call of an update of a state.", "1")]
 Poles = Annotated[int | None, _size("--poles", "Poles of S4's ops: pairs of them, half of S4's N.", "32")]
 Rank = Annotated[int | None, _size("--rank", "Rank of P and Q of dplr_kernel: 1 for LegS, 2 for LegT.", "1")]
 Channels = Annotated[int | None, _size("--channels", "Rows of C of dplr_kernel.", "1")]
+Width = Annotated[int | None, _size("--width", "Taps of causal_conv1d and its update.", "4")]
+Length = Annotated[int | None, _size("--length", "Steps that the state of causal_conv1d_update keeps.", "4")]
 Dtype = Annotated[
     str | None,
     typer.Option(

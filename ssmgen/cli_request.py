@@ -16,11 +16,13 @@ from ssmgen.cli_options import (
     Dtype,
     Groups,
     Heads,
+    Length,
     Options,
     Poles,
     Rank,
     SeqLen,
     Tokens,
+    Width,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ _OPTIONS = {
     "poles": Poles,
     "rank": Rank,
     "channels": Channels,
+    "width": Width,
+    "length": Length,
     "dtype": Dtype,
     "option": Options,
 }

@@ -11,7 +11,7 @@ __all__ = ["RUNTIME_DIMS", "Option", "Problem", "next_power_of_two"]
 Option = bool | int | str
 
 # Sizes that a tuned config may be carried across. Every other dim (d_state, poles, groups) changes the kernel.
-RUNTIME_DIMS = frozenset({"batch", "dim", "seqlen", "rows", "nodes", "tokens", "heads", "slots"})
+RUNTIME_DIMS = frozenset({"batch", "dim", "seqlen", "rows", "nodes", "tokens", "heads", "slots", "length"})
 
 
 @dataclass(frozen=True)

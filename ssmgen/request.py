@@ -18,7 +18,10 @@ _SCAN_SIZES = ("batch", "dim", "seqlen")
 _SIZES = {
     "selective_scan": (*_SCAN_SIZES, "d_state", "groups"),
     "selective_state_update": ("batch", "dim", "d_state", "groups", "heads", "tokens"),
+    "ssd": ("batch", "seqlen", "heads", "dim", "d_state", "groups"),
     "linear_scan": _SCAN_SIZES,
+    "causal_conv1d": (*_SCAN_SIZES, "width"),
+    "causal_conv1d_update": ("batch", "dim", "tokens", "width", "length"),
     "cauchy_mult": (*_SCAN_SIZES, "poles"),
     "log_vandermonde": (*_SCAN_SIZES, "poles"),
     "log_vandermonde_transpose": (*_SCAN_SIZES, "poles"),
@@ -39,7 +42,8 @@ class Request:
     """Sizes, dtype and options as they were asked for; what is missing takes each op's own default.
 
     Attributes:
-        sizes: Of batch, dim, seqlen, d_state, groups, heads, tokens, poles, rank and channels, those that were given.
+        sizes: Of batch, dim, seqlen, d_state, groups, heads, tokens, poles, rank, channels,
+            width and length, those that were given.
         dtype: Short name; None for fp32 on a CPU and bf16 on a GPU. A complex op takes the complex dtype of the same
             accumulation precision.
         options: Texts `NAME` or `NAME=VALUE`.

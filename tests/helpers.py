@@ -55,8 +55,17 @@ def make_problem(
 def is_left_to_the_reference(problem: Problem, language: str) -> bool:
     """Whether no kernel of the language serves the problem."""
     backward = problem.direction == "backward"
-    if problem.op == "selective_state_update" and backward:
+    if backward and not interface(problem.op).has_gradients:
         return True
+    if problem.op == "ssd":
+        both = problem.has("varlen") and problem.has("packed")
+        return both or (language == "triton" and problem.dtype == "fp64")
+    if problem.op.startswith("causal_conv1d"):
+        keeps = problem.has("initial_state") or problem.has("last_state")
+        taps = 2 <= problem["width"] <= 4 and not (problem.has("packed") and keeps)
+        if problem.op == "causal_conv1d_update":
+            taps = taps and problem["length"] >= problem["width"] - 1
+        return not taps or (language == "triton" and problem.dtype == "fp64")
     if problem.op == "dplr_kernel":
         products = (problem["channels"] + problem["rank"]) * (1 + problem["rank"])
         if language == "triton":

@@ -27,10 +27,11 @@ ROWS = [
     ("bench",),
     ("selftest",),
     ("request",),
+    ("presets", "shapes"),
     ("agreement", "warming"),
     ("report",),
     ("export",),
-    ("cli", "cli_bench", "cli_configs", "cli_options", "cli_request", "cli_warmup", "__main__"),
+    ("cli", "cli_bench", "cli_configs", "cli_options", "cli_report", "cli_request", "cli_warmup", "__main__"),
 ]
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 

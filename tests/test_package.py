@@ -25,6 +25,7 @@ from ssmgen.codegen import TEMPLATES
 assert pathlib.Path(ssmgen.__file__).is_relative_to(sys.argv[1]), ssmgen.__file__
 assert list(TEMPLATES.glob("c/*.j2")) and list(TEMPLATES.glob("triton/*.j2")), TEMPLATES
 assert settings.shipped_config_dir().is_dir()
+assert list(pathlib.Path(ssmgen.__file__).parent.glob("report/history/templates/*.j2"))
 assert (pathlib.Path(ssmgen.__file__).parent / "py.typed").exists()
 for name in ("cli", "templates", "tests", "docs"):
     assert importlib.util.find_spec(name) is None, name

@@ -23,7 +23,7 @@ def test_nothing_asked_for_gives_the_defaults(op: str) -> None:
 
 def test_a_gpu_takes_bf16() -> None:
     problems = Request({}).problems(list(INTERFACES), architecture("sm_90"))
-    assert [problem.dtype for problem in problems] == ["bf16"] * 3 + ["c64"] * 4
+    assert [problem.dtype for problem in problems] == ["bf16"] * 3 + ["c64"] * 4 + ["bf16"] * 3
 
 
 def test_sizes_reach_the_ops_that_take_them() -> None:

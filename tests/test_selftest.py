@@ -41,7 +41,7 @@ def gpus() -> Iterator[StandIn]:
         yield fake
 
 
-@pytest.mark.parametrize("op", parameters(INTERFACES, slow=["selective_scan"]))
+@pytest.mark.parametrize("op", parameters(INTERFACES, slow=["dplr_kernel", "selective_scan", "ssd"]))
 def test_launches_keep_their_promises_on_a_stand_in(
     op: str, gpus: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

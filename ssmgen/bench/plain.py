@@ -14,6 +14,8 @@ from torch import Tensor
 from ssmgen.bench.provider import Inputs
 
 __all__ = [
+    "causal_conv1d",
+    "causal_conv1d_update",
     "dplr_kernel",
     "linear_scan",
     "linear_step",
@@ -22,6 +24,7 @@ __all__ = [
     "scan_step",
     "selective_scan",
     "selective_state_update",
+    "ssd",
     "state_update",
     "symmetric_product",
 ]
@@ -122,6 +125,42 @@ def selective_state_update(
         outs.append(out)
     state.copy_(h)
     return {"out": torch.stack(outs, 1).to(inputs["x"].dtype)}
+
+
+def ssd(
+    inputs: Inputs,
+    softplus: bool,
+    kind: torch.dtype,
+    step: Callable[..., tuple[Tensor, Tensor]] = state_update,
+) -> Results:
+    """The scan of Mamba-2, as steps of it one after another."""
+    x, dt, A, B, C = (inputs[name].to(kind) for name in ("x", "dt", "A", "B", "C"))
+    dt_bias, z, D = (inputs.get(name) for name in ("dt_bias", "z", "D"))
+    B, C = (rows.repeat_interleave(x.shape[2] // rows.shape[2], dim=2) for rows in (B, C))
+    h, outs = x.new_zeros(*x.shape[:1], *x.shape[2:], B.shape[-1]), []
+    dt, A, dt_bias = dt[..., None], A[:, None, None], None if dt_bias is None else dt_bias[:, None]
+    for t in range(x.shape[1]):
+        z_t = None if z is None else z[:, t].to(kind)
+        h, out = step(h, x[:, t], dt[:, t], A, B[:, t], C[:, t], D, z_t, dt_bias, softplus)
+        outs.append(out)
+    return {"out": torch.stack(outs, 1).to(inputs["x"].dtype)}
+
+
+def causal_conv1d(inputs: Inputs, silu: bool, kind: torch.dtype) -> Results:
+    """The causal convolution by PyTorch's, one filter for each channel."""
+    x, weight, bias = inputs["x"].to(kind), inputs["weight"], inputs.get("bias")
+    out = F.conv1d(x, weight[:, None], bias, padding=weight.shape[1] - 1, groups=x.shape[1])
+    out = out[..., : x.shape[2]]
+    return {"out": (F.silu(out) if silu else out).to(inputs["x"].dtype)}
+
+
+def causal_conv1d_update(inputs: Inputs, silu: bool, kind: torch.dtype) -> Results:
+    """Steps of it: the state moves on by as many as there are tokens."""
+    x, state, weight, bias = inputs["x"], inputs["conv_state"], inputs["weight"], inputs.get("bias")
+    steps = torch.cat([state, x], dim=-1)
+    state.copy_(steps[..., x.shape[2] :])
+    out = F.conv1d(steps.to(kind), weight[:, None], bias, groups=x.shape[1])[..., -x.shape[2] :]
+    return {"out": (F.silu(out) if silu else out).to(x.dtype)}
 
 
 def symmetric_product(v: Tensor, z: Tensor, w: Tensor) -> Tensor:

@@ -171,7 +171,10 @@ class TorchProvider(Provider):
     computes: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "selective_scan": EVERY_MODE,
         "selective_state_update": FORWARD,
+        "ssd": EVERY_MODE,
         "linear_scan": EVERY_MODE,
+        "causal_conv1d": EVERY_MODE,
+        "causal_conv1d_update": FORWARD,
         "cauchy_mult": EVERY_MODE,
         "log_vandermonde": EVERY_MODE,
         "log_vandermonde_transpose": EVERY_MODE,

@@ -38,10 +38,9 @@ class Task:
     threads: int
 
     def __post_init__(self) -> None:
-        if self.mode != "forward" and self.problem.op == "selective_state_update":
-            raise InvalidInputError(
-                "selective_state_update has no gradients; leave it out, or --training and --backward."
-            )
+        op = self.problem.op
+        if self.mode != "forward" and not interface(op).has_gradients:
+            raise InvalidInputError(f"{op} has no gradients; leave it out, or --training and --backward.")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -105,6 +104,11 @@ def _bytes(shape: tuple[int, ...], name: str) -> int:
 def draw(task: Task, device: torch.device | str) -> dict[str, Tensor]:
     """The inputs of a task by operand name, the same every time, and `dout`, the gradient of the output."""
     inputs = oracle.sample(task.problem, seed=0, device=device)
+    if task.problem.op == "selective_scan":
+        # Kernels take rows in float32; a projection gives them as it gives u.
+        for name in ("B", "C"):
+            if task.problem.option(name) == "variable" and not inputs[name].is_complex():
+                inputs[name] = inputs[name].to(inputs["u"].dtype)
     if task.mode != "forward":
         generator = torch.Generator().manual_seed(1)
         (out,) = (x for x in interface(task.problem.op).operands(task.problem) if x.name == "out")

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from ssmgen import ops
 from ssmgen.compat.mamba_inner import Block, Norms, mamba_inner
+from ssmgen.compat.mamba_ssd import mamba_chunk_scan_combined
 from ssmgen.errors import InvalidInputError
 
 __all__ = [
+    "mamba_chunk_scan_combined",
     "mamba_inner_fn",
     "mamba_inner_ref",
     "selective_scan_fn",

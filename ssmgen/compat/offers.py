@@ -63,6 +63,7 @@ OFFERS = {
                     "selective_state_update",
                     "selective_state_update_ref",
                 ),
+                "mamba_ssm.ops.triton.ssd_combined": ("mamba_chunk_scan_combined",),
             },
         ),
     )

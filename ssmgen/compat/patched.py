@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from types import ModuleType
 
 from ssmgen.compat.offers import Offer
 
@@ -21,8 +22,8 @@ class Patched:
         """
         self._offer = offer
         ours = importlib.import_module(offer.source)
-        modules = {name: importlib.import_module(name) for name in offer.modules}
-        # An older release may lack some.
+        modules = {name: _imported(name) for name in offer.modules}
+        # An older release may lack some, or whole modules.
         pairs = [
             (getattr(modules[module], name, None), getattr(ours, name)) for module, name in offer.names()
         ]
@@ -39,3 +40,13 @@ class Patched:
                 for old, new in pairs:
                     if value is old:
                         setattr(module, name, new)
+
+
+def _imported(name: str) -> ModuleType | None:
+    """The module; None where the package has none of that name."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None

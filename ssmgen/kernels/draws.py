@@ -61,13 +61,6 @@ def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> D
         imaginary = normal(g, dim, states, scale=30.0) if harsh else math.pi * (decay - 1)  # S4D-Lin's
         return torch.complex(real, imaginary)
 
-    def bounds() -> Tensor:
-        # Some sequences are empty, most are not.
-        inner = torch.randint(0, seqlen + 1, (batch - 1,), generator=g)
-        if batch > 2:
-            inner[1] = inner[0]
-        return torch.cat([torch.tensor([0]), inner.sort().values, torch.tensor([seqlen])])
-
     draws: Draws = {
         "u": lambda: normal(g, *sequence),
         "delta": lambda: _steps(problem, g, harsh, *sequence),
@@ -78,7 +71,7 @@ def _draw_selective_scan(problem: Problem, g: torch.Generator, harsh: bool) -> D
         "z": lambda: normal(g, *sequence, scale=8.0 if harsh else 1.0),
         "delta_bias": lambda: uniform(g, 0.0, 0.1, dim),
         "initial_state": lambda: number(g, batch, dim, states),
-        "cu_seqlens": bounds,
+        "cu_seqlens": lambda: _bounds(g, batch, seqlen),
         "dout": lambda: normal(g, *sequence),
         "dlast_state": lambda: number(g, batch, dim, states),
     }
@@ -120,14 +113,6 @@ def _draw_selective_state_update(problem: Problem, g: torch.Generator, harsh: bo
             return -uniform(g, 1e-2, 40.0, heads, dim, d_state)
         return -torch.arange(1, d_state + 1, dtype=torch.float64).expand(heads, dim, d_state)
 
-    def slots_of() -> Tensor:
-        # No row twice; every third sequence, and those that no row is left for, are padding.
-        order = torch.randperm(slots, generator=g)[:batch]
-        found = torch.full((batch,), -1, dtype=torch.int64)
-        found[: order.numel()] = order
-        found[1::3] = -1
-        return found
-
     return {
         "state": lambda: normal(g, slots if problem.option("indices") else batch, heads, dim, d_state),
         "x": lambda: normal(g, *sequence),
@@ -138,8 +123,51 @@ def _draw_selective_state_update(problem: Problem, g: torch.Generator, harsh: bo
         "D": lambda: normal(g, heads, dim),
         "z": lambda: normal(g, *sequence, scale=8.0 if harsh else 1.0),
         "dt_bias": lambda: uniform(g, 0.0, 0.1, heads, *(() if tied else (dim,))),
-        "indices": slots_of,
+        "indices": lambda: _slots(g, batch, slots),
     }
+
+
+def _bounds(g: torch.Generator, batch: int, seqlen: int) -> Tensor:
+    """Where packed sequences begin and end; some are empty, most are not."""
+    inner = torch.randint(0, seqlen + 1, (batch - 1,), generator=g)
+    if batch > 2:
+        inner[1] = inner[0]
+    return torch.cat([torch.tensor([0]), inner.sort().values, torch.tensor([seqlen])])
+
+
+def _draw_ssd(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
+    batch, seqlen, heads, dim, d_state, groups = (size for _, size in problem.dims)
+    outer = sequence_batches(problem)
+    sequence, rows, state = (
+        (outer, seqlen, heads, dim),
+        (outer, seqlen, groups, d_state),
+        (batch, heads, dim, d_state),
+    )
+    return {
+        "x": lambda: normal(g, *sequence),
+        "dt": lambda: _steps(problem, g, harsh, *sequence[:3]),
+        "A": lambda: -uniform(g, 1e-2 if harsh else 1.0, 40.0 if harsh else 16.0, heads),  # Mamba-2's
+        "B": lambda: normal(g, *rows),
+        "C": lambda: normal(g, *rows),
+        "D": lambda: normal(g, heads, dim),
+        "z": lambda: normal(g, *sequence, scale=8.0 if harsh else 1.0),
+        "dt_bias": lambda: uniform(g, 0.0, 0.1, heads),
+        "limit": lambda: torch.tensor([3e-3, 8e-2], dtype=torch.float64),
+        "initial_state": lambda: normal(g, *state),
+        "cu_seqlens": lambda: _bounds(g, batch, seqlen),
+        "seq_idx": lambda: (torch.rand(outer, seqlen, generator=g) < 0.05).cumsum(1),
+        "dout": lambda: normal(g, *sequence),
+        "dlast_state": lambda: normal(g, *state),
+    }
+
+
+def _slots(g: torch.Generator, batch: int, slots: int) -> Tensor:
+    """Rows of a cache, none of them twice; every third sequence, and those that no row is left for, are padding."""
+    order = torch.randperm(slots, generator=g)[:batch]
+    found = torch.full((batch,), -1, dtype=torch.int64)
+    found[: order.numel()] = order
+    found[1::3] = -1
+    return found
 
 
 def _draw_linear_scan(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
@@ -159,8 +187,45 @@ def _draw_linear_scan(problem: Problem, g: torch.Generator, harsh: bool) -> Draw
     }
 
 
+def _draw_causal_conv1d(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
+    batch, dim, seqlen, width = (size for _, size in problem.dims)
+    sequence, state = (batch, dim, seqlen), (batch, dim, width - 1)
+    scale = 30.0 if harsh else 1.0  # where silu saturates
+
+    def numbers() -> Tensor:
+        # Runs of a few steps each, some of them padding.
+        return (torch.rand(batch, seqlen, generator=g) < 0.2).cumsum(1) % 5 - 1
+
+    return {
+        "x": lambda: normal(g, *sequence, scale=scale),
+        "weight": lambda: uniform(g, -1.0, 1.0, dim, width) / math.sqrt(width),
+        "bias": lambda: normal(g, dim),
+        "seq_idx": numbers,
+        "initial_state": lambda: normal(g, *state, scale=scale),
+        "dout": lambda: normal(g, *sequence),
+        "dlast_state": lambda: normal(g, *state),
+    }
+
+
+def _draw_causal_conv1d_update(problem: Problem, g: torch.Generator, harsh: bool) -> Draws:
+    batch, tokens, dim, width, length, slots = (size for _, size in problem.dims)
+    scale = 30.0 if harsh else 1.0
+    rows = slots if problem.option("indices") else batch
+    return {
+        "x": lambda: normal(g, batch, dim, tokens, scale=scale),
+        "conv_state": lambda: normal(g, rows, dim, length, scale=scale),
+        "weight": lambda: uniform(g, -1.0, 1.0, dim, width) / math.sqrt(width),
+        "bias": lambda: normal(g, dim),
+        "cache_seqlens": lambda: torch.randint(0, 5 * length, (batch,), generator=g),
+        "indices": lambda: _slots(g, batch, slots),
+    }
+
+
 DRAWS: dict[str, Callable[[Problem, torch.Generator, bool], Draws]] = {
     "selective_scan": _draw_selective_scan,
     "selective_state_update": _draw_selective_state_update,
+    "ssd": _draw_ssd,
     "linear_scan": _draw_linear_scan,
+    "causal_conv1d": _draw_causal_conv1d,
+    "causal_conv1d_update": _draw_causal_conv1d_update,
 }

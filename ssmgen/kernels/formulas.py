@@ -208,6 +208,26 @@ def _selective_state_update(problem: Problem, inputs: Operands, dtype: torch.dty
     return found
 
 
+def _ssd(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
+    out, last_state = reference.ssd(
+        inputs["x"],
+        inputs["dt"],
+        inputs["A"],
+        inputs["B"],
+        inputs["C"],
+        inputs.get("D"),
+        inputs.get("z"),
+        inputs.get("dt_bias"),
+        problem.has("softplus"),
+        limit=inputs.get("limit"),
+        initial_state=inputs.get("initial_state"),
+        seq_idx=inputs.get("seq_idx"),
+        cu_seqlens=inputs.get("cu_seqlens"),
+        dtype=dtype,
+    )
+    return {"out": out, "last_state": last_state} if problem.option("last_state") else {"out": out}
+
+
 def _linear_scan(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
     out = reference.linear_scan(
         inputs["a"],
@@ -230,6 +250,34 @@ def _inhomogeneity(problem: Problem, inputs: Operands, dtype: torch.dtype) -> Te
     else:
         before = torch.cat([first[..., None], h[..., :-1]], dim=-1)
     return h - a * before
+
+
+def _causal_conv1d(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
+    out, last_state = reference.causal_conv1d(
+        inputs["x"],
+        inputs["weight"],
+        inputs.get("bias"),
+        problem.has("silu"),
+        seq_idx=inputs.get("seq_idx"),
+        initial_state=inputs.get("initial_state"),
+        dtype=dtype,
+    )
+    return {"out": out, "last_state": last_state} if problem.option("last_state") else {"out": out}
+
+
+def _causal_conv1d_update(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
+    state, indices = inputs["conv_state"], inputs.get("indices")
+    out, states = reference.causal_conv1d_update(
+        inputs["x"],
+        state,
+        inputs["weight"],
+        inputs.get("bias"),
+        problem.has("silu"),
+        cache_seqlens=inputs.get("cache_seqlens"),
+        indices=indices,
+        dtype=dtype,
+    )
+    return {"out": out, "conv_state": reference.replaced(state, indices, states)}
 
 
 def _cauchy_mult(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -268,7 +316,10 @@ def _dplr_kernel(problem: Problem, inputs: Operands, dtype: torch.dtype) -> dict
 _OUTPUTS: dict[str, Callable[[Problem, Operands, torch.dtype], dict[str, Tensor]]] = {
     "selective_scan": _selective_scan,
     "selective_state_update": _selective_state_update,
+    "ssd": _ssd,
     "linear_scan": _linear_scan,
+    "causal_conv1d": _causal_conv1d,
+    "causal_conv1d_update": _causal_conv1d_update,
     "cauchy_mult": _cauchy_mult,
     "log_vandermonde": _log_vandermonde,
     "log_vandermonde_transpose": _log_vandermonde_transpose,

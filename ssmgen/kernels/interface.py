@@ -14,13 +14,22 @@ import torch
 from ssmgen.dtypes import dtype
 from ssmgen.problem import Option, Problem
 
-__all__ = ["SMALL_BYTES", "Assumptions", "Interface", "Operand", "gradients_of"]
+__all__ = [
+    "SMALL_BYTES",
+    "Assumptions",
+    "Interface",
+    "Operand",
+    "gradients_of",
+    "sequence",
+    "sequence_batches",
+    "strided",
+]
 
 # AMD's buffer instructions take 32-bit offsets, which Triton limits to 2^31 - 2; the widest accesses are of 16 bytes.
 SMALL_BYTES = 2**31 - 16
 
 # Sizes that say what shares something, not how much there is to do.
-_SHARES = frozenset({"groups", "slots", "rank", "channels"})
+_SHARES = frozenset({"groups", "slots", "rank", "channels", "length"})
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ class Interface(ABC):
     lengths: ClassVar[tuple[int, ...]] = (1, 67, 389)
     # Inputs whose gradients cost much and are seldom wanted: backward has an option for each, named like the gradient.
     optional_gradients: ClassVar[tuple[str, ...]] = ()
+    has_gradients: ClassVar[bool] = True
 
     @abstractmethod
     def operands(self, problem: Problem) -> tuple[Operand, ...]:
@@ -160,5 +170,22 @@ def gradients_of(inputs: Sequence[Operand]) -> tuple[Operand, ...]:
             output=True,
         )
         for x in inputs
-        if x.name != "cu_seqlens"
+        if x.dtype != "i32"
     )
+
+
+def sequence(name: str, problem: Problem, output: bool = False) -> Operand:
+    """A (batch, dim, seqlen) operand whose unit stride is along time, or along the channels."""
+    shape = (sequence_batches(problem), problem["dim"], problem["seqlen"])
+    free = (f"{name}_stride_dim", 1) if problem.option("layout") == "time" else (f"{name}_stride_seqlen", 2)
+    return Operand(name, problem.dtype, shape, ((f"{name}_stride_batch", 0), free), output)
+
+
+def sequence_batches(problem: Problem) -> int:
+    """The batch of sequences and rows; packed sequences have one, whatever their number."""
+    return 1 if problem.has("varlen") else problem["batch"]
+
+
+def strided(name: str, kind: str, shape: tuple[int, ...], *axes: str) -> Operand:
+    """An operand whose first axes, by name, have strides of their own."""
+    return Operand(name, kind, shape, tuple((f"{name}_stride_{axis}", k) for k, axis in enumerate(axes)))

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from ssmgen.dtypes import accumulate, with_complex
 from ssmgen.errors import unknown
-from ssmgen.kernels.interface import Interface, Operand, gradients_of
+from ssmgen.kernels.interface import Interface, Operand, gradients_of, sequence, sequence_batches, strided
+from ssmgen.kernels.interfaces_conv import CausalConv1d, CausalConv1dUpdate
 from ssmgen.kernels.interfaces_s4 import CauchyMult, DplrKernel, LogVandermonde, LogVandermondeTranspose
+from ssmgen.kernels.interfaces_ssd import Ssd
 from ssmgen.problem import Problem
 
 __all__ = [
@@ -24,13 +26,6 @@ __all__ = [
 ]
 
 _REAL = ("fp32", "bf16", "fp16", "fp64")
-
-
-def _sequence(name: str, problem: Problem, output: bool = False) -> Operand:
-    """A (batch, dim, seqlen) operand whose unit stride is along time, or along the channels."""
-    shape = (sequence_batches(problem), problem["dim"], problem["seqlen"])
-    free = (f"{name}_stride_dim", 1) if problem.option("layout") == "time" else (f"{name}_stride_seqlen", 2)
-    return Operand(name, problem.dtype, shape, ((f"{name}_stride_batch", 0), free), output)
 
 
 class SelectiveScan(Interface):
@@ -82,8 +77,8 @@ class SelectiveScan(Interface):
         weight, state = (dim, problem["d_state"]), (batch, dim, problem["d_state"])
         rows = (sequence_batches(problem), problem["groups"], seqlen, problem["d_state"])
         inputs = [
-            _sequence("u", problem),
-            _sequence("delta", problem),
+            sequence("u", problem),
+            sequence("delta", problem),
             Operand("A", kind, weight),
             Operand("B", kind, rows if problem.option("B") == "variable" else weight),
             Operand("C", kind, rows if problem.option("C") == "variable" else weight),
@@ -91,7 +86,7 @@ class SelectiveScan(Interface):
         if problem.option("D"):
             inputs.append(Operand("D", real, (dim,)))
         if problem.option("z"):
-            inputs.append(_sequence("z", problem))
+            inputs.append(sequence("z", problem))
         if problem.option("delta_bias"):
             inputs.append(Operand("delta_bias", real, (dim,)))
         if problem.option("initial_state"):
@@ -102,23 +97,18 @@ class SelectiveScan(Interface):
         saved = int(problem.option("saved"))
         states = Operand("states", real, state_slots(problem, saved), output=not backward) if saved else None
         if backward:
-            inputs.append(_sequence("dout", problem))
+            inputs.append(sequence("dout", problem))
             if problem.option("last_state"):
                 inputs.append(Operand("dlast_state", kind, state))
             given = [x for x in inputs if x.name not in ("dout", "dlast_state")]
             return (*inputs, *([states] if states else ()), *gradients_of(given))
-        outputs = [_sequence("out", problem, output=True)]
+        outputs = [sequence("out", problem, output=True)]
         if problem.option("last_state"):
             outputs.append(Operand("last_state", kind, state, output=True))
         return (*inputs, *outputs, *([states] if states else ()))
 
 
 STATE_BLOCK = 16
-
-
-def sequence_batches(problem: Problem) -> int:
-    """The batch of sequences and rows; packed sequences have one, whatever their number."""
-    return 1 if problem.has("varlen") else problem["batch"]
 
 
 def row_groups(problem: Problem) -> int:
@@ -157,10 +147,10 @@ class LinearScan(Interface):
         """See the class."""
         state = Operand("initial_state", accumulate(problem.dtype), (problem["batch"], problem["dim"]))
         given = [state] if problem.option("initial_state") else []
-        a, b = _sequence("a", problem), _sequence("b", problem)
+        a, b = sequence("a", problem), sequence("b", problem)
         if problem.direction == "forward":
-            return (a, b, *given, _sequence("out", problem, output=True))
-        h, dout = _sequence("h", problem), _sequence("dout", problem)
+            return (a, b, *given, sequence("out", problem, output=True))
+        h, dout = sequence("h", problem), sequence("dout", problem)
         return (a, h, *given, dout, *gradients_of([a, b, *given]))
 
 
@@ -204,6 +194,7 @@ class SelectiveStateUpdate(Interface):
     }
     along, across, outer = "batch", "dim", "batch"
     lengths = (1, 2, 5)  # sequences know nothing of one another
+    has_gradients = False
 
     def operands(self, problem: Problem) -> tuple[Operand, ...]:
         """See the class."""
@@ -214,30 +205,25 @@ class SelectiveStateUpdate(Interface):
         token = ("batch", "token", "head")
         state = (slots if problem.option("indices") else batch, heads, dim, d_state)
         inputs = [
-            replace(_strided("state", kind, state, "slot", "head", "dim"), updated=problem.has("update")),
-            _strided("x", name, (batch, tokens, heads, dim), *token),
-            _strided("dt", name, (batch, tokens, heads, *channels), *token),
-            _strided("A", real, (heads, *states), "head", *("dim" for _ in channels)),
-            _strided("B", name, (batch, tokens, groups, d_state), "batch", "token", "group"),
-            _strided("C", name, (batch, tokens, groups, d_state), "batch", "token", "group"),
+            replace(strided("state", kind, state, "slot", "head", "dim"), updated=problem.has("update")),
+            strided("x", name, (batch, tokens, heads, dim), *token),
+            strided("dt", name, (batch, tokens, heads, *channels), *token),
+            strided("A", real, (heads, *states), "head", *("dim" for _ in channels)),
+            strided("B", name, (batch, tokens, groups, d_state), "batch", "token", "group"),
+            strided("C", name, (batch, tokens, groups, d_state), "batch", "token", "group"),
         ]
         if problem.option("D"):
-            inputs.append(_strided("D", real, (heads, dim), "head", "dim"))
+            inputs.append(strided("D", real, (heads, dim), "head", "dim"))
         if problem.option("z"):
-            inputs.append(_strided("z", name, (batch, tokens, heads, dim), *token))
+            inputs.append(strided("z", name, (batch, tokens, heads, dim), *token))
         if problem.option("dt_bias"):
-            inputs.append(_strided("dt_bias", real, (heads, *channels), "head"))
+            inputs.append(strided("dt_bias", real, (heads, *channels), "head"))
         if problem.option("indices"):
             inputs.append(Operand("indices", "i32", (batch,)))
-        outputs = [replace(_strided("out", name, (batch, tokens, heads, dim), *token), output=True)]
+        outputs = [replace(strided("out", name, (batch, tokens, heads, dim), *token), output=True)]
         if problem.option("states"):
             outputs.append(Operand("states", kind, (batch, tokens, *state[1:]), output=True))
         return (*inputs, *outputs)
-
-
-def _strided(name: str, kind: str, shape: tuple[int, ...], *axes: str) -> Operand:
-    """An operand whose first axes, by name, have strides of their own."""
-    return Operand(name, kind, shape, tuple((f"{name}_stride_{axis}", k) for k, axis in enumerate(axes)))
 
 
 INTERFACES: dict[str, Interface] = {
@@ -250,6 +236,9 @@ INTERFACES: dict[str, Interface] = {
         LogVandermonde(),
         LogVandermondeTranspose(),
         DplrKernel(),
+        Ssd(),
+        CausalConv1d(),
+        CausalConv1dUpdate(),
     )
 }
 

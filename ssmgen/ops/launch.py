@@ -14,6 +14,7 @@ from ssmgen.dispatch import Plan, Resolution, Tensors, compiled, resolve
 from ssmgen.errors import InvalidInputError
 from ssmgen.kernels import interface
 from ssmgen.kernels.interface import Operand
+from ssmgen.ops.pages import LARGE_BYTES, in_huge_pages
 from ssmgen.problem import Problem
 from ssmgen.targets import Runner, Target
 
@@ -225,6 +226,8 @@ def _allocator(operand: Operand, inputs: Sequence[Tensor]) -> Callable[[Sequence
     """What allocates the operand; after the model of an input where there is one, which takes half the time."""
     allocate = operand.allocator(inputs[0].device)
     form = allocate()
+    if form.is_cpu and form.nbytes >= LARGE_BYTES:
+        return lambda inputs: in_huge_pages(allocate())
     for index, x in enumerate(inputs):
         if (x.dtype, x.shape) == (form.dtype, form.shape) and torch.empty_like(x).stride() == form.stride():
             like = torch.empty_like

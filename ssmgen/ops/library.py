@@ -154,7 +154,8 @@ class Signature(NamedTuple):
         values = {**self.defaults, **dict(zip(self.defaults, given, strict=False)), **named}
         return (
             tuple(values[name] for name in self.tensors),
-            tuple(values[name] for name in self.options),
+            # A list would not be hashed.
+            tuple(tuple(x) if isinstance(x := values[name], list) else x for name in self.options),
             values["target"],
         )
 

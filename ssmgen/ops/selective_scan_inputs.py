@@ -15,7 +15,7 @@ from ssmgen.ops.launch import Adapter
 from ssmgen.ops.library import define, is_plain
 from ssmgen.ops.op import require_shape, require_tensor
 
-__all__ = ["REAL", "Sizes", "check_shapes", "deinterleaved", "offsets", "rows", "weight"]
+__all__ = ["REAL", "Sizes", "check_offsets", "check_shapes", "deinterleaved", "offsets", "rows", "weight"]
 
 REAL = ("fp32", "bf16", "fp16", "fp64")
 
@@ -72,7 +72,7 @@ def check_shapes(
             _check_kind(name, x, may_be_complex=A.is_complex())
     groups = _check_rows(A, B, C, batch, dim, seqlen, d_state)
     if cu_seqlens is not None:
-        batch = _check_offsets(cu_seqlens, batch)
+        batch = check_offsets(cu_seqlens, batch, "u")
     if initial_state is not None:
         names = ("sequences" if cu_seqlens is not None else "batch", "dim", "d_state")
         require_shape("initial_state", initial_state, names, (batch, dim, d_state))
@@ -118,8 +118,12 @@ def _check_rows(A: Tensor, B: Tensor, C: Tensor, batch: int, dim: int, seqlen: i
     return groups
 
 
-def _check_offsets(cu_seqlens: Tensor, batch: int) -> int:
-    """The number of packed sequences."""
+def check_offsets(cu_seqlens: Tensor, batch: int, name: str) -> int:
+    """The number of sequences that are packed in the tensor of that name.
+
+    Raises:
+        InvalidInputError: These are no offsets, or its batch is not 1.
+    """
     require_tensor("cu_seqlens", cu_seqlens)
     if cu_seqlens.dtype not in (torch.int32, torch.int64) or cu_seqlens.ndim != 1 or cu_seqlens.numel() < 2:
         raise InvalidInputError(
@@ -128,7 +132,7 @@ def _check_offsets(cu_seqlens: Tensor, batch: int) -> int:
         )
     if batch != 1:
         raise InvalidInputError(
-            f"packed sequences lie in a batch of 1, but with cu_seqlens u has a batch of {batch}."
+            f"packed sequences lie in a batch of 1, but with cu_seqlens {name} has a batch of {batch}."
         )
     return cu_seqlens.numel() - 1
 

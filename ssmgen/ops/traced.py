@@ -182,6 +182,7 @@ def _run_backward(
     def prepare(tensors: Tensors, _options: object, _target: str | None) -> Plan:
         passes = _kernel_passes(_problem(op, dims, form), targets.target(target), saved > 0)
         forms = [x for x, need in zip(passes.gradient_operands, needed, strict=True) if need]
+        strides = [x.allocate("meta").stride() for x in forms]
 
         def plan(tensors: Tensors) -> tuple[Tensor, ...]:
             rest = iter(tensors)
@@ -189,7 +190,12 @@ def _run_backward(
             kept = _present(tuple(islice(rest, saved)))
             found = passes.run_backward(inputs, kept, tuple(rest), needed)
             device = inputs[0].device
-            return tuple(fitted(x, y, device) for x, y in zip(forms, _present(found), strict=True))
+            ready = [fitted(x, y, device) for x, y in zip(forms, _present(found), strict=True)]
+            return tuple(
+                # The formula's gradient may be part of a larger tensor, or laid out otherwise, which a fake is not.
+                y if y.stride() == wanted and not y.storage_offset() else x.allocate(device).copy_(y)
+                for x, y, wanted in zip(forms, ready, strides, strict=True)
+            )
 
         return plan
 

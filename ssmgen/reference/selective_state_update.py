@@ -81,4 +81,5 @@ def replaced(state: Tensor, indices: Tensor | None, new: Tensor) -> Tensor:
     order = torch.arange(indices.numel(), device=state.device)
     rows = indices.long().masked_fill(is_padding(indices, state), slots)
     owners = owners.scatter(0, rows, order)[:slots]
-    return torch.where((owners >= 0)[:, None, None, None], new[owners.clamp(min=0)], state)
+    is_new = (owners >= 0).view(-1, *[1] * (state.ndim - 1))
+    return torch.where(is_new, new[owners.clamp(min=0)], state)

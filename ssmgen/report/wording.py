@@ -5,7 +5,28 @@ from __future__ import annotations
 from ssmgen.kernels import interface
 from ssmgen.problem import Problem
 
-__all__ = ["mebibytes", "milliseconds", "problem_text", "times"]
+__all__ = ["counted", "duration", "error_text", "mebibytes", "milliseconds", "problem_text", "times"]
+
+
+def counted(number: int, thing: str) -> str:
+    """So many things, `1 trial` or `2 trials`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def duration(seconds: float | None) -> str:
+    """A time with three digits in the unit that suits it, `12.7 µs`; a dash where there is none."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
+        # Three digits round up to the next unit.
+        if seconds < 999.5 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def error_text(error: float | None) -> str:
+    """A relative error, `3.1e-07`; a dash where there is none."""
+    return "-" if error is None else f"{error:.1e}"
 
 
 def milliseconds(seconds: float | None) -> str:

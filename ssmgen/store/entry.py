@@ -13,7 +13,7 @@ from ssmgen.errors import InvalidInputError, SsmgenError
 from ssmgen.kernels import interface, variants
 from ssmgen.problem import Option, Problem
 
-__all__ = ["EVIDENCE", "TunedConfig"]
+__all__ = ["EVIDENCE", "TunedConfig", "device_data", "problem_data", "read_device", "read_problem"]
 
 EVIDENCE = ("measured", "predicted")
 
@@ -64,13 +64,7 @@ class TunedConfig:
         """The entry as JSON data, its keys in the order in which people read them."""
         return {
             "problem_class": str(self.problem.problem_class()),
-            "problem": {
-                "op": self.problem.op,
-                "direction": self.problem.direction,
-                "dtype": self.problem.dtype,
-                "dims": dict(self.problem.dims),
-                "options": dict(self.problem.options),
-            },
+            "problem": problem_data(self.problem),
             "config": str(self.config),
             "evidence": self.evidence,
             "seconds": self.seconds,
@@ -80,7 +74,7 @@ class TunedConfig:
             "error": dict(sorted(self.error.items())),
             "source_hash": self.source_hash,
             "versions": dict(sorted(self.versions.items())),
-            "device": {name: getattr(self.device, name) for name in _DEVICE},
+            "device": device_data(self.device),
             "threads": self.threads,
             "created": self.created,
         }
@@ -105,7 +99,20 @@ class TunedConfig:
             raise InvalidInputError(f"a number is too large ({error})") from error
 
 
-_DEVICE = tuple(item.name for item in fields(DeviceFacts) if item.name != "present")
+def problem_data(problem: Problem) -> dict[str, Any]:
+    """A problem as JSON data."""
+    return {
+        "op": problem.op,
+        "direction": problem.direction,
+        "dtype": problem.dtype,
+        "dims": dict(problem.dims),
+        "options": dict(problem.options),
+    }
+
+
+def device_data(facts: DeviceFacts) -> dict[str, Any]:
+    """A device as JSON data; whether it is present is not part of it."""
+    return {item.name: getattr(facts, item.name) for item in fields(facts) if item.name != "present"}
 
 
 def _parse(data: Mapping[str, Any]) -> TunedConfig:
@@ -115,8 +122,7 @@ def _parse(data: Mapping[str, Any]) -> TunedConfig:
         raise InvalidInputError(f"evidence is {evidence!r}, not one of {', '.join(EVIDENCE)}")
     error = _mapping(data["error"], "error")
     versions = _mapping(data["versions"], "versions")
-    problem = _problem(_mapping(data["problem"], "problem"))
-    device = _facts(_mapping(data["device"], "device"))
+    problem, device = read_problem(data["problem"]), read_device(data["device"])
     return TunedConfig(
         problem=problem,
         config=_config(_text(data["config"], "config"), problem, device),
@@ -138,8 +144,14 @@ def _parse(data: Mapping[str, Any]) -> TunedConfig:
     )
 
 
-def _problem(data: Mapping[str, Any]) -> Problem:
-    """A problem of an op that exists: options reach templates, so each must be one the interface lists."""
+def read_problem(value: object) -> Problem:
+    """The problem that `problem_data` wrote, of an op that exists: options reach templates, so each must be listed.
+
+    Raises:
+        KeyError: A value is missing.
+        SsmgenError: A value is of another type, or not one of the interface's.
+    """
+    data = _mapping(value, "problem")
     face = interface(_text(data["op"], "op"))
     dims, options = _mapping(data["dims"], "dims"), _mapping(data["options"], "options")
     if set(dims) != set(face.dims):
@@ -175,7 +187,14 @@ def _option(name: str, value: object, allowed: tuple[Option, ...]) -> Option:
     raise InvalidInputError(f"option {name} is {value!r}, not one of {', '.join(map(str, allowed))}")
 
 
-def _facts(data: Mapping[str, Any]) -> DeviceFacts:
+def read_device(value: object) -> DeviceFacts:
+    """The device that `device_data` wrote, not present.
+
+    Raises:
+        KeyError: A value is missing.
+        InvalidInputError: A value is of another type, or out of its range.
+    """
+    data = _mapping(value, "device")
     return DeviceFacts(
         kind=_text(data["kind"], "kind"),
         name=_text(data["name"], "name"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,11 +14,11 @@ import torch
 from ssmgen import settings
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
-from ssmgen.errors import SsmgenError
 from ssmgen.kernels import Space
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
 from ssmgen.trust import FOLDER_MODE, own_cache, require_own
+from ssmgen.tuning.journal import FOLDER, RunLine, TrialLine, read_journal
 from ssmgen.tuning.record import FORGIVEN, Record, Rounds
 from ssmgen.tuning.trial import Trial
 
@@ -37,7 +38,9 @@ def threads_of(target: Target) -> int | None:
 
 
 class Session(Record):
-    """The journal of one problem on one device: JSON lines, one for each trial. Nobody waits for anybody.
+    """The journal of one problem on one device: a run says once what it tunes, then appends a line for each trial.
+
+    Nobody waits for anybody.
 
     Raises:
         TargetUnavailableError: Somebody else could have written it.
@@ -50,18 +53,20 @@ class Session(Record):
         threads: int | None,
         versions: Mapping[str, str],
         max_error: float | None = None,
+        default: Config | None = None,
     ) -> None:
         # What counts as a wrong result is part of what was tried.
         allowed = () if max_error is None else (max_error,)
         identity = hashlib.sha256(repr((problem, facts, threads, *allowed)).encode()).hexdigest()[:12]
         name = f"{problem.op}_{identity}.jsonl"
-        self.path: Path = settings.cache_dir() / "sessions" / facts.slug / name
+        self.path: Path = settings.cache_dir() / FOLDER / facts.slug / name
         # What a journal says was verified is believed.
         with contextlib.suppress(OSError):
-            own_cache("sessions")
+            own_cache(FOLDER)
         require_own(self.path.parent)
         require_own(self.path)
         self._versions = dict(versions)
+        self._unsaid: RunLine | None = RunLine(problem, facts, threads, max_error, default)
 
     def load(self, source_hash: Callable[[Config], str | None]) -> dict[Config, Trial]:
         """The trials that still hold, by config: same versions, same source; the latest counts.
@@ -70,30 +75,28 @@ class Session(Record):
             source_hash: Hash of the source a config renders to now; None where the space no longer holds it.
         """
         try:
-            lines = self.path.read_bytes().splitlines()
+            records = read_journal(self.path).records
         except OSError:
             return {}
-        found: dict[Config, Trial] = {}
-        for line in lines:
-            # A run that was killed may have left half a line.
-            try:
-                data = json.loads(line)
-                trial, versions = Trial.from_data(data), data["versions"]
-            except (ValueError, KeyError, TypeError, AttributeError, SsmgenError):
-                continue
-            if versions == self._versions and trial.failure not in FORGIVEN:
-                found[trial.config] = trial
+        found = {
+            trial.config: trial
+            for trial, versions, _ in records
+            if versions == self._versions and trial.failure not in FORGIVEN
+        }
         return {config: trial for config, trial in found.items() if source_hash(config) == trial.source_hash}
 
     def append(self, trial: Trial) -> None:
         """Add a trial; a journal that cannot be written costs the resume, not the run."""
-        line = json.dumps({**trial.to_data(), "versions": self._versions})
+        lines = [] if self._unsaid is None else [self._unsaid.to_data()]
+        lines.append(TrialLine(trial, self._versions, round(time.time(), 3)).to_data())
         try:
             self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             # The line break comes first: after half a line it starts a new one.
+            text = "".join(f"\n{json.dumps(line)}" for line in lines)
             with self.path.open("ab", buffering=0) as file:
                 # One call of the system: what another process appends at the same time stays apart.
-                file.write(f"\n{line}".encode())
+                file.write(text.encode())
+            self._unsaid = None
         except OSError:
             pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median, quantiles
@@ -91,18 +92,37 @@ class Trial:
 
     @staticmethod
     def from_data(data: Mapping[str, Any]) -> Trial:
-        """The trial that `to_data` wrote."""
+        """The trial that `to_data` wrote.
+
+        Raises:
+            InvalidInputError: The config has another form.
+            AttributeError, KeyError, OverflowError, TypeError, ValueError: A value is missing, or is none.
+        """
         timing = None
         if data["timing"] is not None:
-            seconds, low, high = (float(value) for value in data["timing"])
+            seconds, low, high = (_positive(value) for value in data["timing"])
             timing = Timing(seconds, (low, high))
-        elif data["failure"] not in FAILURES:
+        if data["failure"] not in ((None,) if timing else FAILURES):
             raise ValueError(f"failure is {data['failure']!r}")
         return Trial(
             config=Config.parse(data["config"]),
             timing=timing,
-            error={str(name): float(value) for name, value in data["error"].items()},
+            error={str(name): _error(value) for name, value in data["error"].items()},
             failure=data["failure"],
             detail=str(data["detail"]),
             source_hash=str(data["source_hash"]),
         )
+
+
+def _positive(value: Any) -> float:
+    seconds = float(value)
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{value!r} is no time")
+    return seconds
+
+
+def _error(value: Any) -> float:
+    error = float(value)
+    if not error >= 0:
+        raise ValueError(f"{value!r} is no error")
+    return error

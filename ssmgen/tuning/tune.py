@@ -145,7 +145,9 @@ class Tuner:
         threads = threads_of(self.target)
         if self._storage is not None:
             return Shared(self._storage, space, threads, self.versions, self.max_error)
-        return Session(space.problem, self.target.facts, threads, self.versions, self.max_error)
+        return Session(
+            space.problem, self.target.facts, threads, self.versions, self.max_error, space.default()
+        )
 
     def _promising(self, space: Space, count: int, seconds: float, seed: int) -> Space:
         """The configs of a space that are predicted to be the fastest, and the defaults."""

@@ -6,6 +6,7 @@ import pytest
 
 from ssmgen.bench import MODES, PROVIDERS, Task, provider
 from ssmgen.bench.task import draw, expected
+from ssmgen.kernels import interface
 from ssmgen.kernels.oracle import relative_error
 from ssmgen.problem import Problem
 from tests.helpers import make_problem
@@ -28,6 +29,12 @@ PROBLEMS = {
     ),
     "linear scan": make_problem("linear_scan", batch=2, dim=24, seqlen=64),
     "reversed scan": make_problem("linear_scan", dim=24, seqlen=65, reverse=True, initial_state=True),
+    "mamba-2": make_problem(
+        "ssd", batch=2, seqlen=33, heads=4, dim=8, d_state=4, groups=2, dt_bias=True, **_EPILOGUES
+    ),
+    "one row of mamba-2": make_problem("ssd", seqlen=33, heads=4, dim=8, d_state=16, softplus=True, z=True),
+    "convolution": make_problem("causal_conv1d", batch=2, dim=24, seqlen=65, bias=True, silu=True),
+    "step of a convolution": make_problem("causal_conv1d_update", batch=2, slots=2, dim=24, bias=True),
     "cauchy": make_problem("cauchy_mult", rows=4, poles=8, nodes=33),
     "imaginary cauchy": make_problem("cauchy_mult", rows=4, poles=8, nodes=33, imaginary=True),
     "vandermonde": make_problem("log_vandermonde", rows=4, poles=8, seqlen=33),
@@ -42,7 +49,7 @@ _TOLERANCE = {"fp32": 5e-6, "c64": 5e-4, "bf16": 8e-3}
 
 def tasks(name: str, problem: Problem) -> list[Task]:
     """The problem in every mode in which a provider says that it computes it on a CPU."""
-    modes = MODES[:1] if problem.op == "selective_state_update" else MODES
+    modes = MODES if interface(problem.op).has_gradients else MODES[:1]
     every = [Task(problem, mode, 1) for mode in modes]
     return [task for task in every if provider(name).refuses(task, "cpu") is None]
 

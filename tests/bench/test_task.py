@@ -46,3 +46,12 @@ def test_the_dplr_kernel_is_compared_in_time() -> None:
 def test_decoding_has_no_gradients() -> None:
     with pytest.raises(InvalidInputError, match="no gradients"):
         Task(make_problem("selective_state_update"), "training", 1)
+
+
+def test_rows_are_given_as_a_projection_gives_them() -> None:
+    bf16 = draw(Task(make_problem("selective_scan", "bf16", dim=4, seqlen=8), "forward", 1), "cpu")
+    assert {bf16[name].dtype for name in ("u", "delta", "B", "C")} == {torch.bfloat16}
+    pairs = draw(
+        Task(make_problem("selective_scan", "bf16", complex=True, dim=4, seqlen=8), "forward", 1), "cpu"
+    )
+    assert pairs["B"].is_complex()

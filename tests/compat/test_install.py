@@ -131,7 +131,7 @@ def test_what_is_not_offered_says_what_is(tmp_path: Path) -> None:
         """
 install("mamba_ssm")
 import mamba_ssm
-for name in ("modules", "modules.mamba_simple", "ops.triton.ssd_combined"):
+for name in ("modules", "modules.mamba_simple", "ops.triton.layernorm"):
     error = fails(ModuleNotFoundError, lambda: importlib.import_module(f"mamba_ssm.{name}"))
     assert "mamba_ssm." + name.split(".mamba")[0] in error and "stand-in" in error, error
     assert "mamba_inner_ref in mamba_ssm.ops.selective_scan_interface" in error, error

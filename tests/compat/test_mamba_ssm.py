@@ -12,6 +12,7 @@ from torch import Tensor
 from ssmgen import settings
 from ssmgen.compat import mamba_ssm
 from ssmgen.compat.mamba_ssm import selective_scan_fn, selective_scan_ref
+from ssmgen.errors import InvalidInputError
 from tests.compat import formulas
 
 pytestmark = pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning")
@@ -160,6 +161,10 @@ SIGNATURES = {
     "selective_state_update": (
         "state x dt A B C D=None z=None dt_bias=None dt_softplus=False state_batch_indices=None"
     ),
+    "mamba_chunk_scan_combined": (
+        "x dt A B C chunk_size D=None z=None dt_bias=None initial_states=None seq_idx=None cu_seqlens=None "
+        "dt_softplus=False dt_limit=(0.0, inf) return_final_states=False return_varlen_states=False"
+    ),
 }
 
 
@@ -168,5 +173,36 @@ def test_signatures_are_those_of_mamba_ssm(name: str) -> None:
     parameters = inspect.signature(getattr(mamba_ssm, name)).parameters.values()
     assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
     found = [p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters]
-    assert found == SIGNATURES[name].split()
+    assert " ".join(found) == SIGNATURES[name]
     assert name in mamba_ssm.__all__
+
+
+def test_the_scan_of_mamba_2_returns_the_states_of_packed_sequences() -> None:
+    torch.manual_seed(0)
+    x, dt, A = torch.randn(1, 9, 2, 3), torch.rand(1, 9, 2), -torch.rand(2)
+    B, C, first = torch.randn(1, 9, 1, 4), torch.randn(1, 9, 1, 4), torch.randn(1, 2, 3, 4)
+    numbers, bounds = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 1]]), torch.tensor([0, 4, 9])
+    out, final, states = mamba_ssm.mamba_chunk_scan_combined(
+        x,
+        dt,
+        A,
+        B,
+        C,
+        256,
+        initial_states=first,
+        seq_idx=numbers,
+        cu_seqlens=bounds,
+        return_final_states=True,
+        return_varlen_states=True,
+    )
+    plain, last = mamba_ssm.mamba_chunk_scan_combined(
+        x, dt, A, B, C, 256, initial_states=first, seq_idx=numbers, return_final_states=True
+    )
+    _, middle = mamba_ssm.mamba_chunk_scan_combined(
+        x[:, :4], dt[:, :4], A, B[:, :4], C[:, :4], 256, initial_states=first, return_final_states=True
+    )
+    assert torch.allclose(out, plain, atol=1e-6)
+    assert torch.allclose(final, last, atol=1e-6)
+    assert torch.allclose(states, torch.cat([middle, last]), atol=1e-6)
+    with pytest.raises(InvalidInputError, match="by cu_seqlens"):
+        mamba_ssm.mamba_chunk_scan_combined(x, dt, A, B, C, 256, return_varlen_states=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ssmgen.kernels.c.selective_scan_backward import STREAMED_BYTES
 from ssmgen.kernels.oracle import tolerance
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import target
@@ -30,6 +31,7 @@ PROBLEMS = {
     "one of each": problem(dim=1, seqlen=1, d_state=1, **EVERYTHING),
     "many states": problem(d_state=17, saved=16, z=True),
     "a full team": problem(dim=131, saved=64, **EVERYTHING),
+    "whole tiles": problem(dim=96, seqlen=100, saved=16),
     "packed": problem(batch=4, varlen=True, **EVERYTHING),
     "packed groups": problem(batch=3, varlen=True, groups=3, layout="channel", saved=16, **EVERYTHING),
     "packed constant": problem(batch=3, varlen=True, B="constant", C="constant"),
@@ -127,6 +129,16 @@ def test_threads_do_not_change_a_bit_and_nothing_around_outputs_is_written() -> 
     check_threads(problem(dim=131, seqlen=301, **EVERYTHING))
     check_threads(problem(dim=131, batch=3, varlen=True, **EVERYTHING))
     check_threads(linear(seqlen=2000, reverse=True, **STATE))
+
+
+def test_gradients_larger_than_the_caches_go_past_them() -> None:
+    given = problem(dim=1024, seqlen=1024, d_state=2, saved=64, z=True)
+    config, *_ = defaults(given)
+    assert given["batch"] * given["dim"] * given["seqlen"] * 4 >= STREAMED_BYTES
+    source = target("cpu").space(given).variant(config).source(given, config)
+    assert "rows->streamed" in source.text or config.integer("lanes") < 16
+    errors = run_config(target("cpu"), given, config)
+    assert max(errors.values()) <= tolerance(given), errors
 
 
 def check_threads(given: Problem) -> None:

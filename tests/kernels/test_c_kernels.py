@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,48 @@ OTHERS = {
     "linear fp16": make_problem("linear_scan", "fp16", dim=21, seqlen=133),
     "linear fp64": make_problem("linear_scan", "fp64", dim=21, seqlen=133),
 }
-PROBLEMS = SCANS | STEPS | OTHERS
+CONVOLUTIONS = {
+    "convolution": make_problem("causal_conv1d", batch=2, dim=21, seqlen=601, bias=True, silu=True),
+    "convolution fp16": make_problem("causal_conv1d", "fp16", dim=21, seqlen=133, width=3, silu=True),
+    "packed convolution": make_problem(
+        "causal_conv1d", "bf16", batch=2, dim=300, seqlen=133, packed=True, layout="channel", silu=True
+    ),
+    "convolution fp64": make_problem(
+        "causal_conv1d", "fp64", dim=70, seqlen=133, layout="channel", initial_state=True, last_state=True
+    ),
+    "short convolution": make_problem(
+        "causal_conv1d", batch=2, dim=3, seqlen=2, initial_state=True, last_state=True
+    ),
+    "convolution steps": make_problem(
+        "causal_conv1d_update", "bf16", batch=5, dim=37, tokens=3, slots=9, indices=True, silu=True
+    ),
+    "convolution ring": make_problem("causal_conv1d_update", batch=2, dim=37, tokens=9, ring=True, bias=True),
+}
+_MAMBA2: dict[str, Option] = {"heads": 4, "groups": 2, "dim": 37, "d_state": 19}
+MAMBA2 = {
+    "mamba-2": make_problem("ssd", seqlen=133, heads=2, dim=64),
+    "mamba-2 everything": make_problem(
+        "ssd",
+        "bf16",
+        batch=3,
+        seqlen=70,
+        varlen=True,
+        initial_state=True,
+        last_state=True,
+        D=True,
+        z=True,
+        dt_bias=True,
+        softplus=True,
+        limit=True,
+        **_MAMBA2,
+    ),
+    "mamba-2 packed": make_problem("ssd", batch=2, seqlen=70, packed=True, initial_state=True, **_MAMBA2),
+    "mamba-2 fp64": make_problem("ssd", "fp64", seqlen=1, heads=1, dim=1, d_state=1, D=True),
+}
+MAMBA2 |= {
+    f"{name}, gradients": replace(problem, direction="backward") for name, problem in list(MAMBA2.items())
+}
+PROBLEMS = MAMBA2 | SCANS | STEPS | OTHERS | CONVOLUTIONS
 # Compilations of a second, of what other cases and the ops' contract hold as well.
 SLOW = {"plain", "constant B", "constant C", "one of each"}
 
@@ -383,6 +425,8 @@ def test_the_default_is_in_the_space(data: st.DataObject) -> None:
     face = interface(op)
     size = st.integers(1, 300)
     dims = {name: data.draw(st.integers(1, 256) if name == "d_state" else size) for name in face.dims}
+    if "width" in dims:
+        dims["width"] = data.draw(st.integers(2, 5))
     if "groups" in dims:
         dims["heads" if "heads" in dims else "dim"] *= dims["groups"]
     options = {name: data.draw(st.sampled_from(values)) for name, values in face.options.items()}

@@ -157,3 +157,25 @@ HEADS: dict[str, Option] = {"heads": 64, "dim": 64, "tied": True, "D": True, "dt
 def test_a_step_takes_few_slots_for_each_state(given: dict[str, Option], most: float) -> None:
     found = cost_of(make_problem("selective_state_update", "bf16", softplus=True, **given))
     assert found.loop_per_element(CORE) <= most
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "direction"),
+    [
+        ("sm_80", "fp32", "forward"),
+        ("sm_80", "bf16", "forward"),
+        ("sm_90", "fp32", "forward"),
+        ("sm_90", "bf16", "forward"),
+        pytest.param("sm_90", "fp32", "backward", marks=pytest.mark.slow),
+        pytest.param("sm_90", "bf16", "backward", marks=pytest.mark.slow),
+        pytest.param("gfx942", "bf16", "backward", marks=pytest.mark.slow),
+    ],
+)
+def test_the_scan_of_mamba_2_does_not_spill(name: str, dtype: str, direction: str) -> None:
+    """Float32 in three parts takes the registers of three products."""
+    machine = target(name)
+    assert isinstance(machine, GpuTarget)
+    options: dict[str, Option] = dict.fromkeys(("D", "z", "dt_bias", "softplus"), True)
+    problem = make_problem("ssd", dtype, direction=direction, **options, **STATES)
+    for launch in kernel_cost(machine, problem, machine.space(problem).default()).launches:
+        assert (launch.spills, launch.atomics) == (0, 0), launch

@@ -62,7 +62,8 @@ def test_rules_have_reasons_and_spaces_a_size_one_can_search(
 ) -> None:
     space = Space.of(make_problem(op), facts, variants(op, language))
     assert space.variants
-    assert 10 <= len(space) <= 1500
+    # A step of a convolution is over before a choice could matter.
+    assert (2 if op == "causal_conv1d_update" else 10) <= len(space) <= 1500
     for variant in space.variants:
         assert variant.summary
         for rule in variant.rules:

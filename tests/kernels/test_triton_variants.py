@@ -361,6 +361,89 @@ def test_decode_steps_agree_whatever_the_width_of_a_tile(place: Target, given: d
             assert error <= tolerance(problem), f"{output} of {config} for {problem}: {error:.2e}"
 
 
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"seqlen": 1, "heads": 1, "dim": 1, "d_state": 1, "D": True},
+        {
+            "seqlen": 70,
+            "heads": 4,
+            "groups": 2,
+            "dim": 37,
+            "d_state": 19,
+            "softplus": True,
+            "last_state": True,
+        },
+        {
+            "seqlen": 140,
+            "heads": 2,
+            "dim": 16,
+            "d_state": 40,
+            "limit": True,
+            "initial_state": True,
+            "z": True,
+        },
+        {
+            "seqlen": 97,
+            "heads": 2,
+            "dim": 16,
+            "d_state": 16,
+            "packed": True,
+            "initial_state": True,
+            "dt_bias": True,
+        },
+        {
+            "batch": 5,
+            "seqlen": 75,
+            "heads": 2,
+            "dim": 16,
+            "d_state": 16,
+            "varlen": True,
+            "initial_state": True,
+            "last_state": True,
+        },
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_the_scan_of_mamba_2_agrees_with_float64(
+    place: Target, given: dict[str, Option], dtype: str, direction: str
+) -> None:
+    problem = make_problem("ssd", dtype, direction=direction, **{"batch": 2, **given})
+    for harsh in (False, True):
+        check(place, problem, "chunked", harsh=harsh, drawn=1)
+
+
+CONVOLUTIONS: tuple[dict[str, Option], ...] = (
+    {"layout": "time", "bias": True, "silu": True},
+    {"layout": "channel", "packed": True, "silu": True, "width": 3},
+    {"layout": "channel", "initial_state": True, "last_state": True, "bias": True},
+    {"layout": "time", "initial_state": True, "last_state": True, "silu": True, "width": 2, "dim": 64},
+)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("seqlen", [1, 3, 67])
+@pytest.mark.parametrize("given", CONVOLUTIONS, ids=str)
+def test_convolutions_agree_with_float64(
+    place: Target, given: dict[str, Option], seqlen: int, direction: str
+) -> None:
+    sizes: dict[str, Option] = {"batch": 2, "dim": 37, "seqlen": seqlen}
+    problem = make_problem("causal_conv1d", direction=direction, **{**sizes, **given})
+    check(place, problem, "tile", harsh=True, drawn=1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"bias": True}, {"tokens": 5, "length": 3, "silu": True}, {"ring": True, "tokens": 9, "indices": True}],
+    ids=str,
+)
+def test_steps_of_convolutions_agree_with_float64(place: Target, given: dict[str, Option]) -> None:
+    problem = make_problem("causal_conv1d_update", **{"batch": 3, "dim": 37, "slots": 4, **given})
+    check(place, problem, "channels", drawn=1)
+
+
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
     op = draw(st.sampled_from(list(INTERFACES)))
@@ -370,9 +453,11 @@ def problems(draw: st.DrawFn) -> Problem:
     if op == "selective_scan":
         groups = draw(st.sampled_from((1, 1, 2, 3)))
         dims |= {"d_state": draw(st.integers(1, 256)), "groups": groups, "dim": groups * draw(sizes)}
-    if op == "selective_state_update":
+    if op in ("selective_state_update", "ssd"):
         groups = draw(st.sampled_from((1, 1, 2, 3)))
         dims |= {"d_state": draw(st.integers(1, 256)), "groups": groups, "heads": groups * draw(sizes)}
+    if "width" in dims:
+        dims["width"] = draw(st.integers(2, 5))
     if op == "dplr_kernel":
         dims |= {"channels": draw(st.integers(1, 9)), "rank": draw(st.integers(1, 5))}
     options = {name: draw(st.sampled_from(values)) for name, values in face.options.items()}
@@ -415,6 +500,10 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
         ("selective_state_update", "bf16"),
         ("linear_scan", "fp16"),
         ("linear_scan", "c64"),
+        ("ssd", "fp32"),
+        ("ssd", "bf16"),
+        ("causal_conv1d", "bf16"),
+        ("causal_conv1d_update", "fp32"),
         ("cauchy_mult", "c64"),
         ("log_vandermonde", "c64"),
         ("log_vandermonde_transpose", "c64"),
@@ -425,8 +514,8 @@ def test_sources_are_formatted_and_name_nothing_in_vain(tmp_path: Path) -> None:
             dims = {"d_state": chance.choice((1, 2, 3, 7, 16)), "groups": chance.choice((1, 2)), "dim": 50}
             direction = chance.choice(("forward", "backward"))
             sizes = dims if "d_state" in interface(op).dims else {}
-            if op == "selective_state_update":
-                sizes |= {"heads": 4, "tokens": chance.choice((1, 3))}
+            if op in ("selective_state_update", "ssd"):
+                sizes |= {"heads": 4, **({"tokens": chance.choice((1, 3))} if op != "ssd" else {})}
             if op == "dplr_kernel":
                 sizes = {"channels": chance.choice((1, 2)), "rank": chance.choice((1, 2, 3))}
             if "poles" in interface(op).dims:

@@ -20,7 +20,9 @@ class Case(NamedTuple):
 
     def leaves(self, requires_grad: bool = True) -> dict[str, Tensor]:
         return {
-            name: x.detach().clone().requires_grad_(requires_grad and not name.startswith("cu_"))
+            name: x.detach()
+            .clone()
+            .requires_grad_(requires_grad and (x.is_floating_point() or x.is_complex()))
             for name, x in self.tensors.items()
         }
 
@@ -59,7 +61,7 @@ def scan(dtype: torch.dtype = torch.float32, **options: Any) -> Case:
 
 
 def by_channel(case: Case) -> Case:
-    names = ("u", "delta", "z", "a", "b")
+    names = ("u", "delta", "z", "a", "b", "x")
     tensors = {
         name: x.transpose(-1, -2).contiguous().transpose(-1, -2) if name in names else x
         for name, x in case.tensors.items()
@@ -73,6 +75,47 @@ def linear(dtype: torch.dtype, shape: tuple[int, ...] = (2, 3, 7), **options: An
     if options:
         tensors["initial_state"] = torch.randn(shape[:-1], dtype=dtype)
     return Case("linear_scan", tensors, options)
+
+
+def mamba2(dtype: torch.dtype = torch.float32, *, packed: bool = False, **options: Any) -> Case:
+    torch.manual_seed(0)
+    batch = 1 if packed else 2
+    tensors = {
+        "x": torch.randn(batch, 9, 4, 5).to(dtype),
+        "dt": torch.rand(batch, 9, 4).to(dtype),
+        "A": -torch.rand(4),
+        "B": torch.randn(batch, 9, 2, 3).to(dtype),
+        "C": torch.randn(batch, 9, 2, 3).to(dtype),
+        "D": torch.randn(4) if options else torch.randn(4, 5),
+        "dt_bias": torch.rand(4),
+    }
+    if options:
+        tensors |= {"z": torch.randn(batch, 9, 4, 5).to(dtype)}
+    if packed:
+        tensors["cu_seqlens"] = torch.tensor([0, 4, 4, 9])
+    elif options.get("return_final_states"):
+        tensors["initial_states"] = torch.randn(batch, 4, 5, 3)
+        tensors["seq_idx"] = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 2, 2], [0] * 9])
+    return Case("ssd", tensors, options)
+
+
+def convolution(dtype: torch.dtype = torch.float32, *, width: int = 4, **options: Any) -> Case:
+    torch.manual_seed(0)
+    tensors = {
+        "x": torch.randn(2, 5, 9).to(dtype),
+        "weight": torch.randn(5, width),
+        "bias": torch.randn(5),
+    }
+    if options.get("return_final_states"):
+        tensors["initial_states"] = torch.randn(2, 5, width - 1).to(dtype)
+    return Case("causal_conv1d", tensors, options)
+
+
+def packed_convolution(name: str, numbers: list[int]) -> Case:
+    case = convolution(activation="silu")
+    x = case.tensors["x"][:1]
+    given = torch.tensor(numbers) if name == "cu_seqlens" else torch.tensor([numbers])
+    return case._replace(tensors={**case.tensors, "x": x, name: given})
 
 
 def cauchy(dtype: torch.dtype, **options: Any) -> Case:
@@ -123,6 +166,16 @@ CASES = {
     "linear, bf16 by channel": by_channel(linear(torch.bfloat16)),
     "linear, complex from a state": linear(torch.complex64, reverse=True),
     "linear, four dims": linear(torch.float64, (2, 3, 2, 5)),
+    "mamba-2": mamba2(),
+    "mamba-2, states": mamba2(torch.bfloat16, return_final_states=True, dt_softplus=True),
+    "mamba-2, packed": mamba2(packed=True, return_final_states=True, dt_limit=(0.1, 0.9)),
+    "mamba-2, reference": mamba2(torch.float64, chunk_size=4, dt_softplus=True, target="reference"),
+    "convolution": convolution(),
+    "convolution, states": convolution(torch.bfloat16, return_final_states=True, activation="silu"),
+    "convolution, by channel": by_channel(convolution(torch.float64, width=2, activation="swish")),
+    "convolution, packed": packed_convolution("cu_seqlens", [0, 4, 4, 9]),
+    "convolution, numbers": by_channel(packed_convolution("seq_idx", [3, 3, 3, -1, -1, 0, 0, 5, 5])),
+    "convolution, reference": convolution(width=5, activation="silu", target="reference"),
     "cauchy": cauchy(torch.complex64),
     "cauchy, c128 without pairs": cauchy(torch.complex128, symmetric=False),
     "cauchy, imaginary": imaginary(torch.complex64),
@@ -154,8 +207,25 @@ def step(dtype: torch.dtype = torch.float32, *heads: int, tokens: int = 0, **opt
     return Case("selective_state_update", tensors, options)
 
 
+def conv_step(dtype: torch.dtype = torch.float32, tokens: int = 0, **options: Any) -> Case:
+    torch.manual_seed(0)
+    tensors = {
+        "x": torch.randn(3, 6, *((tokens,) if tokens else ())).to(dtype),
+        "conv_state": torch.randn(5, 6, 4).to(dtype),
+        "weight": torch.randn(6, 4),
+        "bias": torch.randn(6),
+        "conv_state_indices": torch.tensor([4, -1, 2]),
+    }
+    if tokens:
+        tensors["cache_seqlens"] = torch.tensor([0, 3, 9])
+    return Case("causal_conv1d_update", tensors, options)
+
+
 # Ops that write to their inputs, and have no gradients.
 WRITING = {
+    "step of a convolution": conv_step(activation="silu"),
+    "steps of a ring, bf16": conv_step(torch.bfloat16, 2),
+    "step of a convolution, reference": conv_step(torch.float64, 3, target="reference"),
     "step": step(dt_softplus=True),
     "step of heads, bf16": step(torch.bfloat16, 4),
     "tokens that are tried": step(torch.float32, 2, tokens=3, update_state=False),

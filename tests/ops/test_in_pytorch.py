@@ -76,6 +76,7 @@ class Layer(torch.nn.Module):
         self.inputs = torch.nn.Linear(d, sum(self.sizes))
         self.outputs = torch.nn.Linear(d, d)
         self.A = torch.nn.Parameter(torch.rand(d, n))
+        self.taps = torch.nn.Parameter(torch.randn(d, 4))
         self.D = torch.nn.Parameter(torch.ones(d))
         self.v = torch.nn.Parameter(torch.randn(d, n, dtype=torch.complex64))
         self.step = torch.nn.Parameter(torch.full((d,), 0.1))
@@ -83,7 +84,10 @@ class Layer(torch.nn.Module):
     def forward(self, hidden: Tensor, nodes: Tensor) -> Tensor:
         x, delta, gate, B, C = (t.transpose(1, 2) for t in self.inputs(hidden).split(self.sizes, dim=-1))
         y = ssmgen.selective_scan(x, delta, -torch.exp(self.A), B, C, self.D, z=gate, delta_softplus=True)
-        y = y + ssmgen.linear_scan(torch.sigmoid(gate), x)
+        y = y + ssmgen.linear_scan(torch.sigmoid(gate), ssmgen.causal_conv1d(x, self.taps))
+        heads, dt = x.mT.unflatten(2, (2, -1)), delta.mT[..., :2]
+        rates, rows = -torch.exp(self.A[:2, 0]), (B.mT[:, :, None], C.mT[:, :, None])
+        y = y + ssmgen.ssd(heads, dt, rates, *rows, dt_softplus=True).flatten(2).mT
         poles = torch.complex(-self.A - 1, self.A)
         kernel = ssmgen.cauchy_mult(self.v, nodes, poles).real
         kernel = kernel + ssmgen.log_vandermonde(self.v, poles, x.shape[-1])

@@ -13,13 +13,13 @@ import pytest
 from benchmarks import replay
 from benchmarks.recording import Recording
 from benchmarks.replay import STRATEGIES, regrets
-from benchmarks.sweep import NEAR_ENOUGH, RESULTS, SEEDS, SWEEPS, path_of
+from benchmarks.sweep import ALL, NEAR_ENOUGH, RESULTS, SEEDS, path_of
 from ssmgen.config import Config
 from ssmgen.tuning.search import Search
 from ssmgen.tuning.trial import Timing
 from tests.tuning.test_search import FACTS, hill, make_space
 
-NAMES = list(SWEEPS)
+NAMES = list(ALL)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from ssmgen.bench.task import Task
 
 __all__ = ["CompiledTorch"]
 
-_SCANS = ("selective_scan", "selective_state_update", "linear_scan")
+_SCANS = ("selective_scan", "selective_state_update", "ssd", "linear_scan")
 _TURN = 2 * math.pi
 
 
@@ -29,6 +29,8 @@ class CompiledTorch(PlainTorch):
 
     def note(self, task: Task) -> str:
         """See `Provider.note`."""
+        if task.problem.op.startswith("causal_conv1d"):
+            return ""
         return "one step compiled, called from a loop" if task.problem.op in _SCANS else "in split real form"
 
     def function(self, task: Task) -> Function:
@@ -36,6 +38,9 @@ class CompiledTorch(PlainTorch):
         problem = task.problem
         if problem.op in _SCANS:
             return plain_function(task, _compiled)
+        if problem.op.startswith("causal_conv1d"):
+            convolve: Function = _compiled(plain_function(task))
+            return convolve
         if problem.op in ("cauchy_mult", "dplr_kernel"):
             product = _product(_compiled(_split_product))
             if problem.op == "dplr_kernel":

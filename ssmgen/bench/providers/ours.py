@@ -32,7 +32,10 @@ class Ours(TorchProvider):
             *("D", "z", "dt_bias", "softplus", "tied"),
             *("indices", "update", "state_dtype"),
         ),
+        "ssd": ("D", "z", "dt_bias", "softplus", "initial_state", "last_state", "packed"),
         "linear_scan": ("initial_state", "layout", "reverse"),
+        "causal_conv1d": ("bias", "silu", "initial_state", "last_state", "packed", "layout"),
+        "causal_conv1d_update": ("bias", "silu", "ring", "indices"),
         "cauchy_mult": ("symmetric", "imaginary"),
         "dplr_kernel": ("pairs",),
     }
@@ -113,9 +116,60 @@ def _selective_state_update(problem: Problem, inputs: Inputs) -> dict[str, Tenso
     return {"out": out}
 
 
+def _ssd(problem: Problem, inputs: Inputs) -> dict[str, Tensor]:
+    found = ops.ssd(
+        inputs["x"],
+        inputs["dt"],
+        inputs["A"],
+        inputs["B"],
+        inputs["C"],
+        None,
+        inputs.get("D"),
+        inputs.get("z"),
+        inputs.get("dt_bias"),
+        inputs.get("initial_state"),
+        inputs.get("seq_idx"),
+        dt_softplus=problem.has("softplus"),
+        # The operand is taken as it is, whatever its sign.
+        dt_limit=(0.0 if problem.has("softplus") else float("-inf"), float("inf")),
+        return_final_states=problem.has("last_state"),
+    )
+    return (
+        {"out": found} if isinstance(found, Tensor) else dict(zip(("out", "last_state"), found, strict=True))
+    )
+
+
 def _linear_scan(problem: Problem, inputs: Inputs) -> dict[str, Tensor]:
     a, b, state = inputs["a"], inputs["b"], inputs.get("initial_state")
     return {"out": ops.linear_scan(a, b, initial_state=state, reverse=problem.has("reverse"))}
+
+
+def _causal_conv1d(problem: Problem, inputs: Inputs) -> dict[str, Tensor]:
+    found = ops.causal_conv1d(
+        inputs["x"],
+        inputs["weight"],
+        inputs.get("bias"),
+        inputs.get("seq_idx"),
+        inputs.get("initial_state"),
+        problem.has("last_state"),
+        "silu" if problem.has("silu") else None,
+    )
+    return (
+        {"out": found} if isinstance(found, Tensor) else dict(zip(("out", "last_state"), found, strict=True))
+    )
+
+
+def _causal_conv1d_update(problem: Problem, inputs: Inputs) -> dict[str, Tensor]:
+    out = ops.causal_conv1d_update(
+        inputs["x"],
+        inputs["conv_state"],
+        inputs["weight"],
+        inputs.get("bias"),
+        "silu" if problem.has("silu") else None,
+        inputs.get("cache_seqlens"),
+        inputs.get("indices"),
+    )
+    return {"out": out}
 
 
 def _cauchy_mult(problem: Problem, inputs: Inputs) -> dict[str, Tensor]:
@@ -142,7 +196,10 @@ def _dplr_kernel(problem: Problem, inputs: Inputs) -> dict[str, Tensor]:
 _FUNCTIONS: dict[str, Callable[[Problem, Inputs], dict[str, Tensor]]] = {
     "selective_scan": _selective_scan,
     "selective_state_update": _selective_state_update,
+    "ssd": _ssd,
     "linear_scan": _linear_scan,
+    "causal_conv1d": _causal_conv1d,
+    "causal_conv1d_update": _causal_conv1d_update,
     "cauchy_mult": _cauchy_mult,
     "log_vandermonde": _log_vandermonde,
     "log_vandermonde_transpose": _log_vandermonde_transpose,

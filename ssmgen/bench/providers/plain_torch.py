@@ -22,11 +22,16 @@ class PlainTorch(TorchProvider):
     """What users have without kernels; speed-ups are measured against it."""
 
     name = "torch"
-    summary = "PyTorch: a loop over unbound time steps, or one broadcast over poles and nodes"
+    summary = (
+        "PyTorch: a loop over unbound time steps, its own convolution, or one broadcast over poles and nodes"
+    )
     options: ClassVar = {
         "selective_scan": (*SCAN_OPTIONS, "layout"),
         "selective_state_update": STEP_OPTIONS,
         "linear_scan": ("initial_state", "layout", "reverse"),
+        "ssd": ("D", "z", "dt_bias", "softplus"),
+        "causal_conv1d": ("bias", "silu", "layout"),
+        "causal_conv1d_update": ("bias", "silu"),
         "cauchy_mult": ("imaginary",),
     }
 
@@ -60,6 +65,13 @@ def plain_function(task: Task, compiled: Callable[[Any], Any] = lambda step: ste
     if problem.op == "linear_scan":
         linear, reverse = compiled(plain.linear_step), problem.has("reverse")
         return lambda inputs: plain.linear_scan(inputs, reverse, kind, linear)
+    if problem.op == "ssd":
+        update = compiled(plain.state_update)
+        return lambda inputs: plain.ssd(inputs, softplus, kind, update)
+    if problem.op == "causal_conv1d":
+        return lambda inputs: plain.causal_conv1d(inputs, problem.has("silu"), kind)
+    if problem.op == "causal_conv1d_update":
+        return lambda inputs: plain.causal_conv1d_update(inputs, problem.has("silu"), kind)
     if problem.op == "cauchy_mult":
         return lambda inputs: {
             "out": plain.symmetric_product(inputs["v"], complex_nodes(inputs), inputs["w"])

@@ -7,6 +7,7 @@ from torch import Tensor
 from ssmgen.bench.provider import Function, Inputs, TorchProvider
 from ssmgen.bench.task import Task, compute
 from ssmgen.dtypes import dtype
+from ssmgen.kernels import interface
 
 __all__ = ["Reference"]
 
@@ -27,8 +28,9 @@ class Reference(TorchProvider):
 
         def function(inputs: Inputs) -> dict[str, Tensor]:
             found = compute(problem, inputs, task.dtype)
-            if problem.op == "selective_state_update" and problem.has("update"):
-                inputs["state"].copy_(found.pop("state"))
+            for operand in interface(problem.op).operands(problem):
+                if operand.updated:
+                    inputs[operand.name].copy_(found.pop(operand.name))
             if not stored.is_complex:
                 found["out"] = found["out"].to(stored.torch)
             return found

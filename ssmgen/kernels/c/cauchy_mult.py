@@ -30,12 +30,19 @@ _LIMIT = {"c64": "0x1p30f", "c128": "0x1p240"}
 
 
 def _fits_registers(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
-    # For each vector of nodes: z and the sum, real and imaginary, and six temporaries, which two of them can share.
+    # For each vector of nodes: z and three or four sums, and six temporaries, which two of them can share; y may stay
+    # in memory.
     return config.integer("vectors") * 5 + 6 <= facts.max_registers
 
 
 def _unrolls_evenly(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     return config.integer("unroll") <= problem["poles"]
+
+
+def _halves(lanes: int) -> list[list[int]]:
+    """Shuffles that bring every lane to the first one, by halves."""
+    distances = [lanes >> step for step in range(1, lanes.bit_length())]
+    return [[lane ^ distance for lane in range(lanes)] for distance in distances]
 
 
 class _CauchyMult(Variant):
@@ -79,6 +86,7 @@ class _CauchyMult(Variant):
             "limit": _LIMIT[problem.dtype],
             "serial_work": SERIAL_WORK,
             "task_nodes": _TASK_NODES,
+            "halves": _halves(config.integer("lanes")),
         }
 
     def program(self, problem: Problem, config: Config) -> Program:

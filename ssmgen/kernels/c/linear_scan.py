@@ -70,6 +70,9 @@ class _LinearScan(Variant):
         return program(self.interface, problem, _SIZES, self.workspaces(problem, config))
 
 
+_FAR = 1 << 20  # elements of a sequence that do not lie in caches
+
+
 class Channels(_LinearScan):
     """Channels in vector lanes; rows along time are transposed through L1."""
 
@@ -83,8 +86,17 @@ class Channels(_LinearScan):
         return {"lanes": lane_choices(problem, facts), "tile": (8, 16, 32, 64, 128, 256)}
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
-        """The widest vectors, and tiles that fill a quarter of L1."""
-        return Config.of(self.name, {"lanes": lane_choices(problem, facts)[0], "tile": 64})
+        """The widest vectors, and tiles that fill a quarter of L1.
+
+        Half as wide for long rows of whole floats that come from memory: rows are often a whole number of pages apart,
+        and three sequences of 16 such rows are more than L1 has ways (8 to 34% of a scan of 12 MiB, two threads).
+        """
+        choices = lane_choices(problem, facts)
+        elements = problem["batch"] * problem["dim"] * problem["seqlen"]
+        is_far = problem.option("layout") == "time" and elements >= _FAR and problem.dtype in ("fp32", "c64")
+        return Config.of(
+            self.name, {"lanes": choices[-1] if is_far and choices[0] > 8 else choices[0], "tile": 64}
+        )
 
 
 _SHORTEST_CHUNK = 256

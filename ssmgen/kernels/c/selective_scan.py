@@ -66,9 +66,9 @@ class _SelectiveScan(Variant):
 
 
 def _tiles(problem: Problem, choices: tuple[int, ...]) -> tuple[int, ...]:
-    """States are saved at the start of each tile: the interval leaves no choice."""
+    """States are saved at the start of tiles: whole numbers of them make up the interval."""
     saved = int(problem.option("saved"))
-    return (saved,) if saved else choices
+    return tuple(tile for tile in choices if saved % tile == 0) or (saved,)
 
 
 def _fits_registers(problem: Problem, config: Config, facts: DeviceFacts) -> bool:

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 
 from ssmgen.config import Config, Value
 from ssmgen.device import DeviceFacts
-from ssmgen.dtypes import accumulate
+from ssmgen.dtypes import accumulate, dtype
 from ssmgen.kernels.c.vectors import arguments, lane_choices, program, vector_context
 from ssmgen.kernels.interfaces import INTERFACES, STATE_BLOCK, sequence_batches
 from ssmgen.kernels.program import Program, Workspace
 from ssmgen.kernels.variant import Rule, Variant
 from ssmgen.problem import Problem
 
-__all__ = ["SCANS"]
+__all__ = ["SCANS", "STREAMED_BYTES"]
 
 # Elements (channel, time, state) that one thread does in some ten microseconds.
 _SERIAL_WORK = 1 << 16
+# Gradients of this size go past the caches: beside the operands they would not stay there, and a line that is written
+# whole need not be read before: 11% of a pass over 12 MiB each.
+STREAMED_BYTES = 8 << 20
 _INTERVALS = (16, 32, 64)
 _WIDEST = 64  # bytes of AVX-512's vectors
 # Bytes between the rows of two threads: a page, where older prefetchers stop. Those of AVX-512 machines may
@@ -42,13 +45,31 @@ def _team_fits(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     return config["blocks"] == 1 or size <= 128 << 10
 
 
-def _is_whole(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
-    return config.integer("blocks") % config.integer("wide") == 0
-
-
 def _team_is_full(problem: Problem, config: Config, facts: DeviceFacts) -> bool:
     width = problem["dim"] // problem["groups"]
     return (config.integer("blocks") - 1) * config.integer("lanes") < width
+
+
+def _groups(problem: Problem, config: Config) -> tuple[int, tuple[int, ...]]:
+    """How many whole groups of states there are, and the states of those that take the rest: powers of two."""
+    whole, rest = divmod(problem["d_state"], config.integer("states"))
+    return whole, tuple(count for count in (2, 1) if rest & count)
+
+
+def _planes(problem: Problem, count: int) -> int:
+    return count * (2 if problem.has("complex") else 1)
+
+
+def _fold(problem: Problem, config: Config, count: int) -> int:
+    """How many planes of a group of states share a vector of sums over channels."""
+    return min(_planes(problem, count), 4, config.integer("lanes"))
+
+
+def _vectors(problem: Problem, config: Config) -> int:
+    """Vectors of sums over channels for each step: of all groups of states."""
+    whole, rests = _groups(problem, config)
+    counts = (config.integer("states"),) * whole + rests
+    return sum(_planes(problem, count) // _fold(problem, config, count) for count in counts)
 
 
 class Channels(Variant):
@@ -66,7 +87,6 @@ class Channels(Variant):
     summary = "channels in vector lanes; each tile forward from its saved state, then back"
     rules = (
         Rule("team", "what all blocks of a team carry from tile to tile must stay in L2", _team_fits),
-        Rule("wide", "a team is whole groups of blocks that are walked side by side", _is_whole),
         Rule("width", "a team holds no more blocks than there are channels for", _team_is_full),
     )
 
@@ -84,31 +104,21 @@ class Channels(Variant):
             "blocks": (1, 2, 4, 8, 16),
             "lanes": lane_choices(problem, facts),
             "states": tuple(count for count in (1, 2, 4) if count <= problem["d_state"]),
-            "wide": (1, 2),
         }
 
     def default(self, problem: Problem, facts: DeviceFacts) -> Config:
-        """Wide vectors, two states of two blocks at a time; teams as large as leave two for each thread.
-
-        One block of AVX-512's vectors: what two keep for the way back, h and a of every step, is twice as long as what
-        stays in L1 (10.6 against 7.7 ms with 16 steps).
-        """
-        lanes = lane_choices(problem, facts)[0]
-        together = 1 if lanes * _itemsize(problem) == _WIDEST else 2
-
-        def teams_of(blocks: int) -> Config:
-            states, wide = min(2, problem["d_state"]), min(together, blocks)
-            return Config.of(self.name, {"blocks": blocks, "lanes": lanes, "states": states, "wide": wide})
-
+        """Wide vectors, four states at a time; teams as large as leave two for each thread."""
+        lanes, states = lane_choices(problem, facts)[0], max(self.choices(problem, facts)["states"])
         for blocks in (8, 4, 2):
+            config = Config.of(self.name, {"blocks": blocks, "lanes": lanes, "states": states})
             busy = problem["batch"] * problem["dim"] >= 2 * facts.max_threads * blocks * lanes
-            if busy and self.broken_rule(problem, teams_of(blocks), facts) is None:
-                return teams_of(blocks)
-        return teams_of(1)
+            if busy and self.broken_rule(problem, config, facts) is None:
+                return config
+        return Config.of(self.name, {"blocks": 1, "lanes": lanes, "states": states})
 
     def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
         """See `Variant.context`."""
-        whole, rest = divmod(problem["d_state"], config.integer("states"))
+        whole, rests = _groups(problem, config)
         return {
             **vector_context(problem.dtype, config.integer("lanes")),
             **arguments(self.interface, problem, self._sizes(problem), self._workspaces(problem, config)),
@@ -120,9 +130,12 @@ class Channels(Variant):
             "apart": _apart(problem, config),
             "grouped": "groups" in self._sizes(problem),
             "serial_work": _SERIAL_WORK,
+            "streamed_from": STREAMED_BYTES // dtype(problem.dtype).itemsize,
             "state_block": STATE_BLOCK,
             "whole_groups": whole,
-            "rest": rest,
+            "rests": rests,
+            "folds": {count: _fold(problem, config, count) for count in (config.integer("states"), *rests)},
+            "vectors": _vectors(problem, config),
         }
 
     def program(self, problem: Problem, config: Config) -> Program:
@@ -148,7 +161,7 @@ class Channels(Variant):
             # Sums over the blocks of a team, in lanes, for each step of a tile.
             lanes, tile = config.integer("lanes"), int(problem.option("saved"))
             apart = _apart(problem, config) // _itemsize(problem)
-            rows = (len(variable) * tile * states + lanes) * lanes + apart
+            rows = len(variable) * tile * _vectors(problem, config) * lanes + apart
             found.append(Workspace("rows", real, (problem["batch"] * teams, rows)))
         return tuple(found)
 

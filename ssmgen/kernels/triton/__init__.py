@@ -5,6 +5,7 @@ from __future__ import annotations
 from ssmgen.kernels.triton import (
     cauchy_mult,
     cauchy_mult_backward,
+    causal_conv1d,
     dplr_kernel,
     dplr_kernel_backward,
     linear_scan,
@@ -14,6 +15,7 @@ from ssmgen.kernels.triton import (
     selective_scan_split,
     selective_scan_tiles,
     selective_state_update,
+    ssd,
     vandermonde,
 )
 from ssmgen.kernels.variant import Variant
@@ -27,7 +29,9 @@ VARIANTS: tuple[Variant, ...] = (
     *selective_scan_backward.SCANS,
     *selective_scan_segments.SCANS,
     *selective_state_update.UPDATES,
+    *ssd.SCANS,
     *linear_scan.SCANS,
+    *causal_conv1d.CONVOLUTIONS,
     *cauchy_mult.PRODUCTS,
     *cauchy_mult_backward.GRADIENTS,
     *dplr_kernel.KERNELS,

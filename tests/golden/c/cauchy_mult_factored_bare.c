@@ -1,7 +1,7 @@
 // cauchy_mult forward, c64: factored(lanes=16,reciprocal=divide,unroll=1,vectors=2)
 // out_l = sum_n v_n / (z_l - w_n)
 // symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-// Rendered by ssmgen from templates/c/cauchy_mult_factored.c.j2; source 95a4ca56a3ca60ea.
+// Rendered by ssmgen from templates/c/cauchy_mult_factored.c.j2; source e6d6e7cdff4807de.
 #include <stdint.h>
 #include <string.h>
 
@@ -87,10 +87,11 @@ static inline floats magnitude(floats x, floats y)
 
 static inline int any(ints mask)
 {
-    int32_t bits = 0;
-    for (int i = 0; i < LANES; i++)
-        bits |= mask[i];
-    return bits != 0;
+    mask |= SHUFFLE(mask, mask, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    mask |= SHUFFLE(mask, mask, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    mask |= SHUFFLE(mask, mask, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    mask |= SHUFFLE(mask, mask, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    return mask[0] != 0;
 }
 
 // Products of four distances overflow beyond LIMIT, where Nyquist's node is in floating point. Such a node is moved to LIMIT
@@ -102,7 +103,7 @@ static floats shrinkage(floats size)
 
 // A conjugate pair: v / (z - w) + conj(v) / (z - conj(w)) = 2 (s + i y Re v) / (p + i q), where a = x - Re w,
 // s = a Re v - Im v Im w and p + i q = (z - w) (z - conj(w)) = a^2 - (y - Im w) (y + Im w) + 2 i a y: factored, since expanded
-// to z^2 - 2 z Re w + |w|^2 it cancels. One reciprocal serves the pair.
+// to z^2 - 2 z Re w + |w|^2 it cancels. One reciprocal serves the pair, and y leaves the sums.
 static void multiply(const float *v, const float *w, const float *z, float *out, int64_t count)
 {
     float w_real[POLES], w_imag[POLES], v_real[POLES], vw_imag[POLES];
@@ -117,12 +118,12 @@ static void multiply(const float *v, const float *w, const float *z, float *out,
         const floats high0 = load_some(z + LANES, 2 * count - LANES);
         floats x0 = 0x1p-10f * SHUFFLE(low0, high0, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         floats y0 = 0x1p-10f * SHUFFLE(low0, high0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-        floats real0 = {0}, imag0 = {0};
+        floats sp0 = {0}, vp0 = {0}, vq0 = {0}, sq0 = {0};
         const floats low1 = load_some(z + 2 * LANES, 2 * count - 2 * LANES);
         const floats high1 = load_some(z + 3 * LANES, 2 * count - 3 * LANES);
         floats x1 = 0x1p-10f * SHUFFLE(low1, high1, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         floats y1 = 0x1p-10f * SHUFFLE(low1, high1, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-        floats real1 = {0}, imag1 = {0};
+        floats sp1 = {0}, vp1 = {0}, vq1 = {0}, sq1 = {0};
         const floats size0 = magnitude(x0, y0), size1 = magnitude(x1, y1);
         floats shrink0 = (floats){0} + 1, shrink1 = (floats){0} + 1;
         // Rare: a branch keeps it off the way from z to the sums.
@@ -135,19 +136,23 @@ static void multiply(const float *v, const float *w, const float *z, float *out,
             y1 *= shrink1;
         }
         for (int n = 0; n < POLES; n++) {
-            const floats a0 = x0 - w_real[n];
+            const floats a0 = x0 - w_real[n], s0 = a0 * v_real[n] - vw_imag[n];
             const floats p0 = a0 * a0 - (y0 - w_imag[n]) * (y0 + w_imag[n]), q0 = a0 * (2 * y0);
-            const floats r0 = inverse(p0 * p0 + q0 * q0);
-            const floats s0 = a0 * v_real[n] - vw_imag[n], t0 = y0 * v_real[n];
-            real0 += (s0 * p0 + t0 * q0) * r0;
-            imag0 += (t0 * p0 - s0 * q0) * r0;
-            const floats a1 = x1 - w_real[n];
+            const floats r0 = inverse(p0 * p0 + q0 * q0), pr0 = p0 * r0, qr0 = q0 * r0;
+            sp0 += s0 * pr0;
+            vp0 += v_real[n] * pr0;
+            vq0 += v_real[n] * qr0;
+            sq0 += s0 * qr0;
+            const floats a1 = x1 - w_real[n], s1 = a1 * v_real[n] - vw_imag[n];
             const floats p1 = a1 * a1 - (y1 - w_imag[n]) * (y1 + w_imag[n]), q1 = a1 * (2 * y1);
-            const floats r1 = inverse(p1 * p1 + q1 * q1);
-            const floats s1 = a1 * v_real[n] - vw_imag[n], t1 = y1 * v_real[n];
-            real1 += (s1 * p1 + t1 * q1) * r1;
-            imag1 += (t1 * p1 - s1 * q1) * r1;
+            const floats r1 = inverse(p1 * p1 + q1 * q1), pr1 = p1 * r1, qr1 = q1 * r1;
+            sp1 += s1 * pr1;
+            vp1 += v_real[n] * pr1;
+            vq1 += v_real[n] * qr1;
+            sq1 += s1 * qr1;
         }
+        floats real0 = sp0 + y0 * vq0, imag0 = y0 * vp0 - sq0;
+        floats real1 = sp1 + y1 * vq1, imag1 = y1 * vp1 - sq1;
         real0 *= shrink0;
         imag0 *= shrink0;
         store_some(out, SHUFFLE(real0, imag0, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
@@ -165,13 +170,17 @@ static void multiply(const float *v, const float *w, const float *z, float *out,
 
 void cauchy_mult(const struct cauchy_mult_args *args)
 {
-    const int64_t blocks = (args->nodes + TASK - 1) / TASK;
+    // Tasks of equal size, in whole vectors.
+    const int64_t blocks = args->nodes < 2 * TASK ? 1 : (args->nodes + TASK / 2) / TASK;
+    const int64_t size = (args->nodes + 2 * LANES * blocks - 1) / (2 * LANES * blocks) * 2 * LANES;
     // Below some ten microseconds of work, waking threads costs more than they bring.
     const int threads = args->rows * args->nodes * POLES < 32768 ? 1 : (int)args->threads;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    // Rows by threads where there are many: threads side by side in one fetch lines that the other is about to write.
+    const int64_t together = args->rows < 8 * threads ? 1 : blocks;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, together)
     for (int64_t task = 0; task < args->rows * blocks; task++) {
-        const int64_t row = task / blocks, first = task % blocks * TASK;
-        const int64_t count = args->nodes - first < TASK ? args->nodes - first : TASK;
+        const int64_t row = task / blocks, first = task % blocks * size;
+        const int64_t count = args->nodes - first < size ? args->nodes - first : size;
         multiply(args->v + 2 * row * args->v_stride_row, args->w + 2 * row * args->w_stride_row,
                  args->z + 2 * (row * args->z_stride_row + first),
                  args->out + 2 * (row * args->out_stride_row + first), count);

@@ -1,7 +1,7 @@
 // cauchy_mult forward, c64: two_term(lanes=16,reciprocal=divide,unroll=1,vectors=2)
 // out_l = sum_n v_n / (z_l - w_n)
 // symmetric: + conj(v_n) / (z_l - conj(w_n)) for each pole
-// Rendered by ssmgen from templates/c/cauchy_mult_two_term.c.j2; source 2b717ab2754f64b2.
+// Rendered by ssmgen from templates/c/cauchy_mult_two_term.c.j2; source 91536a02f7413a7b.
 #include <stdint.h>
 #include <string.h>
 
@@ -87,10 +87,11 @@ static inline floats magnitude(floats x, floats y)
 
 static inline int any(ints mask)
 {
-    int32_t bits = 0;
-    for (int i = 0; i < LANES; i++)
-        bits |= mask[i];
-    return bits != 0;
+    mask |= SHUFFLE(mask, mask, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    mask |= SHUFFLE(mask, mask, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    mask |= SHUFFLE(mask, mask, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    mask |= SHUFFLE(mask, mask, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    return mask[0] != 0;
 }
 
 // Products of four distances overflow beyond LIMIT, where Nyquist's node is in floating point. Such a node is moved to LIMIT
@@ -167,13 +168,17 @@ static void multiply(const float *v, const float *w, const float *z, float *out,
 
 void cauchy_mult(const struct cauchy_mult_args *args)
 {
-    const int64_t blocks = (args->nodes + TASK - 1) / TASK;
+    // Tasks of equal size, in whole vectors.
+    const int64_t blocks = args->nodes < 2 * TASK ? 1 : (args->nodes + TASK / 2) / TASK;
+    const int64_t size = (args->nodes + 2 * LANES * blocks - 1) / (2 * LANES * blocks) * 2 * LANES;
     // Below some ten microseconds of work, waking threads costs more than they bring.
     const int threads = args->rows * args->nodes * POLES < 32768 ? 1 : (int)args->threads;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    // Rows by threads where there are many: threads side by side in one fetch lines that the other is about to write.
+    const int64_t together = args->rows < 8 * threads ? 1 : blocks;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, together)
     for (int64_t task = 0; task < args->rows * blocks; task++) {
-        const int64_t row = task / blocks, first = task % blocks * TASK;
-        const int64_t count = args->nodes - first < TASK ? args->nodes - first : TASK;
+        const int64_t row = task / blocks, first = task % blocks * size;
+        const int64_t count = args->nodes - first < size ? args->nodes - first : size;
         multiply(args->v + 2 * row * args->v_stride_row, args->w + 2 * row * args->w_stride_row,
                  args->z + 2 * (row * args->z_stride_row + first),
                  args->out + 2 * (row * args->out_stride_row + first), count);

@@ -1,13 +1,13 @@
-// linear_scan forward, c64: channels(lanes=16,tile=64)
+// linear_scan forward, c64: channels(lanes=8,tile=64)
 // h_t = a_t h_{t-1} + b_t
-// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source eda30e08d89192e3.
+// Rendered by ssmgen from templates/c/linear_scan_channels.c.j2; source 20bcbe4025d94ee1.
 #include <stdint.h>
 #include <string.h>
 
-enum { LANES = 16, TILE = 64 };
+enum { LANES = 8, TILE = 64 };
 
-typedef float floats __attribute__((vector_size(64)));
-typedef int32_t ints __attribute__((vector_size(64)));
+typedef float floats __attribute__((vector_size(32)));
+typedef int32_t ints __attribute__((vector_size(32)));
 
 struct linear_scan_args {
     const float *a;
@@ -59,29 +59,29 @@ enum { UNIT = 4 }; // reals in 128 bits
 static inline __attribute__((always_inline)) void transpose(floats rows[LANES])
 {
     floats next[LANES];
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int stage = 1; stage < UNIT; stage *= 2) {
-#pragma GCC unroll 16
+#pragma GCC unroll 8
         for (int i = 0; i < LANES / 2; i++) {
             const int first = i / (UNIT / 2) * UNIT + i % (UNIT / 2);
             const floats x = rows[first], y = rows[first + UNIT / 2];
-            next[2 * i] = SHUFFLE(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
-            next[2 * i + 1] = SHUFFLE(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+            next[2 * i] = SHUFFLE(x, y, 0, 8, 1, 9, 4, 12, 5, 13);
+            next[2 * i + 1] = SHUFFLE(x, y, 2, 10, 3, 11, 6, 14, 7, 15);
         }
-#pragma GCC unroll 16
+#pragma GCC unroll 8
         for (int i = 0; i < LANES; i++)
             rows[i] = next[i];
     }
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int stage = UNIT; stage < LANES; stage *= 2) {
-#pragma GCC unroll 16
+#pragma GCC unroll 8
         for (int i = 0; i < LANES / 2; i++) {
             const int first = i / UNIT * 2 * UNIT + i % UNIT;
             const floats x = rows[first], y = rows[first + UNIT];
-            next[i] = SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
-            next[i + LANES / 2] = SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+            next[i] = SHUFFLE(x, y, 0, 1, 2, 3, 8, 9, 10, 11);
+            next[i + LANES / 2] = SHUFFLE(x, y, 4, 5, 6, 7, 12, 13, 14, 15);
         }
-#pragma GCC unroll 16
+#pragma GCC unroll 8
         for (int i = 0; i < LANES; i++)
             rows[i] = next[i];
     }
@@ -91,13 +91,13 @@ static inline __attribute__((always_inline)) void transpose(floats rows[LANES])
 static inline __attribute__((always_inline)) void load_square(floats *tile, const float *x, int64_t stride)
 {
     floats rows[LANES];
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int c = 0; c < LANES; c++) {
         __builtin_prefetch(x + c * stride + TILE); // rows are more streams than the hardware follows
         rows[c] = load(x + c * stride);
     }
     transpose(rows);
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int t = 0; t < LANES; t++)
         tile[t] = rows[t];
 }
@@ -121,11 +121,11 @@ static void load_tile(floats *tile, const float *x, int64_t stride, int64_t chan
 static inline __attribute__((always_inline)) void store_square(float *x, const floats *tile, int64_t stride)
 {
     floats rows[LANES];
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int t = 0; t < LANES; t++)
         rows[t] = tile[t];
     transpose(rows);
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int c = 0; c < LANES; c++)
         store(x + c * stride, rows[c]);
 }

@@ -1,7 +1,7 @@
-// selective_scan backward, fp32: channels(blocks=1,lanes=16,states=2,wide=1)
+// selective_scan backward, fp32: channels(blocks=1,lanes=16,states=4)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source aaf16723d8e36cd4.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 33aff80c4d25503f.
 
 #include <stdint.h>
 #include <string.h>
@@ -295,7 +295,7 @@ static inline floats load_channels(const float *x, int64_t channels)
     return y;
 }
 
-enum { BLOCKS = 1, WIDE = 1, GROUP = 2, LINE = 64 / sizeof(float), SUMS = 1 * PLANES + 0, ROWS = 2 * TILE * PLANES + LANES, APART = 256 };
+enum { BLOCKS = 1, GROUP = 4, SUMS = 1 * PLANES + 0, VECTORS = 8, ROWS = 2 * TILE * VECTORS, APART = 256 };
 // Rows of different threads are pages apart, farther than prefetchers go: side by side they cost 20% of the whole.
 typedef floats unaligned __attribute__((aligned(sizeof(float)), may_alias));
 
@@ -304,9 +304,67 @@ static inline struct pair times_conjugate(struct pair x, struct pair y)
     return (struct pair){x.re * y.re + x.im * y.im, x.im * y.re - x.re * y.im};
 }
 
+// The lanes of x and y by turns, of the lower and of the upper half of every 128 bits.
+static inline floats interleave_low(floats x, floats y)
+{
+    return SHUFFLE(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+}
+
+static inline floats interleave_high(floats x, floats y)
+{
+    return SHUFFLE(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+}
+
+// Of two vectors that hold two numbers each in every fourth and next lane, one that holds the four.
+static inline floats fold_pairs(floats x, floats y)
+{
+    return SHUFFLE(x, y, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) + SHUFFLE(x, y, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+}
+
+enum { READ = 3, WRITTEN = 2 };
+
+// The rows of a tile on their way from memory into a buffer, or back.
+struct rows {
+    const float *from;
+    float *to;
+    int64_t stride; // of those in memory
+    int streamed;
+};
+
+static inline void read_row(const struct rows *rows, int64_t t)
+{
+    const float *row = rows->from + t * rows->stride;
+    memcpy(rows->to + t * LANES, row, LANES * sizeof *row);
+    __builtin_prefetch(row - TILE, 0, 2); // into L2
+}
+
+static inline void write_row(const struct rows *rows, int64_t t)
+{
+    float *row = rows->to + t * rows->stride;
+#if defined(__AVX512DQ__)
+    if (rows->streamed) {
+        _mm512_stream_ps(row, load(rows->from + t * LANES));
+        return;
+    }
+#endif
+    memcpy(row, rows->from + t * LANES, LANES * sizeof *row);
+    __builtin_prefetch(row - TILE, 1, 2);
+}
+
+// Whole tiles from such rows and into them.
+static void load_rows(floats *tile, const float *rows)
+{
+    load_square(tile, rows, TILE);
+}
+
+static void store_rows(float *rows, const floats *tile)
+{
+    store_square(rows, tile, TILE);
+}
+
 // What one block of channels carries from tile to tile, and what it sums over time.
 struct block {
-struct rate A[STATES];
+    struct rate A[STATES];
     struct pair g[STATES], dA[STATES];
 };
 
@@ -321,23 +379,37 @@ static void open_block(struct block *block, const struct selective_scan_backward
     load_rates(block->A, args->A + d0 * PLANES, channels);
 }
 
-static void open_tile(struct tile *tile, const struct block *block, const struct selective_scan_backward_args *args, int64_t b,
-                      int64_t d0, int64_t channels, int64_t t0, int64_t steps)
+// The states before a tile, and those before the tile that precedes it, which are asked for meanwhile.
+struct states {
+    const float *from, *before;
+    int64_t channels;
+};
+
+// A tile from where the walk before it has put its rows, or from memory.
+static void open_tile(struct tile *tile, float (*rows)[TILE * LANES], const struct block *block, const struct selective_scan_backward_args *args,
+                      int64_t b, int64_t d0, int64_t channels, int64_t t0, int64_t steps)
 {
     const float *u_0 = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
     const float *delta_0 = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim;
     const float *dout_0 = args->dout + b * args->dout_stride_batch + d0 * args->dout_stride_dim;
-    load_tile(tile->u, u_0 + t0, args->u_stride_dim, channels, steps);
-    load_tile(tile->delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
-    load_tile(tile->dy, dout_0 + t0, args->dout_stride_dim, channels, steps);
+    if (rows) {
+        load_rows(tile->u, rows[0]);
+        load_rows(tile->delta, rows[1]);
+        load_rows(tile->dy, rows[2]);
+    } else {
+        load_tile(tile->u, u_0 + t0, args->u_stride_dim, channels, steps);
+        load_tile(tile->delta, delta_0 + t0, args->delta_stride_dim, channels, steps);
+        load_tile(tile->dy, dout_0 + t0, args->dout_stride_dim, channels, steps);
+    }
     for (int64_t t = 0; t < steps; t++) {
         tile->x[t] = tile->delta[t] * tile->u[t];
         tile->sum_g[t] = tile->sum_q[t] = (floats){0};
     }
 }
 
-static void close_tile(struct tile *tile, struct block *block, const struct selective_scan_backward_args *args, int64_t b,
-                       int64_t d0, int64_t channels, int64_t t0, int64_t steps)
+// A whole tile goes to where the next walk writes it from, another one to memory.
+static void close_tile(struct tile *tile, float (*rows)[TILE * LANES], struct block *block, const struct selective_scan_backward_args *args,
+                       int64_t b, int64_t d0, int64_t channels, int64_t t0, int64_t steps)
 {
     float *du_0 = args->du + b * args->du_stride_batch + d0 * args->du_stride_dim;
     float *ddelta_0 = args->ddelta + b * args->ddelta_stride_batch + d0 * args->ddelta_stride_dim;
@@ -346,98 +418,160 @@ static void close_tile(struct tile *tile, struct block *block, const struct sele
         tile->u[t] = tile->delta[t] * g;
         tile->delta[t] = u * g + 0.6931471805599453f * tile->sum_q[t];
     }
-    store_tile(du_0 + t0, args->du_stride_dim, tile->u, channels, steps);
-    store_tile(ddelta_0 + t0, args->ddelta_stride_dim, tile->delta, channels, steps);
+    if (rows) {
+        store_rows(rows[0], tile->u);
+        store_rows(rows[1], tile->delta);
+    } else {
+        store_tile(du_0 + t0, args->du_stride_dim, tile->u, channels, steps);
+        store_tile(ddelta_0 + t0, args->ddelta_stride_dim, tile->delta, channels, steps);
+    }
 }
 
-// The states n to n + 1 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
-static void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
-                   int n, const float *B, const float *C, unaligned *dB, unaligned *dC)
+// The states n to n + 3 of a tile: forward for h, which only every TILE-th step keeps, then back.
+// What is written to memory and read from it meanwhile belongs to the tiles before and after.
+static void walk_4(struct tile *tile, struct block *block, const struct states *states, int64_t steps, int n,
+                   const float *B, const float *C, unaligned *dB, unaligned *dC, const struct rows *written, const struct rows *read)
 {
-    struct pair a[TILE][1][2], h[TILE][1][2]; // h before each step
-    struct pair h0_0 = {load_channels(states[0] + 2 * (n + 0) * STATE_BLOCK, channels[0]), load_channels(states[0] + (2 * (n + 0) + 1) * STATE_BLOCK, channels[0])};
-    const struct rate rate0_0 = block[0].A[n + 0];
-    const struct pair A0_0 = {rate0_0.re, 4.532360141827193f * rate0_0.turns};
-    struct pair h0_1 = {load_channels(states[0] + 2 * (n + 1) * STATE_BLOCK, channels[0]), load_channels(states[0] + (2 * (n + 1) + 1) * STATE_BLOCK, channels[0])};
-    const struct rate rate0_1 = block[0].A[n + 1];
-    const struct pair A0_1 = {rate0_1.re, 4.532360141827193f * rate0_1.turns};
+    struct pair a[TILE][4], h[TILE][4]; // h before each step
+    __builtin_prefetch(states->before + 2 * (n + 0) * STATE_BLOCK, 0, 2);
+    __builtin_prefetch(states->before + (2 * (n + 0) + 1) * STATE_BLOCK, 0, 2);
+    struct pair h0 = {load_channels(states->from + 2 * (n + 0) * STATE_BLOCK, states->channels), load_channels(states->from + (2 * (n + 0) + 1) * STATE_BLOCK, states->channels)};
+    const struct rate rate0 = block->A[n + 0];
+    const struct pair A0 = {rate0.re, 4.532360141827193f * rate0.turns};
+    __builtin_prefetch(states->before + 2 * (n + 1) * STATE_BLOCK, 0, 2);
+    __builtin_prefetch(states->before + (2 * (n + 1) + 1) * STATE_BLOCK, 0, 2);
+    struct pair h1 = {load_channels(states->from + 2 * (n + 1) * STATE_BLOCK, states->channels), load_channels(states->from + (2 * (n + 1) + 1) * STATE_BLOCK, states->channels)};
+    const struct rate rate1 = block->A[n + 1];
+    const struct pair A1 = {rate1.re, 4.532360141827193f * rate1.turns};
+    __builtin_prefetch(states->before + 2 * (n + 2) * STATE_BLOCK, 0, 2);
+    __builtin_prefetch(states->before + (2 * (n + 2) + 1) * STATE_BLOCK, 0, 2);
+    struct pair h2 = {load_channels(states->from + 2 * (n + 2) * STATE_BLOCK, states->channels), load_channels(states->from + (2 * (n + 2) + 1) * STATE_BLOCK, states->channels)};
+    const struct rate rate2 = block->A[n + 2];
+    const struct pair A2 = {rate2.re, 4.532360141827193f * rate2.turns};
+    __builtin_prefetch(states->before + 2 * (n + 3) * STATE_BLOCK, 0, 2);
+    __builtin_prefetch(states->before + (2 * (n + 3) + 1) * STATE_BLOCK, 0, 2);
+    struct pair h3 = {load_channels(states->from + 2 * (n + 3) * STATE_BLOCK, states->channels), load_channels(states->from + (2 * (n + 3) + 1) * STATE_BLOCK, states->channels)};
+    const struct rate rate3 = block->A[n + 3];
+    const struct pair A3 = {rate3.re, 4.532360141827193f * rate3.turns};
     for (int64_t t = 0; t < steps; t++) {
+        write_row(written, t);
         const float *B_t = B + t * PLANES + 2 * n;
-        unaligned *dC_t = dC + t * PLANES + 2 * n;
-        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = 2 * tile[0].dy[t];
-        h[t][0][0] = h0_0;
-        const struct pair a0_0 = a[t][0][0] = exp_complex(delta0, rate0_0);
-        h0_0 = times_conjugate(h0_0, (struct pair){a0_0.re, -a0_0.im});
-        h0_0.re += x0 * B_t[0];
-        h0_0.im += x0 * B_t[1];
-        h[t][0][1] = h0_1;
-        const struct pair a0_1 = a[t][0][1] = exp_complex(delta0, rate0_1);
-        h0_1 = times_conjugate(h0_1, (struct pair){a0_1.re, -a0_1.im});
-        h0_1.re += x0 * B_t[2];
-        h0_1.im += x0 * B_t[3];
-        dC_t[0] = dC_t[0] + h0_0.re * dy0;
-        dC_t[1] = dC_t[1] - h0_0.im * dy0;
-        dC_t[2] = dC_t[2] + h0_1.re * dy0;
-        dC_t[3] = dC_t[3] - h0_1.im * dy0;
+        const floats delta = tile->delta[t], x = tile->x[t];
+        h[t][0] = h0;
+        const struct pair a0 = a[t][0] = exp_complex(delta, rate0);
+        h0 = times_conjugate(h0, (struct pair){a0.re, -a0.im});
+        h0.re += x * B_t[0];
+        h0.im += x * B_t[1];
+        h[t][1] = h1;
+        const struct pair a1 = a[t][1] = exp_complex(delta, rate1);
+        h1 = times_conjugate(h1, (struct pair){a1.re, -a1.im});
+        h1.re += x * B_t[2];
+        h1.im += x * B_t[3];
+        h[t][2] = h2;
+        const struct pair a2 = a[t][2] = exp_complex(delta, rate2);
+        h2 = times_conjugate(h2, (struct pair){a2.re, -a2.im});
+        h2.re += x * B_t[4];
+        h2.im += x * B_t[5];
+        h[t][3] = h3;
+        const struct pair a3 = a[t][3] = exp_complex(delta, rate3);
+        h3 = times_conjugate(h3, (struct pair){a3.re, -a3.im});
+        h3.re += x * B_t[6];
+        h3.im += x * B_t[7];
     }
-    struct pair g0_0 = block[0].g[n + 0], dA0_0 = block[0].dA[n + 0];
-    struct pair g0_1 = block[0].g[n + 1], dA0_1 = block[0].dA[n + 1];
+    struct pair g0 = block->g[n + 0], dA0 = block->dA[n + 0];
+    struct pair g1 = block->g[n + 1], dA1 = block->dA[n + 1];
+    struct pair g2 = block->g[n + 2], dA2 = block->dA[n + 2];
+    struct pair g3 = block->g[n + 3], dA3 = block->dA[n + 3];
     for (int64_t t = steps - 1; t >= 0; t--) {
+        read_row(read, t);
         const float *B_t = B + t * PLANES + 2 * n;
         const float *C_t = C + t * PLANES + 2 * n;
-        unaligned *dB_t = dB + t * PLANES + 2 * n;
-        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = 2 * tile[0].dy[t];
-        floats sum_g0 = tile[0].sum_g[t], sum_q0 = tile[0].sum_q[t];
-        g0_0.re += dy0 * C_t[0];
-        dB_t[0] = dB_t[0] + g0_0.re * x0;
-        g0_0.im -= dy0 * C_t[1];
-        dB_t[1] = dB_t[1] + g0_0.im * x0;
-        sum_g0 += g0_0.re * B_t[0];
-        sum_g0 += g0_0.im * B_t[1];
-        g0_0 = times_conjugate(g0_0, a[t][0][0]);
-        const struct pair q0_0 = times_conjugate(g0_0, h[t][0][0]);
-        sum_q0 += q0_0.re * A0_0.re;
-        dA0_0.re += q0_0.re * delta0;
-        sum_q0 += q0_0.im * A0_0.im;
-        dA0_0.im += q0_0.im * delta0;
-        g0_1.re += dy0 * C_t[2];
-        dB_t[2] = dB_t[2] + g0_1.re * x0;
-        g0_1.im -= dy0 * C_t[3];
-        dB_t[3] = dB_t[3] + g0_1.im * x0;
-        sum_g0 += g0_1.re * B_t[2];
-        sum_g0 += g0_1.im * B_t[3];
-        g0_1 = times_conjugate(g0_1, a[t][0][1]);
-        const struct pair q0_1 = times_conjugate(g0_1, h[t][0][1]);
-        sum_q0 += q0_1.re * A0_1.re;
-        dA0_1.re += q0_1.re * delta0;
-        sum_q0 += q0_1.im * A0_1.im;
-        dA0_1.im += q0_1.im * delta0;
-        tile[0].sum_g[t] = sum_g0;
-        tile[0].sum_q[t] = sum_q0;
+        unaligned *dB_t = dB + t * VECTORS;
+        unaligned *dC_t = dC + t * VECTORS;
+        const floats delta = tile->delta[t], x = tile->x[t], dy = 2 * tile->dy[t];
+        floats sum_g = tile->sum_g[t], sum_q = tile->sum_q[t];
+        const floats dy_low = interleave_low(dy, -dy), dy_high = interleave_high(dy, -dy);
+        dC_t[0] += fold_pairs(dy_low * interleave_low(h0.re, h0.im) + dy_high * interleave_high(h0.re, h0.im),
+                               dy_low * interleave_low(h1.re, h1.im) + dy_high * interleave_high(h1.re, h1.im));
+        dC_t[1] += fold_pairs(dy_low * interleave_low(h2.re, h2.im) + dy_high * interleave_high(h2.re, h2.im),
+                               dy_low * interleave_low(h3.re, h3.im) + dy_high * interleave_high(h3.re, h3.im));
+        g0.re += dy * C_t[0];
+        sum_g += g0.re * B_t[0];
+        g0.im -= dy * C_t[1];
+        sum_g += g0.im * B_t[1];
+        g1.re += dy * C_t[2];
+        sum_g += g1.re * B_t[2];
+        g1.im -= dy * C_t[3];
+        sum_g += g1.im * B_t[3];
+        g2.re += dy * C_t[4];
+        sum_g += g2.re * B_t[4];
+        g2.im -= dy * C_t[5];
+        sum_g += g2.im * B_t[5];
+        g3.re += dy * C_t[6];
+        sum_g += g3.re * B_t[6];
+        g3.im -= dy * C_t[7];
+        sum_g += g3.im * B_t[7];
+        const floats x_low = interleave_low(x, x), x_high = interleave_high(x, x);
+        dB_t[0] += fold_pairs(x_low * interleave_low(g0.re, g0.im) + x_high * interleave_high(g0.re, g0.im),
+                               x_low * interleave_low(g1.re, g1.im) + x_high * interleave_high(g1.re, g1.im));
+        dB_t[1] += fold_pairs(x_low * interleave_low(g2.re, g2.im) + x_high * interleave_high(g2.re, g2.im),
+                               x_low * interleave_low(g3.re, g3.im) + x_high * interleave_high(g3.re, g3.im));
+        h0 = h[t][0];
+        g0 = times_conjugate(g0, a[t][0]);
+        const struct pair q0 = times_conjugate(g0, h0);
+        sum_q += q0.re * A0.re;
+        dA0.re += q0.re * delta;
+        sum_q += q0.im * A0.im;
+        dA0.im += q0.im * delta;
+        h1 = h[t][1];
+        g1 = times_conjugate(g1, a[t][1]);
+        const struct pair q1 = times_conjugate(g1, h1);
+        sum_q += q1.re * A1.re;
+        dA1.re += q1.re * delta;
+        sum_q += q1.im * A1.im;
+        dA1.im += q1.im * delta;
+        h2 = h[t][2];
+        g2 = times_conjugate(g2, a[t][2]);
+        const struct pair q2 = times_conjugate(g2, h2);
+        sum_q += q2.re * A2.re;
+        dA2.re += q2.re * delta;
+        sum_q += q2.im * A2.im;
+        dA2.im += q2.im * delta;
+        h3 = h[t][3];
+        g3 = times_conjugate(g3, a[t][3]);
+        const struct pair q3 = times_conjugate(g3, h3);
+        sum_q += q3.re * A3.re;
+        dA3.re += q3.re * delta;
+        sum_q += q3.im * A3.im;
+        dA3.im += q3.im * delta;
+        tile->sum_g[t] = sum_g;
+        tile->sum_q[t] = sum_q;
     }
-    block[0].g[n + 0] = g0_0;
-    block[0].dA[n + 0] = dA0_0;
-    block[0].g[n + 1] = g0_1;
-    block[0].dA[n + 1] = dA0_1;
+    block->g[n + 0] = g0;
+    block->dA[n + 0] = dA0;
+    block->g[n + 1] = g1;
+    block->dA[n + 1] = dA1;
+    block->g[n + 2] = g2;
+    block->dA[n + 2] = dA2;
+    block->g[n + 3] = g3;
+    block->dA[n + 3] = dA3;
 }
 
-// Sums over lanes of PLANES vectors for each step: a transposition makes them sums over vectors.
-static void add_lanes(float *out, const unaligned *rows, int64_t steps)
+// The sums over the lanes that hold the same plane of a row, one after the other.
+static inline __attribute__((always_inline)) void add_lanes(float *out, const floats *row, int fold)
 {
-    for (int64_t i = 0; i < steps * PLANES; i += LANES) {
-        floats part[LANES], sum = {0};
-#pragma GCC unroll 16
-        for (int lane = 0; lane < LANES; lane++)
-            part[lane] = rows[i + lane];
-        transpose(part);
-#pragma GCC unroll 16
-        for (int lane = 0; lane < LANES; lane++)
-            sum += part[lane];
-        const int64_t left = steps * PLANES - i;
-        if (left >= LANES)
-            memcpy(out + i, &sum, sizeof sum); // of a known size, so not a call
-        else
-            memcpy(out + i, &sum, (size_t)left * sizeof *out);
+    float sums[4] = {0};
+    for (int lane = 0; lane < LANES; lane += fold)
+        for (int k = 0; k < fold; k++)
+            sums[k] += (*row)[lane + k];
+    memcpy(out, sums, (size_t)fold * sizeof *out);
+}
+
+static void add_rows(float *out, const unaligned *rows, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t++) {
+        for (int i = 0; i < 8; i++)
+            add_lanes(out + t * PLANES + i * 4, rows + t * VECTORS + i, 4);
     }
 }
 
@@ -447,64 +581,89 @@ static inline int64_t channels_of(int64_t width, int block)
     return left < 0 ? 0 : left < LANES ? left : LANES;
 }
 
-// A tile is spread over more lines than the hardware follows, so they are asked for while the blocks before it are walked.
-// Inlined early: GCC takes a function that only prefetches for one without effect, and drops its calls.
-static inline __attribute__((always_inline)) void prefetch_tile(const struct selective_scan_backward_args *args, int64_t b, int64_t d0, int64_t channels, int64_t t0)
+static void plan_reading(struct rows *rows, float (*to)[TILE * LANES], const struct selective_scan_backward_args *args, int64_t b,
+                         int64_t d0, int64_t t0)
 {
-    const float *u = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim;
-    const float *delta = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim;
-    const float *dout = args->dout + b * args->dout_stride_batch + d0 * args->dout_stride_dim;
-    const float *du = args->du + b * args->du_stride_batch + d0 * args->du_stride_dim;
-    const float *ddelta = args->ddelta + b * args->ddelta_stride_batch + d0 * args->ddelta_stride_dim;
-    for (int64_t c = 0; c < channels; c++)
-        for (int64_t t = t0; t < t0 + TILE; t += LINE) {
-            __builtin_prefetch(u + c * args->u_stride_dim + t);
-            __builtin_prefetch(delta + c * args->delta_stride_dim + t);
-            __builtin_prefetch(dout + c * args->dout_stride_dim + t);
-            __builtin_prefetch(du + c * args->du_stride_dim + t, 1);
-            __builtin_prefetch(ddelta + c * args->ddelta_stride_dim + t, 1);
-        }
+    const float *u = args->u + b * args->u_stride_batch + d0 * args->u_stride_dim + t0;
+    rows[0] = (struct rows){u, to[0], args->u_stride_dim};
+    const float *delta = args->delta + b * args->delta_stride_batch + d0 * args->delta_stride_dim + t0;
+    rows[1] = (struct rows){delta, to[1], args->delta_stride_dim};
+    const float *dout = args->dout + b * args->dout_stride_batch + d0 * args->dout_stride_dim + t0;
+    rows[2] = (struct rows){dout, to[2], args->dout_stride_dim};
+}
+
+static void plan_writing(struct rows *rows, float (*from)[TILE * LANES], const struct selective_scan_backward_args *args, int64_t b,
+                         int64_t d0, int64_t t0)
+{
+    // Past the caches, where they would not hold it all; such lines need not be read before they are written.
+    const int streamed = args->batch * args->dim * args->seqlen >= 2097152;
+    float *du = args->du + b * args->du_stride_batch + d0 * args->du_stride_dim + t0;
+    rows[0] = (struct rows){from[0], du, args->du_stride_dim, streamed && (uintptr_t)du % 64 == 0 && args->du_stride_dim % LANES == 0};
+    float *ddelta = args->ddelta + b * args->ddelta_stride_batch + d0 * args->ddelta_stride_dim + t0;
+    rows[1] = (struct rows){from[1], ddelta, args->ddelta_stride_dim, streamed && (uintptr_t)ddelta % 64 == 0 && args->ddelta_stride_dim % LANES == 0};
 }
 
 // A team of neighbouring blocks, so that the rows which all channels share are summed in lanes first.
 static void scan_team(const struct selective_scan_backward_args *args, int64_t b, int64_t g, int64_t d0, int64_t width, float *partial, unaligned *rows)
 {
     struct block blocks[BLOCKS];
-    const int count = (int)((width + WIDE * LANES - 1) / (WIDE * LANES)) * WIDE;
+    const int count = (int)((width + LANES - 1) / LANES);
     const int64_t chunks = (args->seqlen + TILE - 1) / TILE;
     unaligned *dB = rows;
-    unaligned *dC = rows + TILE * PLANES;
+    unaligned *dC = rows + TILE * VECTORS;
     for (int i = 0; i < count; i++)
         open_block(&blocks[i], args, b, d0 + i * LANES, channels_of(width, i));
+    struct tile tile;
+    float rows_read[READ][TILE * LANES] __attribute__((aligned(64))), rows_written[WRITTEN][TILE * LANES] __attribute__((aligned(64)));
+    float unused[2][TILE * LANES] __attribute__((aligned(64))) = {0};
+    const struct rows nothing = {unused[0], unused[1], 0};
+    struct rows reading[4], writing[4];
+    for (int k = 0; k < 4; k++)
+        reading[k] = nothing;
+    for (int k = 0; k < 4; k++)
+        writing[k] = nothing;
+    int is_read = 0;
     for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
         const int64_t t0 = chunk * TILE, steps = args->seqlen - t0 < TILE ? args->seqlen - t0 : TILE;
         const float *B = args->B + ((b * args->groups + g) * args->seqlen + t0) * PLANES;
         const float *C = args->C + ((b * args->groups + g) * args->seqlen + t0) * PLANES;
         memset(rows, 0, ROWS * sizeof *rows);
-        for (int i = 0; i < count; i += WIDE) {
-            struct tile tiles[WIDE];
-            int64_t channels[WIDE];
-            const float *states[WIDE];
-            for (int w = 0; w < WIDE; w++) {
-                const int64_t d = d0 + (i + w) * LANES;
-                channels[w] = channels_of(width, i + w);
-                states[w] = args->states + slot_offset(b * ((args->seqlen + TILE - 1) / TILE) + chunk, args->dim, args->groups, d);
-                open_tile(&tiles[w], &blocks[i + w], args, b, d, channels[w], t0, steps);
-            }
-            if (i + WIDE < count || chunk > 0) {
-                const int next = i + WIDE < count ? i + WIDE : 0;
-                for (int w = next; w < next + WIDE; w++)
-                    prefetch_tile(args, b, d0 + w * LANES, channels_of(width, w), next ? t0 : t0 - TILE);
-            }
-            for (int n = 0; n < STATES; n += GROUP) {
-                walk_2(tiles, &blocks[i], states, channels, steps, n, B, C, dB, dC);
-            }
-            for (int w = 0; w < WIDE; w++)
-                close_tile(&tiles[w], &blocks[i + w], args, b, d0 + (i + w) * LANES, channels[w], t0, steps);
+        for (int i = 0; i < count; i++) {
+            const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
+            const struct states states = {
+                args->states + slot_offset(b * ((args->seqlen + TILE - 1) / TILE) + chunk, args->dim, args->groups, d),
+                args->states + slot_offset(b * ((args->seqlen + TILE - 1) / TILE) + (chunk > 0 ? chunk - 1 : 0), args->dim, args->groups, d),
+                channels,
+            };
+            open_tile(&tile, is_read ? rows_read : NULL, &blocks[i], args, b, d, channels, t0, steps);
+            const int next = i + 1 < count ? i + 1 : 0;
+            const int64_t next_t0 = next ? t0 : t0 - TILE;
+            is_read = steps == TILE && next_t0 >= 0 && channels_of(width, next) == LANES;
+            if (is_read)
+                plan_reading(reading, rows_read, args, b, d0 + next * LANES, next_t0);
+            else
+                for (int k = 0; k < READ; k++)
+                    reading[k] = nothing;
+            for (int group = 0; group < 4; group++)
+                walk_4(&tile, &blocks[i], &states, steps, group * GROUP, B, C, dB + 2 * group, dC + 2 * group, writing + group, reading + group);
+            const int is_whole = steps == TILE && channels == LANES;
+            close_tile(&tile, is_whole ? rows_written : NULL, &blocks[i], args, b, d, channels, t0, steps);
+            if (is_whole)
+                plan_writing(writing, rows_written, args, b, d, t0);
+            else
+                for (int k = 0; k < WRITTEN; k++)
+                    writing[k] = nothing;
         }
-        add_lanes(partial + t0 * PLANES, dB, steps);
-        add_lanes(partial + args->seqlen * PLANES + t0 * PLANES, dC, steps);
+        add_rows(partial + t0 * PLANES, dB, steps);
+        add_rows(partial + args->seqlen * PLANES + t0 * PLANES, dC, steps);
     }
+    // What the last tile left to be written.
+    for (int k = 0; k < WRITTEN; k++)
+        for (int64_t t = 0; t < TILE; t++)
+            write_row(&writing[k], t);
+#if defined(__AVX512DQ__)
+    _mm_sfence(); // for threads that read what was streamed
+#endif
     for (int i = 0; i < count; i++) {
         const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
         float *sums = args->sums + b * SUMS * args->dim + d;

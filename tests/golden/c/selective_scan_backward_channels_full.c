@@ -1,7 +1,7 @@
-// selective_scan backward, bf16: channels(blocks=1,lanes=16,states=2,wide=1)
+// selective_scan backward, bf16: channels(blocks=1,lanes=16,states=4)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 6eef160eeae4a1dc.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source c75a3ede97f92979.
 
 #include <stdint.h>
 #include <string.h>
@@ -295,7 +295,7 @@ static inline floats load_channels(const float *x, int64_t channels)
     return y;
 }
 
-enum { BLOCKS = 1, WIDE = 1, GROUP = 2, LINE = 64 / sizeof(uint16_t), SUMS = 1 * STATES + 2, ROWS = 2 * TILE * STATES + LANES, APART = 256 };
+enum { BLOCKS = 1, GROUP = 4, SUMS = 1 * STATES + 2, VECTORS = 4, ROWS = 2 * TILE * VECTORS, APART = 256 };
 // Rows of different threads are pages apart, farther than prefetchers go: side by side they cost 20% of the whole.
 typedef floats unaligned __attribute__((aligned(sizeof(float)), may_alias));
 
@@ -304,9 +304,62 @@ static inline floats sigmoid(floats x)
     return 1 / (1 + exp2_lanes(-1.4426950408889634f * x));
 }
 
+// The lanes of x and y by turns, of the lower and of the upper half of every 128 bits.
+static inline floats interleave_low(floats x, floats y)
+{
+    return SHUFFLE(x, y, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+}
+
+static inline floats interleave_high(floats x, floats y)
+{
+    return SHUFFLE(x, y, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+}
+
+// Of two vectors that hold two numbers each in every fourth and next lane, one that holds the four.
+static inline floats fold_pairs(floats x, floats y)
+{
+    return SHUFFLE(x, y, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) + SHUFFLE(x, y, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+}
+
+enum { READ = 4, WRITTEN = 3 };
+
+// The rows of a tile on their way from memory into a buffer, or back.
+struct rows {
+    const uint16_t *from;
+    uint16_t *to;
+    int64_t stride; // of those in memory
+};
+
+static inline void read_row(const struct rows *rows, int64_t t)
+{
+    const uint16_t *row = rows->from + t * rows->stride;
+    memcpy(rows->to + t * LANES, row, LANES * sizeof *row);
+    __builtin_prefetch(row - TILE * rows->stride, 0, 2); // into L2
+}
+
+static inline void write_row(const struct rows *rows, int64_t t)
+{
+    uint16_t *row = rows->to + t * rows->stride;
+    memcpy(row, rows->from + t * LANES, LANES * sizeof *row);
+    __builtin_prefetch(row - TILE * rows->stride, 1, 2);
+}
+
+// Whole tiles from such rows and into them.
+static void load_rows(floats *tile, const uint16_t *rows)
+{
+    for (int t = 0; t < TILE; t++)
+        tile[t] = load(rows + t * LANES);
+}
+
+static void store_rows(uint16_t *rows, const floats *tile)
+{
+    for (int t = 0; t < TILE; t++)
+        store(rows + t * LANES, tile[t]);
+}
+
 // What one block of channels carries from tile to tile, and what it sums over time.
 struct block {
-floats A[STATES], g[STATES], dA[STATES], most;
+    floats A[STATES], g[STATES], dA[STATES], most;
     floats D, dD, delta_bias, ddelta_bias;
 };
 
@@ -328,18 +381,32 @@ static void open_block(struct block *block, const struct selective_scan_backward
     load_states(block->g, args->dlast_state + (b * args->dim + d0) * STATES, channels);
 }
 
-static void open_tile(struct tile *tile, const struct block *block, const struct selective_scan_backward_args *args, int64_t b,
-                      int64_t d0, int64_t channels, int64_t t0, int64_t steps)
+// The states before a tile, and those before the tile that precedes it, which are asked for meanwhile.
+struct states {
+    const float *from, *before;
+    int64_t channels;
+};
+
+// A tile from where the walk before it has put its rows, or from memory.
+static void open_tile(struct tile *tile, uint16_t (*rows)[TILE * LANES], const struct block *block, const struct selective_scan_backward_args *args,
+                      int64_t b, int64_t d0, int64_t channels, int64_t t0, int64_t steps)
 {
     const int64_t first = args->cu_seqlens[b];
     const uint16_t *u_0 = args->u + first * args->u_stride_seqlen + d0;
     const uint16_t *delta_0 = args->delta + first * args->delta_stride_seqlen + d0;
     const uint16_t *dout_0 = args->dout + first * args->dout_stride_seqlen + d0;
     const uint16_t *z_0 = args->z + first * args->z_stride_seqlen + d0;
-    load_tile(tile->u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
-    load_tile(tile->delta, delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, channels, steps);
-    load_tile(tile->dy, dout_0 + t0 * args->dout_stride_seqlen, args->dout_stride_seqlen, channels, steps);
-    load_tile(tile->dgate, z_0 + t0 * args->z_stride_seqlen, args->z_stride_seqlen, channels, steps);
+    if (rows) {
+        load_rows(tile->u, rows[0]);
+        load_rows(tile->delta, rows[1]);
+        load_rows(tile->dy, rows[2]);
+        load_rows(tile->dgate, rows[3]);
+    } else {
+        load_tile(tile->u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
+        load_tile(tile->delta, delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, channels, steps);
+        load_tile(tile->dy, dout_0 + t0 * args->dout_stride_seqlen, args->dout_stride_seqlen, channels, steps);
+        load_tile(tile->dgate, z_0 + t0 * args->z_stride_seqlen, args->z_stride_seqlen, channels, steps);
+    }
     for (int64_t t = 0; t < steps; t++) {
         const floats raw = tile->delta[t] + block->delta_bias;
         tile->delta[t] = softplus(raw);
@@ -354,8 +421,9 @@ static void open_tile(struct tile *tile, const struct block *block, const struct
     }
 }
 
-static void close_tile(struct tile *tile, struct block *block, const struct selective_scan_backward_args *args, int64_t b,
-                       int64_t d0, int64_t channels, int64_t t0, int64_t steps)
+// A whole tile goes to where the next walk writes it from, another one to memory.
+static void close_tile(struct tile *tile, uint16_t (*rows)[TILE * LANES], struct block *block, const struct selective_scan_backward_args *args,
+                       int64_t b, int64_t d0, int64_t channels, int64_t t0, int64_t steps)
 {
     const int64_t first = args->cu_seqlens[b];
     uint16_t *du_0 = args->du + first * args->du_stride_seqlen + d0;
@@ -369,83 +437,127 @@ static void close_tile(struct tile *tile, struct block *block, const struct sele
         block->ddelta_bias += tile->delta[t];
         tile->y[t] *= tile->dgate[t];
     }
-    store_tile(du_0 + t0 * args->du_stride_seqlen, args->du_stride_seqlen, tile->u, channels, steps);
-    store_tile(ddelta_0 + t0 * args->ddelta_stride_seqlen, args->ddelta_stride_seqlen, tile->delta, channels, steps);
-    store_tile(dz_0 + t0 * args->dz_stride_seqlen, args->dz_stride_seqlen, tile->y, channels, steps);
+    if (rows) {
+        store_rows(rows[0], tile->u);
+        store_rows(rows[1], tile->delta);
+        store_rows(rows[2], tile->y);
+    } else {
+        store_tile(du_0 + t0 * args->du_stride_seqlen, args->du_stride_seqlen, tile->u, channels, steps);
+        store_tile(ddelta_0 + t0 * args->ddelta_stride_seqlen, args->ddelta_stride_seqlen, tile->delta, channels, steps);
+        store_tile(dz_0 + t0 * args->dz_stride_seqlen, args->dz_stride_seqlen, tile->y, channels, steps);
+    }
 }
 
-// The states n to n + 1 of one tile of one block: forward for h, which only every TILE-th step keeps, then back.
-static inline __attribute__((always_inline)) void walk_2(struct tile *tile, struct block *block, const float *const *states, const int64_t *channels, int64_t steps,
-                   int n, const float *B, const float *C, unaligned *dB, unaligned *dC, int bounded)
+// The states n to n + 3 of a tile: forward for h, which only every TILE-th step keeps, then back.
+// What is written to memory and read from it meanwhile belongs to the tiles before and after.
+static inline __attribute__((always_inline)) void walk_4(struct tile *tile, struct block *block, const struct states *states, int64_t steps, int n,
+                   const float *B, const float *C, unaligned *dB, unaligned *dC, const struct rows *written, const struct rows *read, int bounded)
 {
-    floats a[TILE][1][2], h[TILE][1][2]; // h before each step
-    floats h0_0 = load_channels(states[0] + (n + 0) * STATE_BLOCK, channels[0]);
-    floats h0_1 = load_channels(states[0] + (n + 1) * STATE_BLOCK, channels[0]);
-    const floats A0_0 = block[0].A[n + 0];
-    const floats A0_1 = block[0].A[n + 1];
+    floats a[TILE][4], h[TILE][4]; // h before each step
+    __builtin_prefetch(states->before + (n + 0) * STATE_BLOCK, 0, 2);
+    floats h0 = load_channels(states->from + (n + 0) * STATE_BLOCK, states->channels);
+    __builtin_prefetch(states->before + (n + 1) * STATE_BLOCK, 0, 2);
+    floats h1 = load_channels(states->from + (n + 1) * STATE_BLOCK, states->channels);
+    __builtin_prefetch(states->before + (n + 2) * STATE_BLOCK, 0, 2);
+    floats h2 = load_channels(states->from + (n + 2) * STATE_BLOCK, states->channels);
+    __builtin_prefetch(states->before + (n + 3) * STATE_BLOCK, 0, 2);
+    floats h3 = load_channels(states->from + (n + 3) * STATE_BLOCK, states->channels);
+    const floats A0 = block->A[n + 0];
+    const floats A1 = block->A[n + 1];
+    const floats A2 = block->A[n + 2];
+    const floats A3 = block->A[n + 3];
     for (int64_t t = 0; t < steps; t++) {
+        write_row(written, t);
         const float *B_t = B + t * STATES + n;
-        const float *C_t = C + t * STATES + n;
-        unaligned *dC_t = dC + t * STATES + n;
-        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = tile[0].dy[t];
-        h[t][0][0] = h0_0;
-        a[t][0][0] = decay(delta0, A0_0, bounded);
-        h0_0 = a[t][0][0] * h0_0 + x0 * B_t[0];
-        h[t][0][1] = h0_1;
-        a[t][0][1] = decay(delta0, A0_1, bounded);
-        h0_1 = a[t][0][1] * h0_1 + x0 * B_t[1];
-        dC_t[0] = dC_t[0] + h0_0 * dy0;
-        dC_t[1] = dC_t[1] + h0_1 * dy0;
-        tile[0].y[t] = tile[0].y[t] + h0_0 * C_t[0] + h0_1 * C_t[1];
+        const floats delta = tile->delta[t], x = tile->x[t];
+        h[t][0] = h0;
+        a[t][0] = decay(delta, A0, bounded);
+        h0 = a[t][0] * h0 + x * B_t[0];
+        h[t][1] = h1;
+        a[t][1] = decay(delta, A1, bounded);
+        h1 = a[t][1] * h1 + x * B_t[1];
+        h[t][2] = h2;
+        a[t][2] = decay(delta, A2, bounded);
+        h2 = a[t][2] * h2 + x * B_t[2];
+        h[t][3] = h3;
+        a[t][3] = decay(delta, A3, bounded);
+        h3 = a[t][3] * h3 + x * B_t[3];
     }
-    floats g0_0 = block[0].g[n + 0], dA0_0 = block[0].dA[n + 0];
-    floats g0_1 = block[0].g[n + 1], dA0_1 = block[0].dA[n + 1];
+    floats g0 = block->g[n + 0], dA0 = block->dA[n + 0];
+    floats g1 = block->g[n + 1], dA1 = block->dA[n + 1];
+    floats g2 = block->g[n + 2], dA2 = block->dA[n + 2];
+    floats g3 = block->g[n + 3], dA3 = block->dA[n + 3];
     for (int64_t t = steps - 1; t >= 0; t--) {
+        read_row(read, t);
         const float *B_t = B + t * STATES + n;
         const float *C_t = C + t * STATES + n;
-        unaligned *dB_t = dB + t * STATES + n;
-        const floats delta0 = tile[0].delta[t], x0 = tile[0].x[t], dy0 = tile[0].dy[t];
-        floats sum_g0 = tile[0].sum_g[t], sum_q0 = tile[0].sum_q[t];
-        g0_0 += dy0 * C_t[0];
-        dB_t[0] = dB_t[0] + g0_0 * x0;
-        sum_g0 += g0_0 * B_t[0];
-        g0_0 *= a[t][0][0];
-        const floats q0_0 = g0_0 * h[t][0][0];
-        sum_q0 += q0_0 * A0_0;
-        dA0_0 += q0_0 * delta0;
-        g0_1 += dy0 * C_t[1];
-        dB_t[1] = dB_t[1] + g0_1 * x0;
-        sum_g0 += g0_1 * B_t[1];
-        g0_1 *= a[t][0][1];
-        const floats q0_1 = g0_1 * h[t][0][1];
-        sum_q0 += q0_1 * A0_1;
-        dA0_1 += q0_1 * delta0;
-        tile[0].sum_g[t] = sum_g0;
-        tile[0].sum_q[t] = sum_q0;
+        unaligned *dB_t = dB + t * VECTORS;
+        unaligned *dC_t = dC + t * VECTORS;
+        const floats delta = tile->delta[t], x = tile->x[t], dy = tile->dy[t];
+        floats sum_g = tile->sum_g[t], sum_q = tile->sum_q[t];
+        const floats dy_low = interleave_low(dy, dy), dy_high = interleave_high(dy, dy);
+        dC_t[0] += fold_pairs(dy_low * interleave_low(h0, h1) + dy_high * interleave_high(h0, h1),
+                               dy_low * interleave_low(h2, h3) + dy_high * interleave_high(h2, h3));
+        tile->y[t] = tile->y[t] + h0 * C_t[0] + h1 * C_t[1] + h2 * C_t[2] + h3 * C_t[3];
+        g0 += dy * C_t[0];
+        sum_g += g0 * B_t[0];
+        g1 += dy * C_t[1];
+        sum_g += g1 * B_t[1];
+        g2 += dy * C_t[2];
+        sum_g += g2 * B_t[2];
+        g3 += dy * C_t[3];
+        sum_g += g3 * B_t[3];
+        const floats x_low = interleave_low(x, x), x_high = interleave_high(x, x);
+        dB_t[0] += fold_pairs(x_low * interleave_low(g0, g1) + x_high * interleave_high(g0, g1),
+                               x_low * interleave_low(g2, g3) + x_high * interleave_high(g2, g3));
+        h0 = h[t][0];
+        g0 *= a[t][0];
+        const floats q0 = g0 * h0;
+        sum_q += q0 * A0;
+        dA0 += q0 * delta;
+        h1 = h[t][1];
+        g1 *= a[t][1];
+        const floats q1 = g1 * h1;
+        sum_q += q1 * A1;
+        dA1 += q1 * delta;
+        h2 = h[t][2];
+        g2 *= a[t][2];
+        const floats q2 = g2 * h2;
+        sum_q += q2 * A2;
+        dA2 += q2 * delta;
+        h3 = h[t][3];
+        g3 *= a[t][3];
+        const floats q3 = g3 * h3;
+        sum_q += q3 * A3;
+        dA3 += q3 * delta;
+        tile->sum_g[t] = sum_g;
+        tile->sum_q[t] = sum_q;
     }
-    block[0].g[n + 0] = g0_0;
-    block[0].dA[n + 0] = dA0_0;
-    block[0].g[n + 1] = g0_1;
-    block[0].dA[n + 1] = dA0_1;
+    block->g[n + 0] = g0;
+    block->dA[n + 0] = dA0;
+    block->g[n + 1] = g1;
+    block->dA[n + 1] = dA1;
+    block->g[n + 2] = g2;
+    block->dA[n + 2] = dA2;
+    block->g[n + 3] = g3;
+    block->dA[n + 3] = dA3;
 }
 
-// Sums over lanes of STATES vectors for each step: a transposition makes them sums over vectors.
-static void add_lanes(float *out, const unaligned *rows, int64_t steps)
+// The sums over the lanes that hold the same plane of a row, one after the other.
+static inline __attribute__((always_inline)) void add_lanes(float *out, const floats *row, int fold)
 {
-    for (int64_t i = 0; i < steps * STATES; i += LANES) {
-        floats part[LANES], sum = {0};
-#pragma GCC unroll 16
-        for (int lane = 0; lane < LANES; lane++)
-            part[lane] = rows[i + lane];
-        transpose(part);
-#pragma GCC unroll 16
-        for (int lane = 0; lane < LANES; lane++)
-            sum += part[lane];
-        const int64_t left = steps * STATES - i;
-        if (left >= LANES)
-            memcpy(out + i, &sum, sizeof sum); // of a known size, so not a call
-        else
-            memcpy(out + i, &sum, (size_t)left * sizeof *out);
+    float sums[4] = {0};
+    for (int lane = 0; lane < LANES; lane += fold)
+        for (int k = 0; k < fold; k++)
+            sums[k] += (*row)[lane + k];
+    memcpy(out, sums, (size_t)fold * sizeof *out);
+}
+
+static void add_rows(float *out, const unaligned *rows, int64_t steps)
+{
+    for (int64_t t = 0; t < steps; t++) {
+        for (int i = 0; i < 4; i++)
+            add_lanes(out + t * STATES + i * 4, rows + t * VECTORS + i, 4);
     }
 }
 
@@ -455,72 +567,95 @@ static inline int64_t channels_of(int64_t width, int block)
     return left < 0 ? 0 : left < LANES ? left : LANES;
 }
 
-// A tile is spread over more lines than the hardware follows, so they are asked for while the blocks before it are walked.
-// Inlined early: GCC takes a function that only prefetches for one without effect, and drops its calls.
-static inline __attribute__((always_inline)) void prefetch_tile(const struct selective_scan_backward_args *args, int64_t b, int64_t d0, int64_t channels, int64_t t0)
+static void plan_reading(struct rows *rows, uint16_t (*to)[TILE * LANES], const struct selective_scan_backward_args *args, int64_t b,
+                         int64_t d0, int64_t t0)
 {
     const int64_t first = args->cu_seqlens[b];
-    const uint16_t *u = args->u + first * args->u_stride_seqlen + d0;
-    const uint16_t *delta = args->delta + first * args->delta_stride_seqlen + d0;
-    const uint16_t *dout = args->dout + first * args->dout_stride_seqlen + d0;
-    const uint16_t *z = args->z + first * args->z_stride_seqlen + d0;
-    const uint16_t *du = args->du + first * args->du_stride_seqlen + d0;
-    const uint16_t *ddelta = args->ddelta + first * args->ddelta_stride_seqlen + d0;
-    const uint16_t *dz = args->dz + first * args->dz_stride_seqlen + d0;
-    for (int64_t t = t0; t < t0 + TILE; t++)
-        for (int64_t c = 0; c < channels; c += LINE) {
-            __builtin_prefetch(u + t * args->u_stride_seqlen + c);
-            __builtin_prefetch(delta + t * args->delta_stride_seqlen + c);
-            __builtin_prefetch(dout + t * args->dout_stride_seqlen + c);
-            __builtin_prefetch(z + t * args->z_stride_seqlen + c);
-            __builtin_prefetch(du + t * args->du_stride_seqlen + c, 1);
-            __builtin_prefetch(ddelta + t * args->ddelta_stride_seqlen + c, 1);
-            __builtin_prefetch(dz + t * args->dz_stride_seqlen + c, 1);
-        }
+    const uint16_t *u = args->u + first * args->u_stride_seqlen + d0 + t0 * args->u_stride_seqlen;
+    rows[0] = (struct rows){u, to[0], args->u_stride_seqlen};
+    const uint16_t *delta = args->delta + first * args->delta_stride_seqlen + d0 + t0 * args->delta_stride_seqlen;
+    rows[1] = (struct rows){delta, to[1], args->delta_stride_seqlen};
+    const uint16_t *dout = args->dout + first * args->dout_stride_seqlen + d0 + t0 * args->dout_stride_seqlen;
+    rows[2] = (struct rows){dout, to[2], args->dout_stride_seqlen};
+    const uint16_t *z = args->z + first * args->z_stride_seqlen + d0 + t0 * args->z_stride_seqlen;
+    rows[3] = (struct rows){z, to[3], args->z_stride_seqlen};
+}
+
+static void plan_writing(struct rows *rows, uint16_t (*from)[TILE * LANES], const struct selective_scan_backward_args *args, int64_t b,
+                         int64_t d0, int64_t t0)
+{
+    const int64_t first = args->cu_seqlens[b];
+    uint16_t *du = args->du + first * args->du_stride_seqlen + d0 + t0 * args->du_stride_seqlen;
+    rows[0] = (struct rows){from[0], du, args->du_stride_seqlen};
+    uint16_t *ddelta = args->ddelta + first * args->ddelta_stride_seqlen + d0 + t0 * args->ddelta_stride_seqlen;
+    rows[1] = (struct rows){from[1], ddelta, args->ddelta_stride_seqlen};
+    uint16_t *dz = args->dz + first * args->dz_stride_seqlen + d0 + t0 * args->dz_stride_seqlen;
+    rows[2] = (struct rows){from[2], dz, args->dz_stride_seqlen};
 }
 
 // A team of neighbouring blocks, so that the rows which all channels share are summed in lanes first.
 static void scan_team(const struct selective_scan_backward_args *args, int64_t b, int64_t g, int64_t d0, int64_t width, float *partial, unaligned *rows)
 {
     struct block blocks[BLOCKS];
-    const int count = (int)((width + WIDE * LANES - 1) / (WIDE * LANES)) * WIDE;
+    const int count = (int)((width + LANES - 1) / LANES);
     const int64_t first = args->cu_seqlens[b], seqlen = args->cu_seqlens[b + 1] - first;
     const int64_t chunks = (seqlen + TILE - 1) / TILE;
     unaligned *dB = rows;
-    unaligned *dC = rows + TILE * STATES;
+    unaligned *dC = rows + TILE * VECTORS;
     for (int i = 0; i < count; i++)
         open_block(&blocks[i], args, b, d0 + i * LANES, channels_of(width, i));
+    struct tile tile;
+    uint16_t rows_read[READ][TILE * LANES] __attribute__((aligned(64))), rows_written[WRITTEN][TILE * LANES] __attribute__((aligned(64)));
+    uint16_t unused[2][TILE * LANES] __attribute__((aligned(64))) = {0};
+    const struct rows nothing = {unused[0], unused[1], 0};
+    struct rows reading[4], writing[4];
+    for (int k = 0; k < 4; k++)
+        reading[k] = nothing;
+    for (int k = 0; k < 4; k++)
+        writing[k] = nothing;
+    int is_read = 0;
     for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
         const int64_t t0 = chunk * TILE, steps = seqlen - t0 < TILE ? seqlen - t0 : TILE;
         const float *B = args->B + (g * args->seqlen + first + t0) * STATES;
         const float *C = args->C + (g * args->seqlen + first + t0) * STATES;
         memset(rows, 0, ROWS * sizeof *rows);
-        for (int i = 0; i < count; i += WIDE) {
-            struct tile tiles[WIDE];
-            int64_t channels[WIDE];
-            const float *states[WIDE];
-            int bounded = 1;
-            for (int w = 0; w < WIDE; w++) {
-                const int64_t d = d0 + (i + w) * LANES;
-                channels[w] = channels_of(width, i + w);
-                states[w] = args->states + slot_offset(first / TILE + b + chunk, args->dim, args->groups, d);
-                open_tile(&tiles[w], &blocks[i + w], args, b, d, channels[w], t0, steps);
-                bounded &= are_bounded(tiles[w].delta, steps, blocks[i + w].most);
-            }
-            if (i + WIDE < count || chunk > 0) {
-                const int next = i + WIDE < count ? i + WIDE : 0;
-                for (int w = next; w < next + WIDE; w++)
-                    prefetch_tile(args, b, d0 + w * LANES, channels_of(width, w), next ? t0 : t0 - TILE);
-            }
-            for (int n = 0; n < STATES; n += GROUP) {
-                bounded ? walk_2(tiles, &blocks[i], states, channels, steps, n, B, C, dB, dC, 1) : walk_2(tiles, &blocks[i], states, channels, steps, n, B, C, dB, dC, 0);
-            }
-            for (int w = 0; w < WIDE; w++)
-                close_tile(&tiles[w], &blocks[i + w], args, b, d0 + (i + w) * LANES, channels[w], t0, steps);
+        for (int i = 0; i < count; i++) {
+            const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
+            const struct states states = {
+                args->states + slot_offset(first / TILE + b + chunk, args->dim, args->groups, d),
+                args->states + slot_offset(first / TILE + b + (chunk > 0 ? chunk - 1 : 0), args->dim, args->groups, d),
+                channels,
+            };
+            open_tile(&tile, is_read ? rows_read : NULL, &blocks[i], args, b, d, channels, t0, steps);
+            const int next = i + 1 < count ? i + 1 : 0;
+            const int64_t next_t0 = next ? t0 : t0 - TILE;
+            is_read = steps == TILE && next_t0 >= 0 && channels_of(width, next) == LANES;
+            if (is_read)
+                plan_reading(reading, rows_read, args, b, d0 + next * LANES, next_t0);
+            else
+                for (int k = 0; k < READ; k++)
+                    reading[k] = nothing;
+            const int bounded = are_bounded(tile.delta, steps, blocks[i].most);
+            for (int group = 0; group < 4; group++)
+                if (bounded)
+                    walk_4(&tile, &blocks[i], &states, steps, group * GROUP, B, C, dB + group, dC + group, writing + group, reading + group, 1);
+                else
+                    walk_4(&tile, &blocks[i], &states, steps, group * GROUP, B, C, dB + group, dC + group, writing + group, reading + group, 0);
+            const int is_whole = steps == TILE && channels == LANES;
+            close_tile(&tile, is_whole ? rows_written : NULL, &blocks[i], args, b, d, channels, t0, steps);
+            if (is_whole)
+                plan_writing(writing, rows_written, args, b, d, t0);
+            else
+                for (int k = 0; k < WRITTEN; k++)
+                    writing[k] = nothing;
         }
-        add_lanes(partial + (first + t0) * STATES, dB, steps);
-        add_lanes(partial + args->seqlen * STATES + (first + t0) * STATES, dC, steps);
+        add_rows(partial + (first + t0) * STATES, dB, steps);
+        add_rows(partial + args->seqlen * STATES + (first + t0) * STATES, dC, steps);
     }
+    // What the last tile left to be written.
+    for (int k = 0; k < WRITTEN; k++)
+        for (int64_t t = 0; t < TILE; t++)
+            write_row(&writing[k], t);
     for (int i = 0; i < count; i++) {
         const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
         float *sums = args->sums + b * SUMS * args->dim + d;

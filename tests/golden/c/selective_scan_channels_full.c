@@ -1,14 +1,14 @@
-// selective_scan forward, bf16: channels(exp=poly,lanes=16,states=8,tile=128)
+// selective_scan forward, bf16: channels(exp=poly,lanes=16,states=8,tile=64)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 7601bc2c6acfceb0.
+// Rendered by ssmgen from templates/c/selective_scan_channels.c.j2; source 5803d57f411d7cb5.
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 
-enum { LANES = 16, STATES = 16, TILE = 128, STATE_BLOCK = 16 };
+enum { LANES = 16, STATES = 16, TILE = 64, INTERVAL = 128, STATE_BLOCK = 16 };
 
 // Where the states of the channels from d on lie before a chunk of one sequence; blocks of channels do not cross groups.
 static inline int64_t slot_offset(int64_t batch_of_chunks, int64_t dim, int64_t groups, int64_t d)
@@ -318,9 +318,11 @@ static void scan_block(const struct selective_scan_args *args, int64_t b, int64_
 
     for (int64_t t0 = 0; t0 < seqlen; t0 += TILE) {
         const int64_t steps = seqlen - t0 < TILE ? seqlen - t0 : TILE;
-        float *states = args->states + slot_offset(first / TILE + b + t0 / TILE, args->dim, args->groups, d0);
-        for (int n = 0; n < STATES; n++)
-            store_channels(states + n * STATE_BLOCK, h[n], channels);
+        if (t0 % INTERVAL == 0) {
+            float *states = args->states + slot_offset(first / INTERVAL + b + t0 / INTERVAL, args->dim, args->groups, d0);
+            for (int n = 0; n < STATES; n++)
+                store_channels(states + n * STATE_BLOCK, h[n], channels);
+        }
         floats u[TILE], delta[TILE], y[TILE];
         load_tile(u, u_0 + t0 * args->u_stride_seqlen, args->u_stride_seqlen, channels, steps);
         load_tile(delta, delta_0 + t0 * args->delta_stride_seqlen, args->delta_stride_seqlen, channels, steps);
