@@ -51,9 +51,17 @@ def _mamba(width: int, length: int, source: str) -> Model:
 
 
 def _mamba2(width: int) -> Model:
-    """Mamba-2, with heads of 64 channels, 128 states and a gated norm after the step: decode."""
-    step = {**_STEP, "tied": True, "heads": 2 * width // 64, "dim": 64, "d_state": 128, "training": False}
-    return Model((step,), "huggingface.co/state-spaces, config.json of mamba2-*; Dao and Gu, 2024")
+    """Mamba-2, with heads of 64 channels, 128 states and a gated norm after the scan: training, prefill and decode."""
+    sizes = {"heads": 2 * width // 64, "dim": 64, "d_state": 128}
+    scan = {"op": "ssd", "D": True, "dt_bias": True, "softplus": True, "seqlen": 2048, **sizes}
+    return Model(
+        (
+            {**scan, "training": True},
+            {**scan, "last_state": True, "training": False},
+            {**_STEP, "tied": True, "training": False, **sizes},
+        ),
+        "huggingface.co/state-spaces, config.json of mamba2-*; Dao and Gu, 2024; trained on 2048 tokens",
+    )
 
 
 def _s4(width: int, states: int, length: int) -> Fields:

@@ -113,7 +113,8 @@ def test_models_have_their_published_sizes_and_those_that_are_given() -> None:
     assert (step["batch"], step["dim"]) == (3, 5120)
     (long, _), _, _ = model_problems("mamba-130m", CPU, {"seqlen": 8192}, "bf16")
     assert (long["dim"], long["seqlen"], long.dtype) == (1536, 8192, "bf16")
-    ((heads, _),) = model_problems("mamba2-1.3b", CPU, {})
+    (scan, _), _, (heads, _) = model_problems("mamba2-1.3b", CPU, {})
+    assert (scan.op, scan["heads"], scan["seqlen"]) == ("ssd", 64, 2048)
     assert (heads["heads"], heads["dim"], heads["d_state"]) == (64, 64, 128)
     assert [problem["seqlen"] for problem, _ in model_problems("s4-lra", CPU, {"batch": 2})][-1] == 16384
     with pytest.raises(InvalidInputError, match="dim is a size of the model"):
