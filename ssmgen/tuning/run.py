@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -19,6 +20,7 @@ from ssmgen.store import TunedConfig
 from ssmgen.targets import Target
 from ssmgen.tuning import worker as requests
 from ssmgen.tuning.blame import kind_of_death
+from ssmgen.tuning.compiling import Beforehand, Compiling
 from ssmgen.tuning.decide import finalists, winner
 from ssmgen.tuning.measure import FinalTimes
 from ssmgen.tuning.patience import Patience
@@ -32,12 +34,10 @@ from ssmgen.worker import WorkerDiedError, WorkerTimeoutError
 
 __all__ = ["Run"]
 
-_COMPILE_SECONDS = (30.0, 120.0)  # a request that takes longer hangs: at least, and at most
-_TRY_SECONDS = (5.0, 30.0)
+_TRY_SECONDS = (5.0, 30.0)  # a request that takes longer hangs: at least, and at most
 _FINAL_SECONDS = 4.0
 _MOST_REFERENCES = 6
 _MOST_SAVED = 4  # saved configs that a search starts from
-_MOST_BATCH = 8
 _POLL_SECONDS = 0.2
 _REFERENCE_SHARE = 0.25  # of the budget that one run of the reference may take
 _FIRST_GUESS = 0.5  # seconds that a config takes to compile, verify and time, before any did
@@ -57,6 +57,7 @@ class Run:
         seed: int,
         observer: Observer,
         record: Record,
+        compiling: Compiling | None = None,
     ) -> None:
         self._start = time.monotonic()
         self._target = target
@@ -75,7 +76,7 @@ class Run:
         self._search = Search(space, seed=seed, known=known.values(), first=self._saved_configs())
         self._tried = self._others = 0
         self._costs: list[float] = []
-        self._compile_patience = Patience(*_COMPILE_SECONDS)
+        self._compiling = compiling or Beforehand(worker, self._revive)
         self._try_patience = Patience(*_TRY_SECONDS)
         self._reference: list[float] = []
         self._notes: list[str] = []
@@ -87,9 +88,9 @@ class Run:
         interrupted = False
         try:
             self._prepare()
-            self._search.run(self._measure, self._room, self._batch())
+            self._search.run(self._measure, self._room, self._compiling.batch)
             while self._is_left_something():
-                self._search.run(self._measure, self._room, self._batch())
+                self._search.run(self._measure, self._room, self._compiling.batch)
         except KeyboardInterrupt:
             interrupted = True
         best, default = self._decide(interrupted)
@@ -139,10 +140,6 @@ class Run:
                 f"the budget of {self._budget:.0f} s; give a larger one, or smaller sizes of the same class."
             ) from error
 
-    def _batch(self) -> int:
-        """Configs that are compiled together: as many as keep the cores busy, few enough to learn from."""
-        return min(_MOST_BATCH, 2 * (os.cpu_count() or 1)) if self._target.language == "c" else 1
-
     def _left(self) -> float:
         return self._deadline - self._reserve - time.monotonic()
 
@@ -180,50 +177,22 @@ class Run:
 
     def _measure_own(self, configs: Sequence[Config]) -> list[Trial]:
         start = time.monotonic()
-        trials = {trial.config: trial for trial in self._compile(configs)}
-        for trial in trials.values():
-            self._record(trial)
-        for config in configs:
-            if config in trials:
-                continue
-            if self._left() <= 0 and self._costs:
-                break
-            self._observer.timing(config)
-            tried = self._try(config)
-            if tried is None:
-                break
-            trials[config] = self._record(tried)
-        self._costs.append((time.monotonic() - start) / max(len(trials), 1))
-        return list(trials.values())
-
-    def _compile(self, configs: Sequence[Config]) -> list[Trial]:
-        """The configs that do not compile; one that takes the worker down is found by compiling it alone."""
+        trials = []
         self._observer.compiling(configs)
-        unfinished = list(configs)
-
-        def finished(config: object) -> None:
-            assert isinstance(config, Config)
-            unfinished.remove(config)
-
-        is_cut = False
-        try:
-            self._revive()
-            limit, is_cut = self._compile_patience.limit(self._left())
-            start = time.monotonic()
-            found = self._worker.ask(requests.Compile(self._problem, tuple(configs)), limit, finished)
-            assert isinstance(found, tuple)
-            self._compile_patience.learn(time.monotonic() - start)
-            return list(found)
-        except WorkerTimeoutError as error:
-            kind, detail = "compile timeout", str(error)
-            if is_cut:
-                return []
-        except WorkerDiedError as error:
-            kind = kind_of_death(error, self._worker.memory, while_compiling=True)
-            detail = str(error)
-        if len(configs) == 1:
-            return [Trial(configs[0], failure=kind, detail=detail)]
-        return [trial for config in unfinished for trial in self._compile([config])]
+        with closing(self._compiling.ready(self._problem, configs, self._left)) as ready:
+            for item in ready:
+                if isinstance(item, Trial):
+                    trials.append(self._record(item))
+                    continue
+                if self._left() <= 0 and self._costs:
+                    break
+                self._observer.timing(item)
+                tried = self._try(item)
+                if tried is None:
+                    break
+                trials.append(self._record(tried))
+        self._costs.append((time.monotonic() - start) / max(len(trials), 1))
+        return trials
 
     def _try(self, config: Config) -> Trial | None:
         """The trial of one config; None where the budget, and not the config, ended it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -13,7 +14,8 @@ from ssmgen.config import Config
 from ssmgen.errors import InvalidInputError, TargetUnavailableError
 from ssmgen.kernels import Space
 from ssmgen.problem import Problem
-from ssmgen.targets import Target
+from ssmgen.targets import Target, driver
+from ssmgen.tuning.compiling import Beside
 from ssmgen.tuning.predicted import Forecaster, is_predictable
 from ssmgen.tuning.process import Worker
 from ssmgen.tuning.record import Record
@@ -68,12 +70,16 @@ class Tuner:
         self.max_error = max_error
         self._storage = None if storage is None else open_storage(storage)
         self._worker = Worker(open_target, target_name, max_error, gpu)
+        # Kernels in C keep all cores busy themselves.
+        self._compilers = None if self.target.language == "c" else _compilers(open_target, self.target)
 
     def __enter__(self) -> Tuner:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._worker.kill()
+        if self._compilers is not None:
+            self._compilers.close()
 
     @cached_property
     def versions(self) -> dict[str, str]:
@@ -130,6 +136,7 @@ class Tuner:
             seed,
             observer,
             self._record(space),
+            self._compilers,
         )
         result = run.complete()
         # Calls of this process are to see what was saved, too.
@@ -155,6 +162,12 @@ class Tuner:
             found, _ = forecaster.forecast(space, seconds=seconds, seed=seed)
         kept = {*found.ranked[:count], *default_configs(space)}
         return space.where(kept.__contains__)
+
+
+def _compilers(open_target: Callable[[str], Target], target: Target) -> Beside:
+    """What compiles for a GPU, on its share of all cores but one."""
+    cores = max(1, (os.cpu_count() or 1) - 1)
+    return Beside(open_target, target.facts.arch, max(1, cores // max(1, driver.count())))
 
 
 def open_tuner(

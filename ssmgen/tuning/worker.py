@@ -28,7 +28,7 @@ from ssmgen.tuning.trial import Timing, Trial
 from ssmgen.tuning.verify import Verifier
 from ssmgen.worker import LastAnswer, memory, serve
 
-__all__ = ["Compile", "Count", "Final", "Prepare", "Reference", "Start", "Try"]
+__all__ = ["Ahead", "Compile", "Count", "Final", "Prepare", "Reference", "Start", "Try"]
 
 
 class Start(NamedTuple):
@@ -64,10 +64,20 @@ class Reference(NamedTuple):
 
 
 class Compile(NamedTuple):
-    """Compile configs, in parallel where the compiler is a process of its own; a `Trial` for each that fails."""
+    """Compile configs, in parallel; answered by a `Trial` for each that fails."""
 
     problem: Problem
     configs: tuple[Config, ...]
+
+
+class Ahead(NamedTuple):
+    """Compile one config, for another process that takes it from the compiler's cache.
+
+    Answered by a `Trial` if it fails, else by None.
+    """
+
+    problem: Problem
+    config: Config
 
 
 class Try(NamedTuple):
@@ -121,6 +131,8 @@ class _Worker:
                 return self._turn_to(problem)[1].reference()
             case Compile(problem, configs):
                 return self._compile(problem, configs, partial)
+            case Ahead(problem, config):
+                return self._uncompilable(Verifier(self._target, problem, self._max_error), config)
             case Try(problem, config, best, rival):
                 return self._try(problem, config, best, rival, partial)
             case Count(problem, config):
@@ -155,27 +167,25 @@ class _Worker:
         self, problem: Problem, configs: tuple[Config, ...], partial: Callable[[object], None]
     ) -> tuple[Trial, ...]:
         verifier, _ = self._turn_to(problem)
-
-        def failure(config: Config) -> Trial | None:
-            try:
-                # A kernel may be compiled for its channels: all that `Try` will run is compiled here.
-                for checked in dict.fromkeys((problem, *verifier.problems(config))):
-                    compiled(self._target, checked, config)
-            except CompileError as error:
-                return self._failed(config, error)
-            return None
-
         found = []
-        # C compilers are processes, so threads are enough to run several; Triton compiles in this one.
-        threads = (os.cpu_count() or 1) if self._target.language == "c" else 1
-        with ThreadPoolExecutor(threads) as pool:
-            futures = {pool.submit(failure, config): config for config in configs}
+        # Compilers of C are processes, so threads are enough to run several.
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            futures = {pool.submit(self._uncompilable, verifier, config): config for config in configs}
             for future in as_completed(futures):
                 partial(futures[future])
                 trial = future.result()
                 if trial is not None:
                     found.append(trial)
         return tuple(found)
+
+    def _uncompilable(self, verifier: Verifier, config: Config) -> Trial | None:
+        try:
+            # A kernel may be compiled for its channels: all that `Try` will run is compiled here.
+            for checked in dict.fromkeys((verifier.problem, *verifier.problems(config))):
+                compiled(self._target, checked, config)
+        except CompileError as error:
+            return self._failed(config, error)
+        return None
 
     def _try(
         self,

@@ -113,6 +113,13 @@ class Process:
             self._errors.close()
         self._process = self._connection = self._errors = None
 
+    def end(self) -> None:
+        """Kill the process while another thread waits for its answer; that one gets a `WorkerDiedError`."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
     def _start(self) -> None:
         self.kill()
         ours, theirs = Pipe()
