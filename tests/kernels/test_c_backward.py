@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssmgen.kernels.c.selective_scan_backward import STREAMED_BYTES
+from ssmgen.kernels.c import selective_scan_backward
 from ssmgen.kernels.oracle import tolerance
 from ssmgen.problem import Option, Problem
 from ssmgen.targets import target
@@ -95,7 +95,14 @@ def test_defaults_agree_with_float64(name: str, harsh: bool) -> None:
         assert max(errors.values()) <= tolerance(PROBLEMS[name]), (config, errors)
 
 
-@pytest.mark.parametrize("options", [{}, {"initial_state": True, "layout": "channel"}], ids=str)
+SAVED: list[dict[str, Option]] = [
+    {},
+    {"initial_state": True, "layout": "channel"},
+    {"dim": 7, "seqlen": 600, "d_state": 3, "batch": 3, "varlen": True},
+]
+
+
+@pytest.mark.parametrize("options", SAVED, ids=str)
 def test_forward_saves_the_states_that_backward_needs(options: dict[str, Option]) -> None:
     given = problem(direction="forward", **options)
     for config in defaults(given):
@@ -131,10 +138,20 @@ def test_threads_do_not_change_a_bit_and_nothing_around_outputs_is_written() -> 
     check_threads(linear(seqlen=2000, reverse=True, **STATE))
 
 
-def test_gradients_larger_than_the_caches_go_past_them() -> None:
-    given = problem(dim=1024, seqlen=1024, d_state=2, saved=64, z=True)
+STREAMED: dict[str, dict[str, Option]] = {
+    "whole lines": {"dim": 32, "seqlen": 96, "z": True},
+    "rows that begin inside lines": {"dim": 32, "seqlen": 70},
+    "sequences that do": {"dim": 32, "seqlen": 96, "batch": 3, "varlen": True},
+    "groups that do": {"dim": 48, "groups": 2, "layout": "channel"},
+    "whole lines of channels": {"dim": 48, "layout": "channel"},
+}
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_gradients_larger_than_the_caches_go_past_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selective_scan_backward, "STREAMED_BYTES", 4)
+    given = problem(**{"d_state": 1, "saved": 16, **STREAMED[name]})
     config, *_ = defaults(given)
-    assert given["batch"] * given["dim"] * given["seqlen"] * 4 >= STREAMED_BYTES
     source = target("cpu").space(given).variant(config).source(given, config)
     assert "rows->streamed" in source.text or config.integer("lanes") < 16
     errors = run_config(target("cpu"), given, config)

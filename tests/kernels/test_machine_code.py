@@ -168,6 +168,7 @@ def test_a_step_takes_few_slots_for_each_state(given: dict[str, Option], most: f
         ("sm_90", "bf16", "forward"),
         pytest.param("sm_90", "fp32", "backward", marks=pytest.mark.slow),
         pytest.param("sm_90", "bf16", "backward", marks=pytest.mark.slow),
+        pytest.param("sm_80", "bf16", "backward", marks=pytest.mark.slow),
         pytest.param("gfx942", "bf16", "backward", marks=pytest.mark.slow),
     ],
 )

@@ -233,10 +233,9 @@ class ChunkedBackward(Chunked):
     def preferences(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, Sequence[Value]]:
         """What products hold in registers leaves room for little else."""
         is_light = problem.dtype == "bf16" and facts.kind == "cuda"
-        widths = (32, _NARROWEST) if is_light else (_NARROWEST,)
         return {
-            "block_n": widths,
-            "block_p": widths,
+            "block_n": (32, _NARROWEST) if is_light else (_NARROWEST,),
+            "block_p": (_NARROWEST,),
             "chunk": (64, 32) if is_light else (32,),
             "num_warps": (8, 4),
         }

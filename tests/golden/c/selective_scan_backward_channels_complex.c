@@ -1,7 +1,7 @@
 // selective_scan backward, fp32: channels(blocks=1,lanes=16,states=4)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 33aff80c4d25503f.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 9d9d9daeb7d93907.
 
 #include <stdint.h>
 #include <string.h>
@@ -627,7 +627,8 @@ static void scan_team(const struct selective_scan_backward_args *args, int64_t b
         const int64_t t0 = chunk * TILE, steps = args->seqlen - t0 < TILE ? args->seqlen - t0 : TILE;
         const float *B = args->B + ((b * args->groups + g) * args->seqlen + t0) * PLANES;
         const float *C = args->C + ((b * args->groups + g) * args->seqlen + t0) * PLANES;
-        memset(rows, 0, ROWS * sizeof *rows);
+        memset(dB, 0, (size_t)steps * VECTORS * sizeof *dB);
+        memset(dC, 0, (size_t)steps * VECTORS * sizeof *dC);
         for (int i = 0; i < count; i++) {
             const int64_t d = d0 + i * LANES, channels = channels_of(width, i);
             const struct states states = {

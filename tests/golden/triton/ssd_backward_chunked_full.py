@@ -1,4 +1,4 @@
-# ssd backward, bf16: chunked(block_n=32,block_p=32,chunk=64,exp=asm,num_warps=8,products=tf32)
+# ssd backward, bf16: chunked(block_n=32,block_p=16,chunk=64,exp=asm,num_warps=8,products=tf32)
 # h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t^T,  y_t = h_t C_t + D x_t,  out = y * silu(z)
 # dt = softplus(dt + dt_bias) when asked, within limits
 # Rendered by ssmgen from templates/triton/ssd_backward.py.j2; source 9e52eb8853921140.
