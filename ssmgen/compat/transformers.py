@@ -1,6 +1,6 @@
 """The functions that the Mamba models of transformers call, with transformers' names and signatures, on ssmgen's ops.
 
-They have the meaning of its PyTorch code, which runs where mamba-ssm and causal-conv1d are missing. The fused functions
+They have the meaning of its PyTorch code, which runs where mamba-ssm and causal-conv1d are missing. Fused functions
 are left to their parts: these are told of padding, and norm where the model does.
 """
 
@@ -29,6 +29,7 @@ def causal_conv1d_fn(
     weight: Tensor,
     bias: Tensor | None = None,
     activation: str | None = None,
+    seq_idx: Tensor | None = None,
     **kwargs: object,
 ) -> Tensor:
     """`ssmgen.causal_conv1d`, followed by any activation that transformers knows.
@@ -38,18 +39,19 @@ def causal_conv1d_fn(
         weight: (dim, W).
         bias: (dim,), left out when None.
         activation: A name of transformers' `ACT2FN`; the kernel has `silu` itself.
+        seq_idx: (batch, seqlen), int32 or int64, for several sequences in one row; only `Mamba2Model` hands it on.
         kwargs: What else the model was called with.
 
     Returns:
         (batch, dim, seqlen) in the dtype of hidden_states.
 
     Raises:
-        InvalidInputError: Shapes, dtypes or devices do not fit together; the model was called with several sequences
-            in a row (`seq_idx`, `cu_seqlens`), of which transformers does not tell every scan.
+        InvalidInputError: Shapes, dtypes or devices do not fit together; several sequences in one row are given by
+            `cu_seqlens` alone.
     """
-    _refuse_packed(kwargs)
+    _require_seq_idx(seq_idx, kwargs)
     inside, after = _activation(activation)
-    return _activated(ops.causal_conv1d(hidden_states, weight, bias, activation=inside), after)
+    return _activated(ops.causal_conv1d(hidden_states, weight, bias, seq_idx, activation=inside), after)
 
 
 def causal_conv1d_update(
@@ -90,7 +92,6 @@ def mamba_inner_fn(*args: object, **kwargs: object) -> None:
     It is not told which steps are padding, whose convolved value a model sets to zero; and it norms delta behind its
     projection, where transformers norms before.
     """
-    return None
 
 
 def mamba_selective_scan(
@@ -235,7 +236,6 @@ def mamba2_selective_state_update(
 
 def mamba2_split_conv1d_scan_combined(*args: object, **kwargs: object) -> None:
     """None, by which a model runs the parts, as it does without mamba-ssm; see `mamba_inner_fn`."""
-    return None
 
 
 def mamba2_chunk_scan(
@@ -251,6 +251,7 @@ def mamba2_chunk_scan(
     dt_softplus: bool = False,
     dt_limit: tuple[float, float] = (0.0, float("inf")),
     return_final_states: bool = False,
+    seq_idx: Tensor | None = None,
     **kwargs: object,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """`ssmgen.ssd`, the scan of Mamba-2.
@@ -268,6 +269,7 @@ def mamba2_chunk_scan(
         dt_softplus: Whether dt passes through softplus.
         dt_limit: The least and the largest dt.
         return_final_states: Whether to return the states after the last step too.
+        seq_idx: (batch, seqlen), int32 or int64, for several sequences in one row; see `ssmgen.ssd`.
         kwargs: What else the model was called with.
 
     Returns:
@@ -275,10 +277,10 @@ def mamba2_chunk_scan(
         final states (batch, heads, dim, d_state) in float32, or in float64 for float64 inputs.
 
     Raises:
-        InvalidInputError: Shapes, dtypes or devices do not fit together; the model was called with several sequences
-            in a row.
+        InvalidInputError: Shapes, dtypes or devices do not fit together; several sequences in one row are given by
+            `cu_seqlens` alone.
     """
-    _refuse_packed(kwargs)
+    _require_seq_idx(seq_idx, kwargs)
     if initial_states is not None and _trains(initial_states, hidden_states, dt, A, B, C, D, dt_bias):
         # A cache takes the final states into the memory of these, which backward reads.
         initial_states = initial_states.clone()
@@ -292,19 +294,19 @@ def mamba2_chunk_scan(
         D,
         dt_bias=dt_bias,
         initial_states=initial_states,
+        seq_idx=seq_idx,
         dt_softplus=dt_softplus,
         dt_limit=dt_limit,
         return_final_states=bool(return_final_states),
     )
 
 
-def _refuse_packed(options: dict[str, object]) -> None:
-    for name in ("seq_idx", "cu_seqlens"):
-        if options.get(name) is not None:
-            raise InvalidInputError(
-                f"{name} asks for several sequences in one row, which ssmgen's functions for transformers cannot keep "
-                "apart; give each sequence a row of its own."
-            )
+def _require_seq_idx(seq_idx: Tensor | None, options: dict[str, object]) -> None:
+    if seq_idx is None and options.get("cu_seqlens") is not None:
+        raise InvalidInputError(
+            "the model was called with cu_seqlens; for several sequences in one row, call it with seq_idx too, as "
+            "DataCollatorWithFlattening(return_seq_idx=True) makes it."
+        )
 
 
 def _trains(*tensors: Tensor | None) -> bool:
