@@ -16,14 +16,15 @@ class Offer:
         package: The name it is imported by.
         distribution: The name it is installed by.
         source: Our module that has the names.
-        version: The `__version__` of what stands in for the package.
+        version: The `__version__` of what stands in for the package; None where nothing can, as it is the package's
+            own code that calls what is offered.
         modules: The package's modules, parents before children, and which of the names each has.
     """
 
     package: str
     distribution: str
     source: str
-    version: str
+    version: str | None
     modules: Mapping[str, tuple[str, ...]]
 
     def holds(self, module: str) -> bool:
@@ -39,6 +40,15 @@ class Offer:
     def __str__(self) -> str:
         return "; ".join(f"{', '.join(names)} in {module}" for module, names in self.modules.items() if names)
 
+
+_CONVOLUTION = ("causal_conv1d_fn", "causal_conv1d_update")
+_MAMBA = (*_CONVOLUTION, "mamba_inner_fn", "mamba_selective_scan", "mamba_selective_state_update")
+_MAMBA2 = (
+    *_CONVOLUTION,
+    "mamba2_split_conv1d_scan_combined",
+    "mamba2_chunk_scan",
+    "mamba2_selective_state_update",
+)
 
 OFFERS = {
     offer.package: offer
@@ -64,6 +74,18 @@ OFFERS = {
                     "selective_state_update_ref",
                 ),
                 "mamba_ssm.ops.triton.ssd_combined": ("mamba_chunk_scan_combined",),
+            },
+        ),
+        Offer(
+            package="transformers",
+            distribution="transformers",
+            source="ssmgen.compat.transformers",
+            version=None,
+            modules={
+                "transformers.models.mamba.modeling_mamba": _MAMBA,
+                "transformers.models.mamba2.modeling_mamba2": _MAMBA2,
+                "transformers.models.falcon_mamba.modeling_falcon_mamba": _MAMBA,
+                "transformers.models.jamba.modeling_jamba": _MAMBA,
             },
         ),
     )

@@ -25,21 +25,28 @@ def install(name: str, *, replace: bool = False) -> None:
     that it imports later included. What other code imported from it before stays as it was. A package that is there
     but does not import is stood in for.
 
+    Nothing stands in for transformers, whose models are what runs: there it is always the functions that are replaced,
+    those of Mamba, Mamba-2, FalconMamba and Jamba. Models that exist already run on ssmgen too.
+
     It holds for this process: one that is spawned must call it too.
 
     Args:
-        name: The package, `mamba_ssm`; `ssmgen.compat.mamba_ssm` has what is offered of it.
-        replace: Whether to go ahead where the package is installed.
+        name: The package, `mamba_ssm` or `transformers`; `ssmgen.compat.mamba_ssm` and `ssmgen.compat.transformers`
+            have what is offered of it.
+        replace: Whether to go ahead where the package is installed; of transformers that goes without saying.
 
     Raises:
         UnknownNameError: Nothing is offered of such a package.
-        InvalidInputError: The package is installed, and `replace` is False.
+        InvalidInputError: The package is installed, and `replace` is False; or it is transformers, and is not
+            installed, or a release that has not all of the functions.
     """
     offer = _offer(name)
     if name in _installed:
         return
     place = _place(name)
-    if place is None:
+    if offer.version is None:
+        _installed[name] = _within(offer, place)
+    elif place is None:
         _installed[name] = StandIn(offer)
     elif replace:
         _installed[name] = _replaced(offer)
@@ -76,6 +83,22 @@ def _place(package: str) -> str | None:
         return "sys.modules"
     # A mere folder of that name has no origin.
     return None if spec is None else spec.origin
+
+
+def _within(offer: Offer, place: str | None) -> Patched:
+    """All functions of the offer replaced, or none: a model must not run half on what it was not asked to."""
+    if place is None:
+        raise InvalidInputError(
+            f"{offer.distribution} is not installed here; install it, then call install({offer.package!r})."
+        )
+    patched = Patched(offer)
+    if patched.missing:
+        patched.undo()
+        raise InvalidInputError(
+            f"the {offer.distribution} installed here ({place}) has no {', '.join(patched.missing)}; install a "
+            "release that has them, such as 5.24."
+        )
+    return patched
 
 
 def _replaced(offer: Offer) -> Patched | StandIn:
