@@ -95,14 +95,7 @@ def test_defaults_agree_with_float64(name: str, harsh: bool) -> None:
         assert max(errors.values()) <= tolerance(PROBLEMS[name]), (config, errors)
 
 
-SAVED: list[dict[str, Option]] = [
-    {},
-    {"initial_state": True, "layout": "channel"},
-    {"dim": 7, "seqlen": 600, "d_state": 3, "batch": 3, "varlen": True},
-]
-
-
-@pytest.mark.parametrize("options", SAVED, ids=str)
+@pytest.mark.parametrize("options", [{}, {"initial_state": True, "layout": "channel"}], ids=str)
 def test_forward_saves_the_states_that_backward_needs(options: dict[str, Option]) -> None:
     given = problem(direction="forward", **options)
     for config in defaults(given):
