@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -129,6 +131,19 @@ def test_threads_do_not_change_a_bit_and_nothing_around_outputs_is_written() -> 
     check_threads(problem(dim=131, seqlen=301, **EVERYTHING))
     check_threads(problem(dim=131, batch=3, varlen=True, **EVERYTHING))
     check_threads(linear(seqlen=2000, reverse=True, **STATE))
+
+
+def test_workspaces_may_begin_inside_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = problem(d_state=1)
+    config, *_ = defaults(given)
+    wanted = guarded_outputs(given, config)
+    empty = torch.empty
+    # As memory of malloc does for an exported kernel: PyTorch's begins at a line.
+    monkeypatch.setattr(
+        torch, "empty", lambda shape, **form: empty(math.prod(shape) + 1, **form)[1:].view(shape)
+    )
+    found = guarded_outputs(given, config)
+    assert all(torch.equal(x, y) for x, y in zip(found, wanted, strict=True))
 
 
 STREAMED: dict[str, dict[str, Option]] = {
