@@ -1,7 +1,7 @@
 // selective_scan backward, fp32: channels(blocks=1,lanes=16,states=4)
 // h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t,  y_t = C_t . h_t + D u_t,  out = y * silu(z)
 // delta = softplus(delta + delta_bias) when asked
-// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 59ffbe283d719023.
+// Rendered by ssmgen from templates/c/selective_scan_backward_channels.c.j2; source 646f30a3f28e9c30.
 
 #include <stdint.h>
 #include <string.h>
@@ -518,7 +518,7 @@ static inline __attribute__((always_inline)) void walk_4(struct tile *tile, stru
 }
 
 // The sums over the lanes that hold the same plane of a row, one after the other.
-static inline __attribute__((always_inline)) void add_lanes(float *out, const floats *row, int fold)
+static inline __attribute__((always_inline)) void add_lanes(float *out, const unaligned *row, int fold)
 {
     float sums[4] = {0};
     for (int lane = 0; lane < LANES; lane += fold)
