@@ -103,6 +103,8 @@ def _within(offer: Offer, place: str | None) -> Patched:
 
 def _replaced(offer: Offer) -> Patched | StandIn:
     try:
-        return Patched(offer)
+        patched = Patched(offer)
     except Exception:  # a library that is missing, one of another CUDA: either way it cannot serve
         return StandIn(offer)
+    # Something else of that name may have nothing of what is offered.
+    return patched if len(patched.missing) < len(list(offer.names())) else StandIn(offer)

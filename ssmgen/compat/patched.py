@@ -60,10 +60,10 @@ class Patched:
 
 
 def _imported(name: str) -> ModuleType | None:
-    """The module; None where the package has none of that name."""
+    """The module; None where the package has none of that name, or none that it would be in."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         return None

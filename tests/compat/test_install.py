@@ -1,4 +1,4 @@
-"""Code that imports mamba_ssm runs on ssmgen: where mamba-ssm is missing, is there, or is there and broken."""
+"""Code that imports mamba_ssm, or is transformers, runs on ssmgen: where that is missing, there, or broken."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 import ssmgen
 from ssmgen.compat import install, uninstall
-from ssmgen.errors import UnknownNameError
+from ssmgen.compat.offers import OFFERS
+from ssmgen.errors import InvalidInputError, UnknownNameError
 
 PLAIN = {
     "mamba_ssm/__init__.py": (
@@ -38,6 +39,17 @@ PLAIN = {
     "mamba_ssm/modules/late.py": "from mamba_ssm import selective_scan_fn\n",
 }
 BROKEN = PLAIN | {"mamba_ssm/ops/selective_scan_interface.py": "import a_library_of_another_cuda\n"}
+
+# Modules that each have functions of their own by the names of ours.
+MODELS = {
+    f"{module.replace('.', '/')}.py": "".join(f'def {name}(): return "theirs"\n' for name in names)
+    for module, names in OFFERS["transformers"].modules.items()
+}
+TRANSFORMERS = {f"{Path(path).parent}/__init__.py": "" for path in MODELS} | {
+    "transformers/__init__.py": "",
+    "transformers/models/__init__.py": "",
+    **MODELS,
+}
 
 
 HEAD = """
@@ -250,3 +262,65 @@ def test_other_packages_are_unknown() -> None:
         with pytest.raises(UnknownNameError, match=r"unknown package 'mamba'.*Did you mean 'mamba_ssm'"):
             change("mamba")
     assert "compat" in dir(ssmgen)
+
+
+def test_transformers_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InvalidInputError, match=r"not installed here; .* install\('transformers'\)"):
+        install("transformers")
+
+
+def test_transformers_is_there(tmp_path: Path) -> None:
+    """Four modules have a function of the same name: each gets its own back."""
+    python(
+        """
+from ssmgen.compat.offers import OFFERS
+def functions():
+    return {(module, name): getattr(importlib.import_module(module), name)
+            for module, name in OFFERS["transformers"].names()}
+theirs = functions()
+assert len(set(theirs.values())) == len(theirs) == 20
+for replace in (False, True):
+    install("transformers", replace=replace)
+    install("transformers")
+    assert {f.__module__ for f in functions().values()} == {"ssmgen.compat.transformers"}
+    uninstall("transformers")
+    assert functions() == theirs
+    uninstall("transformers")
+""",
+        tmp_path,
+        TRANSFORMERS,
+    )
+
+
+def test_a_name_that_was_set_since_is_left_alone(tmp_path: Path) -> None:
+    python(
+        """
+install("transformers")
+from transformers.models.mamba import modeling_mamba
+modeling_mamba.mamba_selective_scan = somebodys = lambda: "somebody's"
+uninstall("transformers")
+assert modeling_mamba.mamba_selective_scan is somebodys
+assert modeling_mamba.causal_conv1d_fn() == "theirs"
+""",
+        tmp_path,
+        TRANSFORMERS,
+    )
+
+
+def test_a_release_of_transformers_that_lacks_some(tmp_path: Path) -> None:
+    """One function, or a whole model: nothing is replaced, and the error says what is not there."""
+    path = "transformers/models/jamba/modeling_jamba.py"
+    python(
+        """
+message = fails(ssmgen.errors.InvalidInputError, lambda: install("transformers"))
+assert "transformers.models.jamba.modeling_jamba.mamba_selective_scan" in message, message
+assert "transformers.models.mamba2.modeling_mamba2.mamba2_chunk_scan" in message, message
+assert "modeling_falcon_mamba" not in message and "such as 5.24" in message, message
+from transformers.models.mamba.modeling_mamba import mamba_selective_scan
+assert mamba_selective_scan() == "theirs"
+""",
+        tmp_path,
+        {name: text for name, text in TRANSFORMERS.items() if "mamba2" not in name}
+        | {path: TRANSFORMERS[path].replace("def mamba_selective_scan", "def another")},
+    )

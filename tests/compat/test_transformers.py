@@ -270,6 +270,13 @@ def test_configurations(make: Make, changes: dict[str, Any]) -> None:
         require_as_exact(model, steps)
 
 
+def test_limits_of_step_sizes() -> None:
+    model = randomised(mamba2(time_step_limit=(0.2, 0.4))).eval()
+    ids = tokens(2, 12)
+    with torch.no_grad():
+        require_as_exact(model, lambda model: model(ids).logits)
+
+
 @pytest.mark.parametrize("make", MODELS)
 def test_half_precision(make: Make) -> None:
     """No further from float32 than twice what theirs is, or half a unit in the last place."""
