@@ -40,6 +40,6 @@ def in_huge_pages(x: Tensor) -> Tensor:
 def _madvise() -> Any:
     if _ADVICE is None:
         return None
-    function = ctypes.CDLL(None, use_errno=True).madvise
+    function = ctypes.CDLL(None).madvise
     function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     return function
