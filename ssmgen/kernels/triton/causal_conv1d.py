@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 from ssmgen.config import Config, Value
@@ -40,7 +41,29 @@ def _is_masked(problem: Problem, config: Config) -> bool:
     return problem["dim"] % config.integer("block_d") != 0
 
 
-class Tile(TritonVariant):
+class _Convolution(TritonVariant):
+    """What the variants share: what their templates are told, and the launches."""
+
+    def program(self, problem: Problem, config: Config) -> Program:
+        """See `Variant.program`."""
+        return Program(self._launches(problem, config))
+
+    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
+        """See `Variant.context`."""
+        return {
+            **dict(problem.options),
+            **dict(config.params),
+            **masks(problem, _is_masked(problem, config)),
+            "width": problem["width"],
+            "parameters": parameters(self._launches(problem, config)),
+        }
+
+    @abstractmethod
+    def _launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
+        """The launches, in order."""
+
+
+class Tile(_Convolution):
     """Channels down and steps along; every tap reads the tile anew, from L1."""
 
     interface = INTERFACES["causal_conv1d"]
@@ -99,20 +122,6 @@ class Tile(TritonVariant):
         if problem.option("layout") == "time":
             return {"block_d": (8, 16, 32), "block_l": (128, 64, 32), "num_warps": (4, 2, 1)}
         return {"block_d": (128, 64, 32), "block_l": (8, 16, 32), "num_warps": (4, 2, 1)}
-
-    def program(self, problem: Problem, config: Config) -> Program:
-        """See `Variant.program`."""
-        return Program(self._launches(problem, config))
-
-    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
-        """See `Variant.context`."""
-        return {
-            **dict(problem.options),
-            **dict(config.params),
-            **masks(problem, _is_masked(problem, config)),
-            "width": problem["width"],
-            "parameters": parameters(self._launches(problem, config)),
-        }
 
     def _launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         operands = self.interface.operands(problem)
@@ -191,7 +200,7 @@ def _widths(problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (32, 64, 128, 256), (4, 8, 16, 32)
 
 
-class Update(TritonVariant):
+class Update(_Convolution):
     """A block of channels for each program, its steps one after another."""
 
     interface = INTERFACES["causal_conv1d_update"]
@@ -221,20 +230,6 @@ class Update(TritonVariant):
     def choices(self, problem: Problem, facts: DeviceFacts) -> Mapping[str, tuple[Value, ...]]:
         """See `Variant.choices`."""
         return {"block_d": (64, 128, 256), "exp": exp_choices(facts), "num_warps": (1, 2, 4)}
-
-    def program(self, problem: Problem, config: Config) -> Program:
-        """See `Variant.program`."""
-        return Program(self._launches(problem, config))
-
-    def context(self, problem: Problem, config: Config) -> Mapping[str, object]:
-        """See `Variant.context`."""
-        return {
-            **dict(problem.options),
-            **dict(config.params),
-            **masks(problem, _is_masked(problem, config)),
-            "width": problem["width"],
-            "parameters": parameters(self._launches(problem, config)),
-        }
 
     def _launches(self, problem: Problem, config: Config) -> tuple[Launch, ...]:
         operands = self.interface.operands(problem)
