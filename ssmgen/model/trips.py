@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from statistics import mean
 
 __all__ = ["SourceLoop", "source_loops"]
@@ -245,9 +246,7 @@ class _Walk:
 
     def _forget(self, node: ast.AST) -> None:
         """What a statement assigns is not known after it."""
-        for child in ast.walk(node):
-            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-                self._values[child.id] = None
+        self._values.update(dict.fromkeys(_assigned(node)))
 
     def _range(self, node: ast.expr) -> tuple[int | None, int | None, int | None]:
         if not isinstance(node, ast.Call) or _name(node) not in ("range", "static_range"):
@@ -302,6 +301,14 @@ class _Walk:
         if name not in _CALLS or len(known) != 2 or (name == "cdiv" and not known[1]):
             return None
         return _CALLS[name](*known)
+
+
+@lru_cache(maxsize=1024)  # every program that is followed forgets the same
+def _assigned(node: ast.AST) -> frozenset[str]:
+    """The names that a statement assigns."""
+    return frozenset(
+        child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
+    )
 
 
 def _name(call: ast.Call) -> str:
