@@ -58,7 +58,7 @@ def _own_folders(
 ) -> None:
     # The tuner's journals lie beside the kernels: what another test or another run has tried is not for this one.
     cache = tmp_path_factory.mktemp(f"cache-{next(_NUMBERS)}", numbered=False)
-    for name in ("kernels", "sources"):
+    for name in ("kernels", "sources", "costs"):
         (shared_cache / "ssmgen" / name).mkdir(parents=True, exist_ok=True)
         (cache / name).symlink_to(shared_cache / "ssmgen" / name)
     monkeypatch.setenv("SSMGEN_CACHE_DIR", str(cache))
