@@ -62,6 +62,7 @@ def test_a_gpu_is_timed_while_others_compile_and_a_cpu_is_not(
         assert overlapping(compiled, ran)
 
 
+@pytest.mark.slow
 def test_each_failure_is_that_of_its_config_and_the_others_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Patience, "hangs", 6.0)
     wanted = [config("compiler_hangs"), config("uncompilable"), config("compiler_dies"), config("good")]

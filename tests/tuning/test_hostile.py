@@ -86,6 +86,7 @@ def test_a_tune_among_hostile_kernels_names_every_failure_and_finds_the_right_co
     assert resumed.best.config == result.best.config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "behaviours", [("slow", "good", "segfaults", "overruns_scratch", "unsteady", "refused")], ids=str
 )

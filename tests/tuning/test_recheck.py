@@ -74,6 +74,7 @@ def test_each_outcome_has_its_name() -> None:
     assert found["wrong"].error["out"] > 1e-4
 
 
+@pytest.mark.slow
 def test_drift_is_told_from_a_slower_machine() -> None:
     fast = {"seconds": 1e-9, "quartiles": (1e-9, 1e-9)}
     cases: list[tuple[dict[str, object], str]] = [
