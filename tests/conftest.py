@@ -17,6 +17,8 @@ from tests.interpreter import quickened
 # Tests run in several processes: a thread that waits for another must not spin on a core that they share, and how long
 # an example takes says nothing.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Inductor would start a process with PyTorch in it for each core, beside each of these.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 hypothesis.settings.register_profile("shared cores", deadline=None)
 hypothesis.settings.load_profile("shared cores")
 

@@ -90,7 +90,7 @@ def test_drift_is_told_from_a_slower_machine() -> None:
     store.save([entry("good", batch=1 << number, **changes) for number, (changes, _) in enumerate(cases)])
     found = {
         item.entry.problem["batch"]: item
-        for item in recheck(BEHAVIOURS, open_target=open_fake, tolerance=3.0)
+        for item in recheck(BEHAVIOURS, open_target=open_fake, tolerance=3.0, budget_seconds=240.0)
     }
     assert {batch: item.outcome for batch, item in found.items()} == {
         1 << number: outcome for number, (_, outcome) in enumerate(cases)
