@@ -58,7 +58,7 @@ def test_a_sweep_as_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_run, "_ROUNDS", (3, 3))
     providers = ("--provider", "ssmgen", "--provider", "torch")
     done = CliRunner().invoke(
-        app, ["bench", *SMALL, *providers, "--sweep", "dim", "--budget", "60", "--json"]
+        app, ["bench", *SMALL, *providers, "--sweep", "dim", "--budget", "240", "--json"]
     )
     assert done.exit_code == 0, done.stderr
     assert done.stderr == ""
