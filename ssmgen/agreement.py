@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ssmgen
 from ssmgen import dispatch, store, targets
-from ssmgen.codegen import TEMPLATES
+from ssmgen.codegen import TEMPLATES, hash_of_files
 from ssmgen.kernels import INTERFACES
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
@@ -105,4 +105,4 @@ def _code() -> str:
     """Hash of the templates, and of what chooses among kernels where nothing was tuned."""
     package = Path(ssmgen.__file__).parent
     paths = [*TEMPLATES.rglob("*.j2"), *(package / "kernels").rglob("*.py"), Path(dispatch.__file__)]
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(paths))).hexdigest()
+    return hash_of_files(paths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,18 @@ import hypothesis
 import pytest
 
 from ssmgen import advice, dispatch, settings
+from tests.covering import Tried, covering
 from tests.interpreter import quickened
 
 # Tests run in several processes: a thread that waits for another must not spin on a core that they share, and how long
 # an example takes says nothing.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Inductor would start a process with PyTorch in it for each core, beside each of these.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 hypothesis.settings.register_profile("shared cores", deadline=None)
 hypothesis.settings.load_profile("shared cores")
+
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +38,19 @@ def _quick_interpreter() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As of pytest, which lists the folders of all tests before this one to number it: 10 ms after thousands."""
+    return tmp_path_factory.mktemp(f"test-{next(_NUMBERS)}", numbered=False)
+
+
+@pytest.fixture(scope="session")
+def tried(pytestconfig: pytest.Config) -> Tried:
+    """The configs of a space that a test over all of them tries."""
+    of = list if pytestconfig.getoption("--every-config") else covering
+    return lambda space: [config for configs in space.configs.values() for config in of(configs)]
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(
     tmp_path: Path,
@@ -40,8 +59,8 @@ def _own_folders(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The tuner's journals lie beside the kernels: what another test or another run has tried is not for this one.
-    cache = tmp_path_factory.mktemp("cache")
-    for name in ("kernels", "sources"):
+    cache = tmp_path_factory.mktemp(f"cache-{next(_NUMBERS)}", numbered=False)
+    for name in ("kernels", "sources", "costs"):
         (shared_cache / "ssmgen" / name).mkdir(parents=True, exist_ok=True)
         (cache / name).symlink_to(shared_cache / "ssmgen" / name)
     monkeypatch.setenv("SSMGEN_CACHE_DIR", str(cache))
@@ -60,6 +79,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--accept-golden",
         action="store_true",
         help="write the rendered kernels to tests/golden as they are now",
+    )
+    parser.addoption(
+        "--every-config",
+        action="store_true",
+        help="try every config of the spaces of which a covering part is tried, in some minutes",
     )
     parser.addoption(
         "--mutated-files",

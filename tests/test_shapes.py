@@ -90,9 +90,17 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         read_shapes(written(tmp_path, "# none\n"), CPU)
 
 
-@pytest.mark.parametrize("name", MODELS)
+PLACES = (("cpu", None), ("sm_90", None), ("sm_90", "fp32"), ("gfx942", None))
+
+
+# In turns; the whole suite takes every model to every place.
 @pytest.mark.parametrize(
-    ("place", "dtype"), [("cpu", None), ("sm_90", None), ("sm_90", "fp32"), ("gfx942", None)]
+    ("name", "place", "dtype"),
+    [
+        pytest.param(name, *place, marks=[] if row % len(PLACES) == column else [pytest.mark.slow])
+        for row, name in enumerate(MODELS)
+        for column, place in enumerate(PLACES)
+    ],
 )
 def test_every_problem_of_a_model_has_kernels(name: str, place: str, dtype: str | None) -> None:
     if place != "cpu":

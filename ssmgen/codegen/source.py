@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from ssmgen import settings
 from ssmgen.errors import TargetUnavailableError
 from ssmgen.trust import FILE_MODE, FOLDER_MODE, own_cache, require_own
 
-__all__ = ["Source", "cache_errors", "write_atomically"]
+__all__ = ["Source", "cache_errors", "hash_of_files", "write_atomically"]
 
 _SUFFIX = {"triton": ".py", "c": ".c"}
 
@@ -54,6 +54,11 @@ class Source:
             if not path.exists() or path.read_text() != self.text:
                 write_atomically(path, self.text)
         return path
+
+
+def hash_of_files(paths: Iterable[Path]) -> str:
+    """The SHA-256 of what files hold, in the order of their paths."""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(paths))).hexdigest()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import ssmgen
 from ssmgen import settings
-from ssmgen.codegen import cache_errors, write_atomically
+from ssmgen.codegen import cache_errors, hash_of_files, write_atomically
 from ssmgen.config import Config
 from ssmgen.dtypes import dtype
 from ssmgen.kernels import Launch, Program, interface
@@ -152,10 +152,9 @@ def kernel_cost(target: GpuTarget, problem: Problem, config: Config) -> KernelCo
 @lru_cache(maxsize=1)
 def _digest() -> str:
     """Of all that makes machine code, and turns it into a cost: where that changes, costs are counted anew."""
-    files = sorted(
-        (*Path(__file__).parent.glob("*.py"), Path(devices.__file__), Path(triton_kernel.__file__))
+    return hash_of_files(
+        [*Path(__file__).parent.glob("*.py"), Path(devices.__file__), Path(triton_kernel.__file__)]
     )
-    return hashlib.sha256(b"\n".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _read(path: Path) -> KernelCost | None:

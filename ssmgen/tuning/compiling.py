@@ -6,14 +6,14 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from queue import SimpleQueue
+from contextlib import closing
 
 from ssmgen.config import Config
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
 from ssmgen.tuning import worker as requests
 from ssmgen.tuning.blame import kind_of_death
+from ssmgen.tuning.compilers import Compilers, answer
 from ssmgen.tuning.patience import Patience
 from ssmgen.tuning.process import Worker
 from ssmgen.tuning.trial import Trial
@@ -106,63 +106,40 @@ class Beside(Compiling):
         """Nothing runs yet.
 
         Args:
-            open_target: Turns the name into the target, by its import path in the processes.
-            name: A target that compiles for the device and needs none, such as its architecture.
+            open_target: See `Compilers`.
+            name: See `Compilers`.
             count: Processes. The one that launches kernels wants a core, too.
         """
         self.batch = 2 * count
-        self._workers = [Worker(open_target, name) for _ in range(count)]
+        self._compilers = Compilers(open_target, name, count)
         self._patience = Patience(*_COMPILE_SECONDS)
 
     def ready(
         self, problem: Problem, configs: Sequence[Config], left: Callable[[], float]
     ) -> Generator[Config | Trial, None, None]:
         """See `Compiling.ready`."""
-        free: SimpleQueue[Worker] = SimpleQueue()
-        for worker in self._workers:
-            free.put(worker)
 
-        def one(config: Config) -> Config | Trial | None:
-            worker = free.get()
-            try:
-                return self._one(worker, problem, config, left)
-            finally:
-                free.put(worker)
+        def compile_in(worker: Worker, config: Config) -> Config | Trial | None:
+            return self._one(worker, requests.Ahead(problem, config), left)
 
-        pool = ThreadPoolExecutor(len(self._workers))
-        waiting = [pool.submit(one, config) for config in configs]
-        try:
-            for done in as_completed(waiting):
-                if (found := done.result()) is not None:
-                    yield found
-        finally:
-            # Whoever stops listening, by Ctrl-C or for want of time, waits for no compiler.
-            for future in waiting:
-                future.cancel()
-            if not all(future.done() for future in waiting):
-                for worker in self._workers:
-                    worker.end()
-            pool.shutdown()
+        with closing(self._compilers.each(configs, compile_in)) as compiled:
+            yield from (found for found in compiled if found is not None)
 
     def _one(
-        self, worker: Worker, problem: Problem, config: Config, left: Callable[[], float]
+        self, worker: Worker, request: requests.Ahead, left: Callable[[], float]
     ) -> Config | Trial | None:
         limit, is_cut = self._patience.limit(left())
         was_alive, start = worker.is_alive, time.monotonic()
-        try:
-            trial = worker.ask(requests.Ahead(problem, config), limit)
-        except WorkerTimeoutError as error:
-            return None if is_cut else Trial(config, failure="compile timeout", detail=str(error))
-        except WorkerDiedError as error:
-            kind = kind_of_death(error, worker.memory, while_compiling=True)
-            return Trial(config, failure=kind, detail=str(error))
+        trial = answer(worker, request, limit)
+        assert trial is None or isinstance(trial, Trial)
+        if not worker.is_alive:
+            is_late = trial is not None and trial.failure == "compile timeout"
+            return None if is_late and is_cut else trial
         if was_alive:
             # The start of a process says nothing of how long configs take.
             self._patience.learn(time.monotonic() - start)
-        assert trial is None or isinstance(trial, Trial)
-        return trial or config
+        return trial or request.config
 
     def close(self) -> None:
         """End the processes."""
-        for worker in self._workers:
-            worker.kill()
+        self._compilers.close()

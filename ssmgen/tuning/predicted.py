@@ -10,9 +10,8 @@ import datetime
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from queue import SimpleQueue
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from statistics import mean
 
 import ssmgen
@@ -27,13 +26,12 @@ from ssmgen.store import TunedConfig
 from ssmgen.targets import Target
 from ssmgen.targets.devices import Device, device_of
 from ssmgen.targets.gpu import GpuTarget
-from ssmgen.tuning.blame import kind_of_death
+from ssmgen.tuning.compilers import Compilers, answer
 from ssmgen.tuning.process import Worker
 from ssmgen.tuning.result import Final, Observer, TuneResult
 from ssmgen.tuning.search import Search, default_configs
 from ssmgen.tuning.trial import Timing, Trial
 from ssmgen.tuning.worker import Count
-from ssmgen.worker import WorkerDiedError, WorkerTimeoutError
 
 __all__ = ["Forecast", "Forecaster", "busy_space", "is_predictable", "predicted_entry"]
 
@@ -93,16 +91,13 @@ class Forecaster:
             )
         self.target: GpuTarget = target
         # Counting compiles, and that is all: a worker needs no GPU, so an architecture is enough.
-        self._name = target.facts.arch
-        self._open_target = open_target
-        self._workers: list[Worker] = []
+        self._compilers = Compilers(open_target, target.facts.arch, _MOST_WORKERS)
 
     def __enter__(self) -> Forecaster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.kill()
+        self._compilers.close()
 
     def forecast(
         self,
@@ -142,15 +137,19 @@ class Forecaster:
             left = max(int(batch * (deadline - time.monotonic()) / cost), 0 if waits else 1)
             return left if max_trials is None else min(left, max_trials - len(found.search.trials))
 
+        def counted(worker: Worker, config: Config) -> Trial:
+            return self._counted(space.problem, config, worker, found)
+
         def measure(configs: Sequence[Config]) -> list[Trial]:
             observer.compiling(configs)
             start = time.monotonic()
             trials = []
             # Learnt one by one, lest an interruption loses the others of the batch.
-            for trial in self._count(space.problem, configs, found):
-                trials.append(trial)
-                found.search.learn(trial)
-                observer.measured(trial)
+            with closing(self._compilers.each(configs, counted)) as done:
+                for trial in done:
+                    trials.append(trial)
+                    found.search.learn(trial)
+                    observer.measured(trial)
             waits.append(time.monotonic() - start)
             return trials
 
@@ -160,47 +159,25 @@ class Forecaster:
             return found, True
         return found, False
 
-    def _count(self, problem: Problem, configs: Sequence[Config], found: Forecast) -> Iterator[Trial]:
-        """What becomes of each config, in the order in which they are done."""
-        while len(self._workers) < len(configs):
-            self._workers.append(Worker(self._open_target, self._name))
-        free: SimpleQueue[Worker] = SimpleQueue()
-        for worker in self._workers:
-            free.put(worker)
-
-        def one(config: Config) -> Trial:
-            worker = free.get()
-            try:
-                answer = worker.ask(Count(problem, config), _COMPILE_SECONDS)
-            except WorkerTimeoutError as error:
-                return Trial(config, failure="compile timeout", detail=str(error))
-            except WorkerDiedError as error:
-                kind = kind_of_death(error, worker.memory, while_compiling=True)
-                return Trial(config, failure=kind, detail=str(error))
-            finally:
-                free.put(worker)
-            if isinstance(answer, Trial):
-                return answer
-            assert isinstance(answer, KernelCost)
-            found.costs[config] = answer
-            if not answer.is_accounted_for:
-                reason = "; ".join(answer.unexplained)
-                return Trial(
-                    config, failure="not accounted for", detail=reason, source_hash=answer.source_hash
-                )
-            if not all(resident_blocks(launch, found.device.core) for launch in answer.launches):
-                return Trial(
-                    config,
-                    failure="out of resources",
-                    detail=f"a block of it does not fit into a unit of {found.device.name}",
-                    source_hash=answer.source_hash,
-                )
-            seconds = answer.seconds(found.device)
-            return Trial(config, Timing(seconds, (seconds, seconds)), source_hash=answer.source_hash)
-
-        with ThreadPoolExecutor(len(configs)) as pool:
-            for done in as_completed([pool.submit(one, config) for config in configs]):
-                yield done.result()
+    def _counted(self, problem: Problem, config: Config, worker: Worker, found: Forecast) -> Trial:
+        """What becomes of a config; its cost, where it has one, is among those found."""
+        cost = answer(worker, Count(problem, config), _COMPILE_SECONDS)
+        if isinstance(cost, Trial):
+            return cost
+        assert isinstance(cost, KernelCost)
+        found.costs[config] = cost
+        if not cost.is_accounted_for:
+            reason = "; ".join(cost.unexplained)
+            return Trial(config, failure="not accounted for", detail=reason, source_hash=cost.source_hash)
+        if not all(resident_blocks(launch, found.device.core) for launch in cost.launches):
+            return Trial(
+                config,
+                failure="out of resources",
+                detail=f"a block of it does not fit into a unit of {found.device.name}",
+                source_hash=cost.source_hash,
+            )
+        seconds = cost.seconds(found.device)
+        return Trial(config, Timing(seconds, (seconds, seconds)), source_hash=cost.source_hash)
 
     def tune(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -145,7 +146,10 @@ def test_a_loop_that_is_unrolled_without_a_rest_is_counted_once(arch: str) -> No
     )
 
 
-def test_costs_are_kept_until_what_counts_them_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_costs_are_kept_until_what_counts_them_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSMGEN_CACHE_DIR", str(tmp_path / "cache"))
     there = gpu("sm_90")
     config = there.space(SMALL).default()
     first = kernel_cost(there, SMALL, config)

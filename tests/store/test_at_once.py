@@ -39,7 +39,7 @@ if role == "saves":
 elif role == "tunes":
     with Tuner("good,slow", open_target=open_fake) as tuner:
         for power in range(2):
-            tuner.tune(make_problem("linear_scan", batch=1, dim=1 << number, seqlen=32 << power), budget_seconds=20.0)
+            tuner.tune(make_problem("linear_scan", batch=1, dim=1 << number, seqlen=32 << power), budget_seconds=120.0)
 elif role == "dispatches":
     known, problem = {{}}, make_problem("linear_scan", batch=2, dim=2)
     while not Path(sys.argv[3]).exists():
@@ -48,6 +48,7 @@ elif role == "dispatches":
         known = entries
         dispatch.forget()
         assert dispatch.resolve(problem, target) is not None
+        time.sleep(0.02)  # what writes wants the cores, too
 """
 
 

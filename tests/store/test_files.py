@@ -102,6 +102,7 @@ def test_saving_is_a_merge_by_class_device_and_evidence(
     assert found == wanted
 
 
+@settings(max_examples=25)
 @given(
     st.lists(tuned_configs(), max_size=5, unique_by=lambda entry: (entry.device.name, *entry.key)),
     st.randoms(),

@@ -85,6 +85,10 @@ def test_what_runs_change_is_restored_after_each_outside_of_its_time() -> None:
         ("associative", make_problem("linear_scan", batch=1, dim=2, seqlen=19, direction="backward")),
         ("split", make_problem("selective_scan", batch=1, dim=2, seqlen=5, d_state=5, z=True)),
         ("states", make_problem("selective_scan", batch=1, dim=2, seqlen=3, d_state=5, complex=True)),
+        ("chunked", make_problem("ssd", batch=1, seqlen=33, heads=2, dim=5, d_state=3, softplus=True)),
+        ("chunked", make_problem("ssd", "bf16", "backward", batch=1, seqlen=33, heads=2, dim=5, d_state=3)),
+        ("product", make_problem("log_vandermonde", rows=1, poles=3, seqlen=70)),
+        ("tile", make_problem("causal_conv1d", "fp16", batch=1, dim=3, seqlen=9, silu=True)),
     ],
     ids=str,
 )

@@ -16,7 +16,7 @@ from ssmgen.kernels import Space
 from ssmgen.model import KernelCost, LaunchCost
 from ssmgen.store import TunedConfig
 from ssmgen.targets.devices import DEVICES
-from ssmgen.tuning import predicted
+from ssmgen.tuning import compilers
 from ssmgen.tuning.predicted import Forecaster, busy_space
 from ssmgen.tuning.result import Observer
 from ssmgen.tuning.search import default_configs
@@ -63,6 +63,9 @@ class StandIn:
         finally:
             self._busy.release()
 
+    def end(self) -> None:
+        """It has no process that another thread could wait for."""
+
     def kill(self) -> None:
         self.is_killed = True
 
@@ -71,7 +74,7 @@ class StandIn:
 def forecaster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Forecaster]:
     StandIn.started = []
     StandIn.answer = staticmethod(lambda config: cost())
-    monkeypatch.setattr(predicted, "Worker", StandIn)
+    monkeypatch.setattr(compilers, "Worker", StandIn)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     with Forecaster("h100") as found:
         yield found

@@ -61,7 +61,7 @@ class Recorder(Observer):
 
 def fake(behaviours: str, max_error: float | None = None, **options: object) -> TuneResult:
     with Tuner(behaviours, max_error=max_error, open_target=open_fake) as tuner:
-        return tuner.tune(PROBLEM, **{"budget_seconds": 30.0, **options})  # type: ignore[arg-type]
+        return tuner.tune(PROBLEM, **{"budget_seconds": 120.0, **options})  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
