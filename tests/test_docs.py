@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 
 import ssmgen
 from docs.hooks.fences import Fence, fences
+from ssmgen import compat, nn, reference, settings
 from ssmgen.cli import app
+from ssmgen.targets import known_targets
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -123,6 +125,27 @@ def test_the_files_that_pages_name_exist() -> None:
             assert (ROOT / page).parent.joinpath(path).exists(), f"{page}: {path}"
         for path in re.findall(r"`((?:examples|docs|benchmarks|tests)/[\w./]+)`", text):
             assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+def test_the_targets_that_pages_name_exist() -> None:
+    for page, text in PAGES.items():
+        assert set(re.findall(r"--target (\w+)", text)) <= set(known_targets()), page
+
+
+def test_the_environment_variables_are_those_that_are_read() -> None:
+    rows = re.findall(r"^\| `(SSMGEN_\w+)` \| (.*) \|$", PAGES["docs/environment.md"], re.MULTILINE)
+    plain = [(name, meaning.replace("`", "")) for name, meaning in rows]
+    assert plain == [(name, meaning.replace("`", "")) for name, meaning in settings.VARIABLES]
+
+
+def test_everything_public_is_in_the_api() -> None:
+    shown = [name for text in PAGES.values() for name in re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)]
+    assert len(shown) == len(set(shown))
+    for module in (ssmgen, nn, compat, reference):
+        # Modules have pages of their own, and a version is no API.
+        public = {name for name in module.__all__ if name not in ("__version__", "compat", "nn")}
+        missing = {f"{module.__name__}.{name}" for name in public} - set(shown)
+        assert not missing, f"docs/api leaves out {sorted(missing)}"
 
 
 def test_the_fields_of_a_fence() -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ssmgen import settings
-from ssmgen.targets import known_targets
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -21,13 +18,3 @@ def test_ci_runs_the_commands_that_set_up_as_they_stand() -> None:
     assert len(commands) == 2
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     assert [line for line in lines if "pip install" in line] == commands
-
-
-def test_the_environment_variables_are_those_that_are_read() -> None:
-    rows = re.findall(r"^\| `(SSMGEN_\w+)` \| (.*) \|$", README, re.MULTILINE)
-    plain = [(name, meaning.replace("`", "")) for name, meaning in rows]
-    assert plain == [(name, meaning.replace("`", "")) for name, meaning in settings.VARIABLES]
-
-
-def test_the_targets_it_names_exist() -> None:
-    assert set(re.findall(r"--target (\w+)", README)) <= set(known_targets())
