@@ -104,7 +104,7 @@ def test_a_stranger_adds_a_kernel_that_is_as_fast_as_any(tmp_path: Path) -> None
     for kind in ("c/linear_scan_rows_bare.c", "triton/linear_scan_rows_bare.py"):
         assert (tmp_path / "tests/golden" / kind).is_file()
         assert not (ROOT / "tests/golden" / kind).exists()
-    assert "12 passed" in walk.said("test_linear_scan_rows.py")
+    assert "14 passed" in walk.said("test_linear_scan_rows.py")
     # The config that was chosen or, where noise hides what it gains, one that the default ties with.
     assert "rows(ahead=" in walk.said("tune")
     assert "rows(block_d=32,num_warps=1,unroll=4)" in walk.said("explain")
