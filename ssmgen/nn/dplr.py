@@ -47,8 +47,10 @@ def truncated(
     as C.
 
     Args:
-        Lambda, P, Q, step: The model; see the module.
+        Lambda: (..., N), the poles.
+        P, Q: (..., rank, N), or (..., N) for rank 1.
         C: (..., N), or (channels, ..., N).
+        step: (...), real.
         L: The length, at least 1.
         pairs: Whether N counts one of each conjugate pair.
 
@@ -61,7 +63,16 @@ def truncated(
 def doubled(
     Lambda: Tensor, P: Tensor, Q: Tensor, C: Tensor, step: Tensor, L: int, *, pairs: bool = False
 ) -> Tensor:
-    """The C~ of twice the length, (1 + Abar^L)* C~, from that of length L; arguments and result as of `truncated`."""
+    """The C~ of twice the length, (1 + Abar^L)* C~, from that of length L.
+
+    Args:
+        Lambda, P, Q, step, pairs: As for `truncated`.
+        C: C~ of length L, of the shape of C there.
+        L: The length, at least 1.
+
+    Returns:
+        C~ of length 2 L, complex128, of the shape of C.
+    """
     return C + _powered(bilinear_dplr(Lambda, P, Q, step, pairs=pairs), C, L, pairs)
 
 
@@ -71,6 +82,14 @@ def untruncated(
     """C = (1 - Abar^L)^-* C~, the inverse of `truncated`: what the recurrence multiplies its state with.
 
     As exact as the slowest mode lets it be: errors of C~ along one with Abar^L = 1 - e are errors 1 / e as large of C.
+
+    Args:
+        Lambda, P, Q, step, pairs: As for `truncated`.
+        C: C~ of length L, of the shape of C there.
+        L: The length, at least 1.
+
+    Returns:
+        C, complex128, of the shape of C~.
     """
     Abar = bilinear_dplr(Lambda, P, Q, step, pairs=pairs)
     one = torch.eye(Abar.shape[-1], dtype=Abar.dtype, device=Abar.device)

@@ -39,13 +39,15 @@ class DPLR(NamedTuple):
 def hippo(measure: str, N: int) -> tuple[Tensor, Tensor]:
     """A and B of x' = A x + B u, stable, whose state x holds the past of u as `measure` weighs it.
 
-    ========= =====================================================================================================
-    legs      Legendre polynomials of e^-age: all of the past, weighed by e^-age. With x' = (A x + B u) / t it holds
-              u on [0, t] with equal weight, which is HiPPO-LegS itself; S4 drops the 1 / t.
-    legt      Legendre polynomials on a window: u on [t - 1, t]. A longer window divides A and B by its length.
-    fourier   1 and sqrt(2) cos, sqrt(2) sin of 2 pi k age on the same window: state 2 k is the cosine, 2 k + 1 the
-              sine. State 1, the sine of frequency 0, is always 0, and keeps every frequency a pair.
-    ========= =====================================================================================================
+    - legs: Legendre polynomials of e^-age, all of the past weighed by e^-age. With x' = (A x + B u) / t it holds u on
+      [0, t] with equal weight, which is HiPPO-LegS itself (arXiv 2008.07669); S4 drops the 1 / t.
+    - legt: Legendre polynomials on a window, u on [t - 1, t]. A longer window divides A and B by its length.
+    - fourier: 1 and sqrt(2) cos, sqrt(2) sin of 2 pi k age on the same window. State 2 k is the cosine, 2 k + 1 the
+      sine. State 1, the sine of frequency 0, is always 0, and keeps every frequency a pair.
+
+    Args:
+        measure: "legs", "legt" or "fourier".
+        N: The number of states; even for "fourier".
 
     Returns:
         A (N, N) and B (N,), float64.
@@ -100,6 +102,9 @@ def dplr(measure: str, N: int, *, pairs: bool = False) -> DPLR:
         N: The number of states.
         pairs: Whether to keep one of each conjugate pair, that with the imaginary part >= 0: Lambda (N / 2,),
             P (rank, N / 2), B (N / 2,) and V (N, N / 2). A state in the basis of `hippo` is then 2 Re V x'.
+
+    Returns:
+        Lambda (N,), P (rank, N), B (N,) and V (N, N), complex128; of rank 1 for legs and fourier, and 2 for legt.
 
     Raises:
         InvalidInputError: N is no integer of at least 1, or is odd with `pairs` or for "fourier".
