@@ -16,6 +16,7 @@ from ssmgen.errors import InvalidInputError
 from ssmgen.ops import causal_conv1d, selective_scan
 from ssmgen.ops.inner_path import InnerPath
 from ssmgen.ops.op import require_shape, require_tensor
+from ssmgen.ops.sequences import common_layout
 from ssmgen.reference.checkpointed import wants_checkpoints
 
 __all__ = ["Block", "Norms", "mamba_inner"]
@@ -128,7 +129,7 @@ def _recomputing(path: InnerPath, selection: _Selection, eps: float, xz: Tensor)
     u_again = Recomputed(u, convolve, *convolution)
     with saved_as_recipes((u, u_again)):
         rows = _project(selection.x_proj, u)
-    project = partial(_delta, _lies_by_channel(u), eps)
+    project = partial(_delta, common_layout((u,)), eps)
     projection = (rows, selection.delta_proj, selection.delta_norm)
     delta = project(*projection) if selection.delta_norm is None else _checkpointed(project, *projection)
     delta_again = Recomputed(delta, project, *projection)
@@ -156,23 +157,21 @@ def _checkpointed(compute: Callable[..., Tensor], *inputs: object) -> Tensor:
 def _select(is_complex: bool, eps: float, u: Tensor, *weights: Tensor | None) -> tuple[Tensor, ...]:
     selection = _Selection(*weights)  # type: ignore[arg-type]
     rows = _project(selection.x_proj, u)
-    delta = _delta(_lies_by_channel(u), eps, rows, selection.delta_proj, selection.delta_norm)
+    delta = _delta(common_layout((u,)), eps, rows, selection.delta_proj, selection.delta_norm)
     return delta, *_rows(selection, rows, is_complex, eps)
 
 
-def _project(weight: Tensor, x: Tensor) -> Tensor:
+def _project(weight: Tensor, x: Tensor, layout: str = "time") -> Tensor:
     """(rows, features) by (batch, features, seqlen): a matrix product for each sequence, which transposes nothing."""
-    return torch.bmm(weight.expand(x.shape[0], -1, -1), x)
+    if layout == "channel":
+        return torch.bmm(x.mT, weight.mT.expand(len(x), -1, -1)).mT
+    return torch.bmm(weight.expand(len(x), -1, -1), x)
 
 
-def _lies_by_channel(u: Tensor) -> bool:
-    return u.stride(1) == 1 and u.stride(2) != 1
-
-
-def _delta(by_channel: bool, eps: float, rows: Tensor, weight: Tensor, norm: Tensor | None) -> Tensor:
-    """From its rows, which are the first, in the layout that u has."""
+def _delta(layout: str, eps: float, rows: Tensor, weight: Tensor, norm: Tensor | None) -> Tensor:
+    """From its rows, which are the first, in this layout."""
     low = rows[:, : weight.shape[1]]
-    delta = torch.bmm(low.mT, weight.mT.expand(len(low), -1, -1)).mT if by_channel else _project(weight, low)
+    delta = _project(weight, low, layout)
     return delta if norm is None else _rms_norm(delta, norm, eps)
 
 

@@ -14,6 +14,7 @@ from ssmgen.ops.causal_conv1d import causal_conv1d
 from ssmgen.ops.library import is_plain, is_traced
 from ssmgen.ops.pieces import PieceSize, in_pieces
 from ssmgen.ops.selective_scan import selective_scan
+from ssmgen.ops.sequences import common_layout
 from ssmgen.reference.checkpointed import in_transform
 
 __all__ = ["InnerPath"]
@@ -26,7 +27,7 @@ Select = Callable[..., tuple[Tensor, ...]]
 class InnerPath(NamedTuple):
     """`u = silu(conv(x))`, `delta, B, C = select(u)`, `y = selective_scan(u, delta, A, B, C, D, z)`, of a block.
 
-    On a CPU long sequences go through it in pieces that its caches hold.
+    On a CPU long sequences whose channels lie side by side go through it in pieces that its caches hold.
 
     Attributes:
         taps: (dim, W), of the convolution.
@@ -79,14 +80,13 @@ class InnerPath(NamedTuple):
         """The size of the pieces in which `run` takes such a sequence; None where it takes it whole."""
         if not self.is_split or is_compiling() or is_traced() or in_transform():
             return None
-        if not is_plain((xz, *self._parameters)) or not xz.is_cpu:
+        # Of steps that lie side by side a piece has a few of each row, and every row is a page of its own.
+        if not is_plain((xz, *self._parameters)) or not xz.is_cpu or common_layout((xz,)) == "time":
             return None
         target = pick_target(named_target(self.target), (xz,))
-        return (
-            PieceSize.of(xz[:, : xz.shape[1] // 2], target.facts.max_threads)
-            if target.name == "cpu"
-            else None
-        )
+        if target.name != "cpu":
+            return None
+        return PieceSize.of(xz.chunk(2, dim=1)[0], target.facts.max_threads)
 
     @property
     def _parameters(self) -> tuple[Tensor | None, ...]:
