@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -12,8 +13,10 @@ from torch.utils.checkpoint import checkpoint
 
 from ssmgen.compat.recomputed import Recomputed, others_save, saved_as_recipes
 from ssmgen.errors import InvalidInputError
-from ssmgen.ops import selective_scan
+from ssmgen.ops import causal_conv1d, selective_scan
+from ssmgen.ops.inner_path import InnerPath
 from ssmgen.ops.op import require_shape, require_tensor
+from ssmgen.ops.sequences import common_layout
 from ssmgen.reference.checkpointed import wants_checkpoints
 
 __all__ = ["Block", "Norms", "mamba_inner"]
@@ -57,15 +60,16 @@ def mamba_inner(
 ) -> Tensor:
     """The block's output; see `ssmgen.compat.mamba_ssm.mamba_inner_fn`.
 
-    Every intermediate is (batch, features, seqlen) with time side by side, as the scan reads it: x and z are views of
-    xz, and B, C and the low-rank delta are views of one product.
+    Every intermediate is (batch, features, seqlen): x and z are views of xz, u and delta are in its layout, and B, C
+    and the low-rank delta are views of one product. Long sequences on a CPU go in pieces; see `InnerPath`.
 
     Args:
         block: Its tensors.
         norms: Norms of B, C and delta.
         delta_softplus: As in `selective_scan`.
-        keep: Whether the convolution's output and delta are kept for backward rather than computed again.
-        target: What runs the scan.
+        keep: Whether the convolution's output and delta of a sequence in one piece are kept for backward rather than
+            computed again.
+        target: What runs the convolution and the scan.
     """
     _check_shapes(block, norms)
     device = block.xz.device.type
@@ -79,31 +83,70 @@ def mamba_inner(
 
 
 def _forward(block: Block, norms: Norms, delta_softplus: bool, keep: bool, target: str | None) -> Tensor:
-    x, z = block.xz.chunk(2, dim=1)
-    rank = block.delta_proj_weight.shape[1]
-    convolution = (x, block.conv1d_weight, block.conv1d_bias)
+    weights = (block.x_proj_weight, block.delta_proj_weight, block.B, block.C)
+    selection = _Selection(*weights, block.B_proj_bias, block.C_proj_bias, *norms[:3])
+    path = InnerPath(
+        block.conv1d_weight[:, 0],
+        block.conv1d_bias,
+        block.A,
+        block.D,
+        block.delta_bias,
+        partial(_select, block.A.is_complex(), norms.eps),
+        selection,
+        delta_softplus,
+        target,
+        # A B or C that is given may change with time.
+        is_split=all(x is None or x.ndim == 2 for x in (block.B, block.C)),
+    )
     trains = wants_checkpoints(*(x for x in (*block, *norms[:3]) if x is not None))
-    # What lies between the convolution and its silu is never kept: it is as large as u, and cheap.
-    u = _checkpointed(_convolution, *convolution) if trains else _convolution(*convolution)
-
-    def scan(delta: Tensor, rows: Tensor) -> Tensor:
-        B, C = _rows(block, norms, rows)
-        D, bias = block.D, block.delta_bias
-        return selective_scan(u, delta, block.A, B, C, D, z, bias, delta_softplus, target=target)
-
-    if keep or not trains or others_save():
-        rows = _project(block.x_proj_weight, u)
-        y = scan(_delta(rows[:, :rank], block.delta_proj_weight, norms.delta, norms.eps), rows)
+    if keep or not trains or others_save() or path.size_of_pieces(block.xz) is not None:
+        y, _ = path.run(block.xz)
     else:
-        u_again = Recomputed(u, _convolution, *convolution)
-        with saved_as_recipes((u, u_again)):
-            rows = _project(block.x_proj_weight, u)
-        projection = (rows[:, :rank], block.delta_proj_weight, norms.delta, norms.eps)
-        delta = _delta(*projection) if norms.delta is None else _checkpointed(_delta, *projection)
-        delta_again = Recomputed(delta, _delta, *projection)
-        with saved_as_recipes((u, u_again), (delta, delta_again)):
-            y = scan(delta, rows)
+        y = _recomputing(path, selection, norms.eps, block.xz)
     return F.linear(y.mT, block.out_proj_weight, block.out_proj_bias)
+
+
+class _Selection(NamedTuple):
+    """What selects delta, B and C of u."""
+
+    x_proj: Tensor
+    delta_proj: Tensor
+    B: Tensor | None
+    C: Tensor | None
+    B_bias: Tensor | None
+    C_bias: Tensor | None
+    B_norm: Tensor | None
+    C_norm: Tensor | None
+    delta_norm: Tensor | None
+
+
+def _recomputing(path: InnerPath, selection: _Selection, eps: float, xz: Tensor) -> Tensor:
+    """The outputs of the whole path, which keeps neither u nor delta for backward but what they are computed from."""
+    x, z = xz.chunk(2, dim=1)
+    convolution = (x, path.taps, path.conv_bias)
+    convolve = partial(causal_conv1d, activation="silu", target=path.target)
+    u = convolve(*convolution)
+    u_again = Recomputed(u, convolve, *convolution)
+    with saved_as_recipes((u, u_again)):
+        rows = _project(selection.x_proj, u)
+    project = partial(_delta, common_layout((u,)), eps)
+    projection = (rows, selection.delta_proj, selection.delta_norm)
+    delta = project(*projection) if selection.delta_norm is None else _checkpointed(project, *projection)
+    delta_again = Recomputed(delta, project, *projection)
+    B, C = _rows(selection, rows, path.A.is_complex(), eps)
+    with saved_as_recipes((u, u_again), (delta, delta_again)):
+        return selective_scan(
+            u,
+            delta,
+            path.A,
+            B,
+            C,
+            path.D,
+            z,
+            path.delta_bias,
+            path.delta_softplus,
+            target=path.target,
+        )
 
 
 def _checkpointed(compute: Callable[..., Tensor], *inputs: object) -> Tensor:
@@ -111,23 +154,24 @@ def _checkpointed(compute: Callable[..., Tensor], *inputs: object) -> Tensor:
     return result
 
 
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The causal convolution of each channel, and silu; rounded to x's dtype once, at the end."""
-    dim, _, width = weight.shape
-    # In half precision PyTorch would round before silu too, and on CPUs takes 20 times as long as through float32.
-    wide = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
-    bias = None if bias is None else bias.to(wide)
-    out = F.conv1d(x.to(wide), weight.to(wide), bias, padding=width - 1, groups=dim)
-    return F.silu(out[..., : x.shape[2]]).to(x.dtype)
+def _select(is_complex: bool, eps: float, u: Tensor, *weights: Tensor | None) -> tuple[Tensor, ...]:
+    selection = _Selection(*weights)  # type: ignore[arg-type]
+    rows = _project(selection.x_proj, u)
+    delta = _delta(common_layout((u,)), eps, rows, selection.delta_proj, selection.delta_norm)
+    return delta, *_rows(selection, rows, is_complex, eps)
 
 
-def _project(weight: Tensor, x: Tensor) -> Tensor:
+def _project(weight: Tensor, x: Tensor, layout: str = "time") -> Tensor:
     """(rows, features) by (batch, features, seqlen): a matrix product for each sequence, which transposes nothing."""
-    return torch.bmm(weight.expand(x.shape[0], -1, -1), x)
+    if layout == "channel":
+        return torch.bmm(x.mT, weight.mT.expand(len(x), -1, -1)).mT
+    return torch.bmm(weight.expand(len(x), -1, -1), x)
 
 
-def _delta(rows: Tensor, weight: Tensor, norm: Tensor | None, eps: float) -> Tensor:
-    delta = _project(weight, rows)
+def _delta(layout: str, eps: float, rows: Tensor, weight: Tensor, norm: Tensor | None) -> Tensor:
+    """From its rows, which are the first, in this layout."""
+    low = rows[:, : weight.shape[1]]
+    delta = _project(weight, low, layout)
     return delta if norm is None else _rms_norm(delta, norm, eps)
 
 
@@ -138,13 +182,14 @@ def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return (wide * scale * weight.to(wide.dtype)[:, None]).to(x.dtype)
 
 
-def _rows(block: Block, norms: Norms, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _rows(selection: _Selection, rows: Tensor, is_complex: bool, eps: float) -> tuple[Tensor, Tensor]:
     """B and C: those given, else their rows of the projection, which lie behind delta's and C's last."""
-    count, rank = block.row_count, block.delta_proj_weight.shape[1]
+    s, rank = selection, selection.delta_proj.shape[1]
+    count = (rows.shape[1] - rank) // max(1, (s.B is None) + (s.C is None))
     found = []
     for given, start, bias, norm in (
-        (block.B, rank, block.B_proj_bias, norms.B),
-        (block.C, rows.shape[1] - count, block.C_proj_bias, norms.C),
+        (s.B, rank, s.B_bias, s.B_norm),
+        (s.C, rows.shape[1] - count, s.C_bias, s.C_norm),
     ):
         if given is not None:
             found.append(given)
@@ -153,8 +198,8 @@ def _rows(block: Block, norms: Norms, rows: Tensor) -> tuple[Tensor, Tensor]:
         if bias is not None:
             x = x + bias.to(x.dtype)[:, None]
         if norm is not None:
-            x = _rms_norm(x, norm, norms.eps)
-        if block.A.is_complex():
+            x = _rms_norm(x, norm, eps)
+        if is_complex:
             # The projection has the two parts of a number in neighbouring rows, the scan in neighbouring steps.
             x = x.unflatten(1, (-1, 2)).transpose(2, 3).flatten(2)
         found.append(x)

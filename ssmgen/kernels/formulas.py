@@ -15,7 +15,7 @@ from ssmgen import reference
 from ssmgen.kernels.interfaces import STATE_BLOCK, row_groups, state_slots
 from ssmgen.problem import Problem
 
-__all__ = ["gradients", "outputs", "states_between"]
+__all__ = ["RESIDUALS", "gradients", "outputs", "states_between"]
 
 Operands = Mapping[str, Tensor]
 
@@ -49,7 +49,7 @@ def gradients(
         create_graph: Whether the gradients are to be differentiable, in the inputs too.
     """
     cotangents = {name[1:]: x for name, x in inputs.items() if name in _COTANGENTS}
-    primal = {name: x for name, x in inputs.items() if name not in _COTANGENTS and name not in _RESIDUALS}
+    primal = {name: x for name, x in inputs.items() if name not in _COTANGENTS and name not in RESIDUALS}
     if wanted is None:
         wanted = [name for name, x in primal.items() if x.is_floating_point() or x.is_complex()]
     if problem.op == "linear_scan" and "b" not in primal:
@@ -86,7 +86,7 @@ def _widened(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 # What backward is given beside the inputs of forward: gradients of outputs, and what forward kept.
 _COTANGENTS = ("dout", "dlast_state")
-_RESIDUALS = ("states", "h")
+RESIDUALS = ("states", "h")
 
 
 def states_between(problem: Problem, inputs: Operands, interval: int, dtype: torch.dtype) -> Tensor:

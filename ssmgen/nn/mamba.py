@@ -6,11 +6,13 @@ import math
 from typing import NamedTuple, overload
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ssmgen.errors import InvalidInputError
 from ssmgen.nn.checks import require_count, require_steps
-from ssmgen.ops import causal_conv1d, causal_conv1d_update, selective_scan, selective_state_update
+from ssmgen.ops import causal_conv1d_update, selective_state_update
+from ssmgen.ops.inner_path import InnerPath
 from ssmgen.ops.op import require_shape, require_tensor
 
 __all__ = ["Mamba", "MambaState", "biases_of_steps", "check_block_state", "convolution", "rates", "taps"]
@@ -72,6 +74,31 @@ def check_block_state(state: MambaState, conv: tuple[int, ...], ssm: tuple[int, 
     for name, (tensor, shape) in names.items():
         axes = ("batch", *(f"axis {k}" for k in range(1, len(shape))))
         require_shape(name, require_tensor(name, tensor), axes, shape)
+
+
+def _selected(rows: Tensor, dt_proj: Tensor) -> tuple[Tensor, ...]:
+    """Step sizes, B and C, with features last, of what x_proj gives."""
+    rank = dt_proj.shape[1]
+    states = (rows.shape[-1] - rank) // 2
+    low, B, C = rows.split([rank, states, states], dim=-1)
+    return low @ dt_proj.T, B, C
+
+
+def _select(u: Tensor, x_proj: Tensor, dt_proj: Tensor) -> tuple[Tensor, ...]:
+    """What `InnerPath` selects: step sizes, B and C of u (batch, d_inner, length), by the projections' weights."""
+    return tuple(x.mT for x in _selected(F.linear(u.mT, x_proj), dt_proj))
+
+
+def _is_plain(linear: nn.Linear) -> bool:
+    """Whether a projection is its weight and no more: no adapter, no quantisation, no hook of its own."""
+    hooks = (
+        linear._forward_hooks,
+        linear._forward_pre_hooks,
+        linear._backward_hooks,
+        linear._backward_pre_hooks,
+    )
+    has_bias = any(name != "weight" for name, _ in linear.named_parameters())
+    return type(linear) is nn.Linear and not has_bias and not any(hooks)
 
 
 class Mamba(nn.Module):
@@ -179,33 +206,20 @@ class Mamba(nn.Module):
         )
         if state is not None:
             self._check_state(state, u.shape[0])
-        x, z = self.in_proj(u).mT.chunk(2, dim=1)
-        convolved = causal_conv1d(
-            x,
+        is_plain = _is_plain(self.x_proj)
+        path = InnerPath(
             taps(self.conv1d),
             self.conv1d.bias,
-            initial_states=None if state is None else state[0],
-            return_final_states=state is not None,
-            activation="silu",
-        )
-        x, conv = convolved if isinstance(convolved, tuple) else (convolved, None)
-        steps, B, C = self._selected(x.mT)
-        scanned = selective_scan(
-            x,
-            (steps @ self.dt_proj.weight.T).mT,
             rates(self.A_log),
-            B.mT,
-            C.mT,
             self.D,
-            z,
             self.dt_proj.bias,
-            delta_softplus=True,
-            initial_state=None if state is None else state[1],
-            return_last_state=state is not None,
+            _select if is_plain else self._select,
+            (self.x_proj.weight if is_plain else None, self.dt_proj.weight),
+            is_split=is_plain,
         )
-        y, ssm = scanned if isinstance(scanned, tuple) else (scanned, None)
+        y, after = path.run(self.in_proj(u).mT, None if state is None else (state[0], state[1]))
         y = self.out_proj(y.mT)
-        return y if conv is None or ssm is None else (y, MambaState(conv, ssm))
+        return y if after is None else (y, MambaState(*after))
 
     @torch.no_grad()
     def step(self, u: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
@@ -225,11 +239,11 @@ class Mamba(nn.Module):
         self._check_state(state, u.shape[0])
         x, z = self.in_proj(u).chunk(2, dim=-1)
         x = causal_conv1d_update(x, state[0], taps(self.conv1d), self.conv1d.bias, "silu")
-        steps, B, C = self._selected(x)
+        steps, B, C = _selected(self.x_proj(x), self.dt_proj.weight)
         y = selective_state_update(
             state[1],
             x,
-            steps @ self.dt_proj.weight.T,
+            steps,
             rates(self.A_log),
             B,
             C,
@@ -249,10 +263,9 @@ class Mamba(nn.Module):
         conv = self.conv1d.weight.new_zeros(batch, self.d_inner, self.d_conv - 1)
         return MambaState(conv, self.A_log.new_zeros(batch, self.d_inner, self.d_state))
 
-    def _selected(self, x: Tensor) -> tuple[Tensor, ...]:
-        """What x selects: step sizes, of rank dt_rank, B and C."""
-        parts: tuple[Tensor, ...] = self.x_proj(x).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        return parts
+    def _select(self, u: Tensor, _: None, dt_proj: Tensor) -> tuple[Tensor, ...]:
+        """As `_select`, where the first projection is more than its weight."""
+        return tuple(x.mT for x in _selected(self.x_proj(u.mT), dt_proj))
 
     def _check_state(self, state: MambaState, batch: int) -> None:
         sizes = (batch, self.d_inner)

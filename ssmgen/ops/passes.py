@@ -16,7 +16,7 @@ from ssmgen.kernels import formulas, interface
 from ssmgen.kernels.interface import Operand
 from ssmgen.problem import Problem
 
-__all__ = ["Passes", "differentiable", "without_autocast"]
+__all__ = ["Passes", "differentiable", "reads_of_forward", "without_autocast"]
 
 
 class Passes(ABC):
@@ -27,6 +27,7 @@ class Passes(ABC):
         backward: The backward problem; None where there is no kernel for it.
         inputs: The input operands of forward.
         outputs: Its output operands, without the saved states.
+        keeps: Whether backward reads anything that forward gave.
     """
 
     def __init__(self, forward: Problem, backward: Problem | None) -> None:
@@ -35,6 +36,7 @@ class Passes(ABC):
         operands = interface(forward.op).operands(forward)
         self.inputs = tuple(x for x in operands if not x.output)
         self.outputs = tuple(x for x in operands if x.output and x.name != "states")
+        self.keeps = backward is not None and reads_of_forward(backward)
 
     @abstractmethod
     def run_forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -94,6 +96,12 @@ class Passes(ABC):
         return tuple(replace(x, name=f"d{x.name}", output=True) for x in self.inputs)
 
 
+def reads_of_forward(backward: Problem) -> bool:
+    """Whether a backward problem takes something that forward gave: what forward computed all along, or saved."""
+    operands = interface(backward.op).operands(backward)
+    return any(x.name in formulas.RESIDUALS for x in operands if not x.output)
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """In which the reference keeps the precision that it was asked for; of devices without autocast, as meta, any."""
     if not torch.amp.is_autocast_available(device.type):
@@ -117,7 +125,7 @@ class _Differentiable(torch.autograd.Function):
         count = len(passes.outputs)
         outputs = results[:count]
         # A linear scan's states are its output; a selective scan's lie beside them.
-        residuals = results[count:] or (outputs if passes.backward is not None else ())
+        residuals = results[count:] or (outputs if passes.keeps else ())
         ctx.passes, ctx.count = passes, len(inputs)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, *residuals)

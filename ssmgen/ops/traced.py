@@ -24,7 +24,7 @@ from ssmgen.kernels import formulas, interface
 from ssmgen.kernels.interface import Operand
 from ssmgen.ops.launch import Call, bound
 from ssmgen.ops.library import as_in_eager, define
-from ssmgen.ops.passes import Passes, differentiable, without_autocast
+from ssmgen.ops.passes import Passes, differentiable, reads_of_forward, without_autocast
 from ssmgen.ops.training import KernelPasses, fitted
 from ssmgen.problem import Problem
 from ssmgen.targets import Target
@@ -208,7 +208,8 @@ def _run_backward(
 def _kernel_passes(forward: Problem, target: Target, keeps: bool) -> KernelPasses:
     """The passes of a problem, by kernels if they have one in both directions and forward has kept what they need."""
     backward = replace(forward, direction="backward")
-    both = keeps and all(resolve(problem, target) is not None for problem in (forward, backward))
+    ready = keeps or not reads_of_forward(backward)
+    both = ready and all(resolve(problem, target) is not None for problem in (forward, backward))
     return KernelPasses(forward, backward if both else None, target)
 
 

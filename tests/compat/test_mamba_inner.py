@@ -240,7 +240,8 @@ class Watch(TorchDispatchMode):
 @pytest.mark.parametrize("norms", ["", "delta"])
 def test_level_1_keeps_neither_the_convolution_nor_delta(norms: str) -> None:
     given = block(dtype=torch.float32, batch=2, dim=64, seqlen=256, d_state=4, norms=norms)
-    mamba_inner_fn(**given)
+    with Watch(given.values()):  # under which PyTorch imports its compiler, once, whose frames live on
+        mamba_inner_fn(**given)
     kept = []
     gc.disable()
     try:
@@ -295,8 +296,8 @@ def test_no_long_tensor_is_copied(level: int) -> None:
     mamba_inner_fn(**given)
     with Watch(given.values(), least=given["xz"].nbytes // 2) as watch:
         mamba_inner_fn(**given, checkpoint_lvl=level)
-    # The padded convolution, silu, delta, and the scan's output.
-    assert watch.ops == ["aten::convolution", "aten::silu", "aten::bmm", "ssmgen::_selective_scan_forward"]
+    # u, delta, and the scan's output.
+    assert watch.ops == ["ssmgen::_causal_conv1d_forward", "aten::bmm", "ssmgen::_selective_scan_forward"]
 
 
 def test_other_layouts_of_xz() -> None:
