@@ -307,7 +307,9 @@ class _Walk:
 def _assigned(node: ast.AST) -> frozenset[str]:
     """The names that a statement assigns."""
     return frozenset(
-        child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
+        child.id
+        for child in ast.walk(node)
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
     )
 
 
