@@ -65,14 +65,18 @@ def winner(rounds: Mapping[Config, Sequence[float]], default: Config) -> tuple[C
 
 
 def _is_tie(slower: Sequence[float], faster: Sequence[float]) -> bool:
-    """Whether the paired difference is less than 1% or than two standard errors of its median."""
+    """Whether the paired difference is less than 1% or than two standard errors of its median.
+
+    However large these are on a busy machine, a config that loses nearly every pair by more than 5% ties with none.
+    """
     ratios = [mine / theirs - 1.0 for mine, theirs in zip(slower, faster, strict=True)]
     if len(ratios) < 3:
         return median(ratios) < _NEGLIGIBLE
     low, _, high = quantiles(ratios, n=4, method="inclusive")
     # For normal noise the median's standard error is 1.25 sigma / sqrt(n), and the quartiles are 1.35 sigma apart.
     standard_error = 1.25 / 1.35 * (high - low) / sqrt(len(ratios))
-    return median(ratios) < max(_NEGLIGIBLE, 2.0 * standard_error)
+    within = median(ratios) < max(_NEGLIGIBLE, 2.0 * standard_error)
+    return within and not is_clear_loser(slower, faster)
 
 
 def _size(config: Config) -> int:

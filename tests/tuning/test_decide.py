@@ -76,3 +76,14 @@ def test_noise_that_all_share_does_not_hide_a_difference() -> None:
 
 def test_one_round_is_enough_to_decide() -> None:
     assert winner({DEFAULT: [1.0], SMALL: [0.5]}, DEFAULT) == (SMALL, ())
+
+
+def test_a_busy_machine_does_not_tie_a_config_with_one_that_is_several_times_faster() -> None:
+    """Every other run waits for a turn of the processor that is many times as long as itself."""
+    for seed in range(50):
+        draw = random.Random(seed)
+        rounds = {
+            config: [seconds + draw.choice((0.0, 3.0 * draw.random())) for _ in range(20)]
+            for config, seconds in {DEFAULT: 2.0, LARGE: 0.25}.items()
+        }
+        assert winner(rounds, DEFAULT) == (LARGE, ())
