@@ -306,11 +306,12 @@ def _resolve(problem: Problem, target: Target) -> Resolution | None:
     space = target.space(problem)
     if not len(space):
         return None
-    for candidate in (problem, *_siblings(problem)):
-        match = store.lookup(candidate, target.facts, lambda entry: _is_usable(entry, space))
-        if match is not None:
-            how = match.how if candidate == problem else "other options"
-            return Resolution(match.entry.config, space.variant(match.entry.config), match, how)
+    match = store.lookup_first(
+        itertools.chain([problem], _siblings(problem)), target.facts, lambda entry: _is_usable(entry, space)
+    )
+    if match is not None:
+        how = match.how if match.entry.problem.options == problem.options else "other options"
+        return Resolution(match.entry.config, space.variant(match.entry.config), match, how)
     config = space.default()
     return Resolution(config, space.variant(config), None, "default")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,16 +18,6 @@ def run(example: str, *options: str) -> str:
     done = subprocess.run([sys.executable, str(EXAMPLES / example), *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("length", [1, 333])
-def test_a_mamba_block_on_real_text_agrees_with_the_reference(length: int) -> None:
-    printed = run("mamba_block.py", "--length", str(length))
-    assert f"{length} bytes of the Python documentation" in printed
-    found = re.search(r"relative difference: +(\S+)", printed)
-    assert found is not None
-    assert float(found[1]) <= 2e-6
 
 
 def pictures(example: str, folder: Path, *names: str) -> Any:
@@ -61,8 +50,33 @@ def test_s4_runs_both_ways(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_s4_learns_digits() -> None:
-    """Three epochs gave 67% to 78% for seeds 0 to 4, and forty 99%; chance is 10%."""
-    result = json.loads(run("s4_digits.py", "--epochs", "3", "--json"))
-    assert result["test_accuracy"] > 0.5
-    assert result["losses"][-1] < result["losses"][0] < 2.5
+def test_s4_learns_digits(tmp_path: Path) -> None:
+    """Three passes over the digits gave 69% to 79% for seeds 0 to 2, and forty 99%; chance is 10%."""
+    (run,) = pictures("s4_digits.py", tmp_path, "s4_digits.png")["runs"]
+    assert run["accuracy"] > 0.5
+    assert sum(run["losses"][-20:]) / 20 < 0.7 * run["losses"][0] < 2.1
+
+
+@pytest.mark.slow
+def test_mamba_copies_selectively_and_s4_does_not(tmp_path: Path) -> None:
+    """Of 3 tokens among 32 steps Mamba repeated 99% with seeds 0 to 2, and S4 46% to 50%; guessing repeats 6%."""
+    runs = pictures("selective_copying.py", tmp_path, "selective_copying.png")["runs"]
+    (mamba,), (s4,) = runs["Mamba"], runs["S4"]
+    assert abs(mamba["parameters"] / s4["parameters"] - 1) < 0.05
+    # The second length is twice that of training.
+    assert mamba["accuracy"]["32"] > 0.85
+    assert mamba["accuracy"]["64"] > 0.75
+    assert 0.15 < s4["accuracy"]["32"] < 0.7
+
+
+@pytest.mark.slow
+def test_mamba_learns_to_write(tmp_path: Path) -> None:
+    """Sixty steps gave 3.1 to 3.4 bits for each byte with seeds 0 to 2, and frequencies of bytes give 4.8."""
+    result = pictures("mamba_text.py", tmp_path, "mamba_text.png")
+    (run,), others = result["runs"], result["others"]
+    assert 4 < others["frequencies of bytes"] < 6
+    assert run["bits"] < others["frequencies of bytes"] - 1
+    assert others["xz, after the others"] < others["xz"] < 4
+    assert run["difference"] < 5e-6
+    assert run["sample"].startswith("The ")
+    assert len(run["sample"].encode()) > 500

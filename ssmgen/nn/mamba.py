@@ -13,7 +13,16 @@ from ssmgen.nn.checks import require_count, require_steps
 from ssmgen.ops import causal_conv1d, causal_conv1d_update, selective_scan, selective_state_update
 from ssmgen.ops.op import require_shape, require_tensor
 
-__all__ = ["Mamba", "MambaState", "biases_of_steps", "check_block_state", "convolution", "rates", "taps"]
+__all__ = [
+    "Mamba",
+    "MambaState",
+    "biases_of_steps",
+    "check_block_state",
+    "convolution",
+    "rates",
+    "taps",
+    "undecayed",
+]
 
 
 class MambaState(NamedTuple):
@@ -61,6 +70,12 @@ def biases_of_steps(
     return torch.log(torch.expm1(steps)).to(dtype or torch.get_default_dtype())
 
 
+def undecayed(*parameters: nn.Parameter) -> None:
+    """Mark them as mamba-ssm does, for training code that looks which parameters are to have no weight decay."""
+    for parameter in parameters:
+        parameter._no_weight_decay = True  # type: ignore[attr-defined]
+
+
 def rates(A_log: Tensor) -> Tensor:
     """A = -exp(A_log), in float32 at least: in half precision it may overflow."""
     return -torch.exp(A_log if A_log.dtype == torch.float64 else A_log.float())
@@ -80,7 +95,8 @@ class Mamba(nn.Module):
     Parameters, with E for d_inner = expand d_model, N for d_state and R for dt_rank: in_proj (2 E, d_model),
     conv1d (E, 1, d_conv) and its bias, x_proj (R + 2 N, E), dt_proj (E, R) and its bias, A_log (E, N), D (E,),
     out_proj (d_model, E). Names, shapes and initialisation are those of mamba-ssm's `Mamba`: a state dict of one loads
-    into the other. A_log and D are float32, or float64 where `dtype` is.
+    into the other. A_log and D are float32, or float64 where `dtype` is, and marked as mamba-ssm marks them:
+    `_no_weight_decay`.
     """
 
     def __init__(
@@ -152,6 +168,7 @@ class Mamba(nn.Module):
         decays = torch.arange(1, d_state + 1, device=device, dtype=wide).log()
         self.A_log = nn.Parameter(decays.repeat(self.d_inner, 1))
         self.D = nn.Parameter(torch.ones(self.d_inner, device=device, dtype=wide))
+        undecayed(self.A_log, self.D)
         self.out_proj = nn.Linear(self.d_inner, d_model, bias=bias, device=device, dtype=dtype)
 
     @overload

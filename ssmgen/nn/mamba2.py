@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from ssmgen.errors import InvalidInputError
 from ssmgen.nn.checks import require_count
-from ssmgen.nn.mamba import MambaState, biases_of_steps, check_block_state, convolution, rates, taps
+from ssmgen.nn.mamba import (
+    MambaState,
+    biases_of_steps,
+    check_block_state,
+    convolution,
+    rates,
+    taps,
+    undecayed,
+)
 from ssmgen.ops import causal_conv1d, causal_conv1d_update, selective_state_update, ssd
 from ssmgen.ops.op import require_shape, require_tensor
 
@@ -145,6 +153,7 @@ class Mamba2(nn.Module):
         self.D = nn.Parameter(
             torch.ones(self.d_ssm if D_has_hdim else self.nheads, device=device, dtype=wide)
         )
+        undecayed(self.dt_bias, self.A_log, self.D)
         groups = self.ngroups
         self.norm = _GatedNorm(self.d_ssm, groups, norm_before_gate, device, dtype) if rmsnorm else None
         self.out_proj = nn.Linear(self.d_inner, d_model, bias=bias, device=device, dtype=dtype)

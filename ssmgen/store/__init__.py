@@ -3,7 +3,7 @@
 from ssmgen.store.current import is_current
 from ssmgen.store.entry import EVIDENCE, TunedConfig, device_data, problem_data, read_device, read_problem
 from ssmgen.store.files import config_path, entries, load, read_file, require_writable, save
-from ssmgen.store.lookup import Match, lookup, matches, ranked
+from ssmgen.store.lookup import Match, lookup, lookup_first, matches, ranked
 from ssmgen.store.tidy import Merged, Pruned, merge, prune
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "is_current",
     "load",
     "lookup",
+    "lookup_first",
     "matches",
     "merge",
     "problem_data",

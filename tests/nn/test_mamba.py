@@ -218,6 +218,14 @@ def test_a_published_state_dict_loads_unchanged(name: str) -> None:
     assert {key: tuple(x.shape) for key, x in block.state_dict().items()} == SHAPES[name]
 
 
+def test_what_must_not_decay_is_marked_as_in_mamba_ssm() -> None:
+    for block, marked in ((Mamba(8), {"A_log", "D"}), (Mamba2(8, headdim=8), {"A_log", "D", "dt_bias"})):
+        block.to(torch.float64)
+        assert {
+            name for name, x in block.named_parameters() if getattr(x, "_no_weight_decay", False)
+        } == marked
+
+
 def test_steps_are_as_long_as_asked_for_at_first() -> None:
     for bias in (Mamba(256).dt_proj.bias, Mamba2(256, headdim=2).dt_bias):
         steps = F.softplus(bias.detach().double())

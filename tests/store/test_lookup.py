@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -107,3 +108,26 @@ def test_measured_wins_over_predicted_at_equal_distance_whatever_the_folder(
     match = store.lookup(make_problem("linear_scan"), H100, _anything)
     assert match is not None
     assert match.entry.evidence == "measured"
+
+
+def test_the_first_problem_that_is_served_wins_and_files_are_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain, reverse = make_problem("linear_scan"), make_problem("linear_scan", reverse=True)
+    store.save([make_entry(reverse), make_entry(make_problem("linear_scan", seqlen=1 << 20))])
+    looked_at: list[Path] = []
+
+    def counted(path: Path) -> tuple[TunedConfig, ...]:
+        looked_at.append(path)
+        return store.read_file(path)
+
+    monkeypatch.setattr(sys.modules["ssmgen.store.lookup"], "read_file", counted)
+    many = [make_problem("linear_scan", "bf16", seqlen=length) for length in range(1, 100)]
+    assert store.lookup_first(many, H100, _anything) is None
+    match = store.lookup_first([*many, plain, reverse], H100, _anything)
+    assert match is not None
+    assert (match.entry.problem.options, match.how) == (plain.options, "nearest")
+    match = store.lookup_first([plain, reverse], H100, lambda entry: entry.problem == reverse)
+    assert match is not None
+    assert (match.entry.problem, match.how) == (reverse, "exact")
+    assert 0 < len(looked_at) <= 3 * len(settings.config_dirs())
