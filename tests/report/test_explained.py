@@ -82,7 +82,7 @@ def shown(found: Explanation, width: int = 120) -> str:
 
 def test_rivals_are_the_defaults_and_the_neighbours_fastest_first(space: Space) -> None:
     chosen = space.default()
-    slow, fast = (
+    slow, fast, *_ = (
         variant.default(PROBLEM, space.facts) for variant in space.variants if variant.name != chosen.variant
     )
     StandIn.answer = staticmethod(lambda config: cost({slow: 3e5, fast: 1e4}.get(config, 1e5)))
