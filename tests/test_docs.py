@@ -135,7 +135,9 @@ def test_the_files_that_pages_name_exist() -> None:
 
 def test_the_targets_that_pages_name_exist() -> None:
     for page, text in PAGES.items():
-        assert set(re.findall(r"--target (\w+)", text)) <= set(known_targets()), page
+        # The walk that adds a target names what it adds.
+        if page != "docs/extend/target.md":
+            assert set(re.findall(r"--target (\w+)", text)) <= set(known_targets()), page
 
 
 def test_the_environment_variables_are_those_that_are_read() -> None:
