@@ -75,17 +75,20 @@ class Table(NamedTuple):
 def searched(forecaster: Forecaster, group: Group) -> Costs:
     """Costs of the candidates of a group, for each of its problems on an architecture."""
     costs: Costs = {}
-    candidates: list[Config] = []
-    for sizes in group.searched:
-        problem = group.problem(sizes)
-        space = forecaster.target.space(problem)
-        trials = TRIALS[group.direction]
-        found, interrupted = forecaster.forecast(space, seconds=_SECONDS, max_trials=trials)
-        if interrupted:
-            raise KeyboardInterrupt
-        costs[problem] = {config: found.costs[config] for config in found.ranked}
-        candidates += (*found.ranked[:CANDIDATES], space.default())
-    count(forecaster, costs, group.problems(), candidates)
+    wanted = [group.problem(sizes) for sizes in group.searched]
+    while wanted:
+        candidates: list[Config] = []
+        for problem in wanted:
+            space = forecaster.target.space(problem)
+            trials = TRIALS[group.direction]
+            found, interrupted = forecaster.forecast(space, seconds=_SECONDS, max_trials=trials)
+            if interrupted:
+                raise KeyboardInterrupt
+            costs[problem] = {config: found.costs[config] for config in found.ranked}
+            candidates += (*found.ranked[:CANDIDATES], space.default())
+        count(forecaster, costs, group.problems(), candidates)
+        # Where every candidate is too large for a shape, it is searched, too.
+        wanted = [problem for problem in group.problems() if not costs[problem]][:1]
     return costs
 
 
