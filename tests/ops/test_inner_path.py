@@ -245,7 +245,7 @@ def test_is_split_where_one_piece_does_not_hold_it(batch: int) -> None:
         (row, step) for row in range(batch) for step in range(3000)
     }
     assert sum(steps.stop - steps.start for _, steps in pieces) == batch * 3000
-    assert PieceSize.of(x[:1, :, :512], 2) is None
+    assert PieceSize.of(x[:1, :, :1024], 2) is None
     assert PieceSize.of(x, 1000) is None
 
 
