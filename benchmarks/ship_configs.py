@@ -75,10 +75,11 @@ class Table(NamedTuple):
 def searched(forecaster: Forecaster, group: Group) -> Costs:
     """Costs of the candidates of a group, for each of its problems on an architecture."""
     costs: Costs = {}
-    wanted = [group.problem(sizes) for sizes in group.searched]
-    while wanted:
+    waiting = [group.problem(sizes) for sizes in group.searched]
+    tried: set[Problem] = set()
+    while waiting:
         candidates: list[Config] = []
-        for problem in wanted:
+        for problem in waiting:
             space = forecaster.target.space(problem)
             trials = TRIALS[group.direction]
             found, interrupted = forecaster.forecast(space, seconds=_SECONDS, max_trials=trials)
@@ -87,8 +88,9 @@ def searched(forecaster: Forecaster, group: Group) -> Costs:
             costs[problem] = {config: found.costs[config] for config in found.ranked}
             candidates += (*found.ranked[:CANDIDATES], space.default())
         count(forecaster, costs, group.problems(), candidates)
-        # Where every candidate is too large for a shape, it is searched, too.
-        wanted = [problem for problem in group.problems() if not costs[problem]][:1]
+        tried |= set(waiting)
+        # A shape for which every candidate is too large is searched, too.
+        waiting = [problem for problem in group.problems() if not costs[problem] and problem not in tried][:1]
     return costs
 
 
