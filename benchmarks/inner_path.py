@@ -40,6 +40,7 @@ def inner_path(kind: torch.dtype, width: int) -> InnerPath:
         block.dt_proj.bias,
         _select,
         weights,
+        recomputes=True,
     )
 
 

@@ -67,8 +67,8 @@ def mamba_inner(
         block: Its tensors.
         norms: Norms of B, C and delta.
         delta_softplus: As in `selective_scan`.
-        keep: Whether the convolution's output and delta of a sequence in one piece are kept for backward rather than
-            computed again.
+        keep: Whether the convolution's output and delta are kept for backward rather than computed again, unless the
+            sequence is very long.
         target: What runs the convolution and the scan.
     """
     _check_shapes(block, norms)
@@ -97,6 +97,7 @@ def _forward(block: Block, norms: Norms, delta_softplus: bool, keep: bool, targe
         target,
         # A B or C that is given may change with time.
         is_split=all(x is None or x.ndim == 2 for x in (block.B, block.C)),
+        recomputes=not keep,
     )
     trains = wants_checkpoints(*(x for x in (*block, *norms[:3]) if x is not None))
     if keep or not trains or others_save() or path.size_of_pieces(block.xz) is not None:

@@ -132,7 +132,7 @@ def mamba_inner_fn(
         C_proj_bias: As B_proj_bias.
         delta_softplus: Whether delta passes through softplus.
         checkpoint_lvl: 1 to compute the convolution and delta again in backward, 0 to keep them. The scan is run once,
-            and gradients are the same to the bit.
+            and gradients are the same to the bit; but on a CPU long sequences go in pieces, each computed again.
         b_rms_weight: (d_state,), the weight of an RMS norm of B's rows; left out when None.
         c_rms_weight: As b_rms_weight, of C.
         dt_rms_weight: (dim,), the weight of an RMS norm of delta, before its bias; left out when None.

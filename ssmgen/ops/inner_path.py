@@ -12,10 +12,11 @@ from torch.compiler import is_compiling
 from ssmgen.dispatch import named_target, pick_target
 from ssmgen.ops.causal_conv1d import causal_conv1d
 from ssmgen.ops.library import is_plain, is_traced
+from ssmgen.ops.pages import LARGE_BYTES
 from ssmgen.ops.pieces import PieceSize, in_pieces
 from ssmgen.ops.selective_scan import selective_scan
 from ssmgen.ops.sequences import common_layout
-from ssmgen.reference.checkpointed import in_transform
+from ssmgen.reference.checkpointed import in_transform, wants_checkpoints
 
 __all__ = ["InnerPath"]
 
@@ -27,7 +28,8 @@ Select = Callable[..., tuple[Tensor, ...]]
 class InnerPath(NamedTuple):
     """`u = silu(conv(x))`, `delta, B, C = select(u)`, `y = selective_scan(u, delta, A, B, C, D, z)`, of a block.
 
-    On a CPU long sequences whose channels lie side by side go through it in pieces that its caches hold.
+    On a CPU long sequences whose channels lie side by side go through it in pieces that its caches hold; in training,
+    where backward then computes all of it again, very long ones, and others if asked to.
 
     Attributes:
         taps: (dim, W), of the convolution.
@@ -41,6 +43,7 @@ class InnerPath(NamedTuple):
         delta_softplus: See `selective_scan`.
         target: See `selective_scan`.
         is_split: Whether the sequence may be: each step is selected by itself.
+        recomputes: Whether backward is to compute again what it can, however short the sequence.
     """
 
     taps: Tensor
@@ -53,6 +56,7 @@ class InnerPath(NamedTuple):
     delta_softplus: bool = True
     target: str | None = None
     is_split: bool = True
+    recomputes: bool = False
 
     def run(self, xz: Tensor, states: States | None = None) -> tuple[Tensor, States | None]:
         """Outputs and, where states before the first step are given, those after the last.
@@ -86,7 +90,16 @@ class InnerPath(NamedTuple):
         target = pick_target(named_target(self.target), (xz,))
         if target.name != "cpu":
             return None
-        return PieceSize.of(xz.chunk(2, dim=1)[0], target.facts.max_threads)
+        x = xz.chunk(2, dim=1)[0]
+        # To compute everything again takes a fifth longer, unless what is kept comes from the system each time.
+        is_small = x.numel() * x.element_size() < LARGE_BYTES
+        if (
+            is_small
+            and not self.recomputes
+            and wants_checkpoints(xz, *(x for x in self._parameters if x is not None))
+        ):
+            return None
+        return PieceSize.of(x, target.facts.max_threads)
 
     @property
     def _parameters(self) -> tuple[Tensor | None, ...]:

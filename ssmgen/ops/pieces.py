@@ -21,8 +21,8 @@ __all__ = ["PieceSize", "Segment", "in_pieces"]
 Segment = Callable[..., tuple[Tensor, ...]]
 _STATES = 2
 
-# Of x, for each core: some ten tensors of this size are in use at a time, of which most lie in the last cache.
-# Half as much cost 5% of Mamba-130M's inner path in training, in what is done once for each piece.
+# Of x, for each core. Training of Mamba-130M's inner path (2048 steps, float32, one core of an AMD EPYC that has two)
+# took 93 ms; with half of this 95 ms, with twice as much 92 ms.
 _BYTES = 3 << 19
 _ALIGNED = 16  # steps: the least interval of saved states, and the lanes of the widest vector
 
@@ -35,13 +35,13 @@ class PieceSize(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor, cores: int) -> PieceSize | None:
-        """The size of pieces of (batch, dim, seqlen), or None where one holds it all.
+        """The size of pieces of (batch, dim, seqlen), or None where two hold it all, which saves no memory.
 
         The cores that there are count, not the threads that may use them: results do not depend on these.
         """
         batch, dim, seqlen = x.shape
         step, most = dim * x.element_size(), _BYTES * cores
-        if batch * seqlen * step <= most:
+        if batch * seqlen * step <= 2 * most:
             return None
         count = -(-seqlen // max(_ALIGNED, most // step))
         even = -(-seqlen // count)

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from ssmgen.compat.mamba_ssm import mamba_inner_fn, mamba_inner_ref
 from ssmgen.errors import InvalidInputError
 from ssmgen.kernels.oracle import relative_error
+from ssmgen.ops.pieces import PieceSize
 from tests.compat import formulas
 
 pytestmark = [
@@ -91,6 +92,20 @@ KINDS: dict[str, dict[str, Any]] = {
     "one sequence": {"batch": 1},
     "shorter than the convolution": {"seqlen": 2},
 }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pieces_of_features_side_by_side(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = PieceSize(1, 7)
+    monkeypatch.setattr(PieceSize, "of", lambda x, cores: pieces)
+    given = block(**KINDS[kind])
+    given["xz"] = given["xz"].detach().mT.contiguous().mT.requires_grad_()
+    wanted = run(formulas.block, given)
+    with monkeypatch.context() as patched:
+        patched.setattr("ssmgen.compat.mamba_inner._recomputing", None)  # which serves whole sequences
+        found = run(mamba_inner_fn, given)
+    for name, x in found.items():
+        assert relative_error(x, wanted[name]) <= 1e-11, name
 
 
 @pytest.mark.parametrize("level", [0, 1])

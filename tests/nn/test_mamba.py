@@ -13,6 +13,7 @@ from torch import Tensor
 from ssmgen.errors import InvalidInputError
 from ssmgen.kernels.oracle import relative_error
 from ssmgen.nn import Mamba, Mamba2, MambaState
+from ssmgen.ops.pieces import PieceSize, in_pieces
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ssmgen.errors.UntunedWarning"),
@@ -153,6 +154,31 @@ def test_pieces_and_steps_are_the_whole(name: str) -> None:
     assert relative_error(rest, wanted[:, 7:]) <= 5e-6
     for x, y in zip(state, last, strict=True):
         assert relative_error(x, y) <= 5e-6
+
+
+@pytest.mark.parametrize("name", ["mamba", "mamba, biases"])
+def test_long_sequences_go_in_pieces(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    block, formula = make(name)
+    u = draw()
+    wanted = formula(parameters_of(block), u.double())
+    sizes: list[PieceSize] = []
+
+    def walked(*arguments: Any) -> tuple[Tensor, ...]:
+        sizes.append(arguments[1])
+        return in_pieces(*arguments)
+
+    monkeypatch.setattr(PieceSize, "of", lambda x, cores: PieceSize(1, 4))
+    monkeypatch.setattr("ssmgen.ops.inner_path.in_pieces", walked)
+    with torch.no_grad():
+        assert relative_error(block(u), wanted) <= 5e-6
+        first, state = block(u[:, :6], block.default_state(2))
+        rest, _ = block(u[:, 6:], state)
+        assert relative_error(torch.cat([first, rest], 1), wanted) <= 5e-6
+        assert len(sizes) == 3
+        # A hook may change what the projection gives: it is called, with all of the sequence.
+        block.x_proj.register_forward_hook(lambda module, inputs, output: output)
+        assert relative_error(block(u), wanted) <= 5e-6
+    assert len(sizes) == 3
 
 
 @pytest.mark.parametrize("name", ["mamba", "mamba-2"])

@@ -74,8 +74,10 @@ def run(given: dict[str, Tensor], **changes: Any) -> tuple[Tensor, ...]:
     taps, conv_bias, A, D, delta_bias, *weights = (given.get(name) for name in NAMES)
     assert taps is not None
     assert A is not None
-    path = InnerPath(taps, conv_bias, A, D, delta_bias, select, tuple(weights))._replace(**changes)
-    y, after = path.run(given["xz"], (given["conv"], given["ssm"]) if "conv" in given else None)
+    path = InnerPath(taps, conv_bias, A, D, delta_bias, select, tuple(weights), recomputes=True)
+    y, after = path._replace(**changes).run(
+        given["xz"], (given["conv"], given["ssm"]) if "conv" in given else None
+    )
     return (y, *(after or ()))
 
 
@@ -243,7 +245,7 @@ def test_is_split_where_one_piece_does_not_hold_it(batch: int) -> None:
         (row, step) for row in range(batch) for step in range(3000)
     }
     assert sum(steps.stop - steps.start for _, steps in pieces) == batch * 3000
-    assert PieceSize.of(x[:1, :, :512], 2) is None
+    assert PieceSize.of(x[:1, :, :1024], 2) is None
     assert PieceSize.of(x, 1000) is None
 
 
@@ -259,6 +261,10 @@ def test_what_is_split(layout: str) -> None:
         assert path.size_of_pieces(xz.contiguous()) is None
         return
     assert path.size_of_pieces(xz) is not None
+    trains = xz.requires_grad_()
+    assert path.size_of_pieces(trains[:, :, :4000]) is None
+    assert path._replace(recomputes=True).size_of_pieces(trains[:, :, :4000]) is not None
+    assert path.size_of_pieces(torch.empty(2, 4096, 3072).mT.requires_grad_()) is not None
     assert path._replace(is_split=False).size_of_pieces(xz) is None
     assert path._replace(target="reference").size_of_pieces(xz) is None
     assert path.size_of_pieces(xz.to("meta")) is None
