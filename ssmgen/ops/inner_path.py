@@ -92,7 +92,7 @@ class InnerPath(NamedTuple):
         if target.name != "cpu":
             return None
         x = xz.chunk(2, dim=1)[0]
-        # To compute everything again takes a fifth longer, unless what is kept comes from the system each time.
+        # To compute everything again takes up to a fifth longer, unless what is kept comes from the system each time.
         is_small = x.numel() * x.element_size() < LARGE_BYTES
         keeps = not self.recomputes and wants_checkpoints(*(x for x in tensors if x is not None))
         if is_small and keeps:

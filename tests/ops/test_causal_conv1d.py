@@ -120,6 +120,22 @@ def test_gradcheck(target: str, by_channel: bool, silu: bool) -> None:
     assert torch.autograd.gradgradcheck(states, inputs, fast_mode=True)
 
 
+@pytest.mark.parametrize("target", [target for target in TARGETS if target != "reference"])
+def test_backward_keeps_inputs_alone(target: str) -> None:
+    inputs = [x.requires_grad_() for x in draw(target, (2, 3, 7), (3, 4), (3,))]
+    kept: set[int] = set()
+
+    def keep(x: Tensor) -> Tensor:
+        kept.add(x.data_ptr())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        y = ssmgen.causal_conv1d(*inputs, activation="silu", target=target)
+    assert isinstance(y, Tensor)
+    assert y.data_ptr() not in kept
+    assert inputs[0].data_ptr() in kept
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("ring", [False, True])
