@@ -8,6 +8,7 @@ from typing import NamedTuple, overload
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from ssmgen.errors import InvalidInputError
 from ssmgen.nn.checks import require_count, require_steps
@@ -105,7 +106,7 @@ def _select(u: Tensor, x_proj: Tensor, dt_proj: Tensor) -> tuple[Tensor, ...]:
 
 
 def _is_plain(linear: nn.Linear) -> bool:
-    """Whether a projection is its weight and no more: no adapter, no quantisation, no hook of its own."""
+    """Whether a projection is its weight and no more: no adapter, no quantisation, no hook, no forward of its own."""
     hooks = (
         linear._forward_hooks,
         linear._forward_pre_hooks,
@@ -113,7 +114,8 @@ def _is_plain(linear: nn.Linear) -> bool:
         linear._backward_pre_hooks,
     )
     has_bias = any(name != "weight" for name, _ in linear.named_parameters())
-    return type(linear) is nn.Linear and not has_bias and not any(hooks)
+    is_linear = type(linear) is nn.Linear and "forward" not in linear.__dict__
+    return is_linear and not has_bias and not any(hooks) and not _has_any_global_hook()
 
 
 class Mamba(nn.Module):

@@ -73,19 +73,20 @@ class InnerPath(NamedTuple):
         """
         segment = partial(_segment, self.select, self.delta_softplus, self.target)
         parameters = self._parameters
-        size = self.size_of_pieces(xz)
+        size = self.size_of_pieces(xz, states)
         if size is None:
             found = segment(*xz.chunk(2, dim=1), *(states or (None, None)), *parameters)
         else:
             found = in_pieces(segment, size, xz, states or self._zeros(xz), parameters)
         return found[0], None if states is None else (found[1], found[2])
 
-    def size_of_pieces(self, xz: Tensor) -> PieceSize | None:
+    def size_of_pieces(self, xz: Tensor, states: States | None = None) -> PieceSize | None:
         """The size of the pieces in which `run` takes such a sequence; None where it takes it whole."""
         if not self.is_split or is_compiling() or is_traced() or in_transform():
             return None
         # Of steps that lie side by side a piece has a few of each row, and every row is a page of its own.
-        if not is_plain((xz, *self._parameters)) or not xz.is_cpu or common_layout((xz,)) == "time":
+        tensors = (xz, *(states or ()), *self._parameters)
+        if not is_plain(tensors) or not xz.is_cpu or common_layout((xz,)) == "time":
             return None
         target = pick_target(named_target(self.target), (xz,))
         if target.name != "cpu":
@@ -93,11 +94,8 @@ class InnerPath(NamedTuple):
         x = xz.chunk(2, dim=1)[0]
         # To compute everything again takes up to a fifth longer, unless what is kept comes from the system each time.
         is_small = x.numel() * x.element_size() < LARGE_BYTES
-        if (
-            is_small
-            and not self.recomputes
-            and wants_checkpoints(xz, *(x for x in self._parameters if x is not None))
-        ):
+        keeps = not self.recomputes and wants_checkpoints(*(x for x in tensors if x is not None))
+        if is_small and keeps:
             return None
         return PieceSize.of(x, target.facts.max_threads)
 

@@ -230,9 +230,9 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 def _all_like(piece: Tensor, batch: int, seqlen: int) -> Tensor:
     """For what such pieces make up, in their layout."""
     dim = piece.shape[1]
-    if piece.stride(1) == 1:
-        return _huge(piece.new_empty(batch, seqlen, dim)).mT
-    return _huge(piece.new_empty(batch, dim, seqlen))
+    strides = (dim * seqlen, 1, dim) if piece.stride(1) == 1 else (dim * seqlen, seqlen, 1)
+    # No view: autograd lets nobody change in place what a function of its own returns as a view.
+    return _huge(piece.new_empty_strided((batch, dim, seqlen), strides))
 
 
 def _huge(x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook
 
 from ssmgen.errors import InvalidInputError
 from ssmgen.kernels.oracle import relative_error
@@ -179,6 +180,23 @@ def test_long_sequences_go_in_pieces(name: str, monkeypatch: pytest.MonkeyPatch)
         block.x_proj.register_forward_hook(lambda module, inputs, output: output)
         assert relative_error(block(u), wanted) <= 5e-6
     assert len(sizes) == 3
+
+
+@pytest.mark.parametrize("where", ["one module", "all modules"])
+def test_a_projection_that_is_more_than_its_weight_is_called(where: str) -> None:
+    """As `step` calls it: what replaces a module's forward, or watches all modules, may change what it gives."""
+    block, _ = make("mamba")
+    if where == "one module":
+        plain = block.x_proj.forward
+        block.x_proj.forward = lambda x: 0 * plain(x)
+        y = block(draw())
+    else:
+        with register_module_forward_hook(lambda module, _, y: 0 * y if module is block.x_proj else y):
+            y = block(draw())
+    with torch.no_grad():
+        block.x_proj = make("mamba")[0].x_proj
+        block.x_proj.weight.zero_()
+    assert relative_error(y.detach(), block(draw()).detach().double()) <= 1e-6
 
 
 @pytest.mark.parametrize("name", ["mamba", "mamba-2"])

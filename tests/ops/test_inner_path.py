@@ -174,6 +174,22 @@ def test_inference_gives_the_bits_of_training(size: PieceSize) -> None:
             assert x.stride() == y.stride()
 
 
+@pytest.mark.parametrize("needs_gradients", [True, False])
+def test_what_it_gives_may_be_changed_in_place(size: PieceSize, needs_gradients: bool) -> None:
+    """As what the whole path gives: autograd forbids it of views that a function of its own returns."""
+    found = []
+    for is_split in (True, False):
+        given = {name: x.detach().requires_grad_(needs_gradients) for name, x in tensors().items()}
+        before = [given[name].detach().clone() for name in ("conv", "ssm")]
+        outputs = run(given, is_split=is_split)
+        for y in outputs:
+            y.mul_(2)
+        assert all(torch.equal(given[name], x) for name, x in zip(("conv", "ssm"), before, strict=True))
+        found.append(list(gradients(outputs, given).values()) if needs_gradients else list(outputs))
+    for x, wanted in zip(*found, strict=True):
+        assert relative_error(x, wanted.double()) <= 2e-6
+
+
 def test_gradients_by_differences(size: PieceSize) -> None:
     given = tensors(batch=1, dim=2, seqlen=9, d_state=2, rank=1, width=3, dtype=torch.float64)
 
@@ -265,6 +281,8 @@ def test_what_is_split(layout: str) -> None:
     assert path.size_of_pieces(trains[:, :, :4000]) is None
     assert path._replace(recomputes=True).size_of_pieces(trains[:, :, :4000]) is not None
     assert path.size_of_pieces(torch.empty(2, 4096, 3072).mT.requires_grad_()) is not None
+    states = (torch.empty(1, 1536, 3), torch.empty(1, 1536, 16).requires_grad_())
+    assert path.size_of_pieces(xz.detach()[:, :, :4000], states) is None
     assert path._replace(is_split=False).size_of_pieces(xz) is None
     assert path._replace(target="reference").size_of_pieces(xz) is None
     assert path.size_of_pieces(xz.to("meta")) is None
