@@ -113,8 +113,8 @@ def dplr(measure: str, N: int, *, pairs: bool = False) -> DPLR:
     _check(measure, N)
     if pairs and N % 2:
         raise InvalidInputError(
-            f"N is {N}: of an odd number of states one has a real pole, which has no pair. "
-            "Take an even N, or pairs=False."
+            f"N, the number of states (d_state of a layer), is {N}: of an odd number one has a real pole, which has "
+            "no pair. Take an even one, or call with pairs=False, which layers cannot."
         )
     _, b = hippo(measure, N)
     imaginary, V = _half_fourier(N) if measure == "fourier" else _half_skew(measure, N)

@@ -130,8 +130,9 @@ class Mamba2(nn.Module):
         self.nheads, rest = divmod(self.d_ssm, headdim)
         if rest or not 0 < self.d_ssm <= self.d_inner or self.nheads % ngroups:
             raise InvalidInputError(
-                f"d_ssm={self.d_ssm} must be a multiple of headdim={headdim}, at most {self.d_inner}, and the heads "
-                f"one of ngroups={ngroups}."
+                f"d_ssm={self.d_ssm} must be a multiple of headdim={headdim}, at most expand * d_model={self.d_inner} "
+                f"(which it is where it is not given), and the number of heads, d_ssm / headdim, one of "
+                f"ngroups={ngroups}."
             )
         low, high = A_init_range
         if not 0 < low <= high:

@@ -59,7 +59,8 @@ def check_shapes(
         )
     sequence = (("batch", "dim", "seqlen"), (batch, dim, seqlen))
     require_shape("delta", delta, *sequence)
-    require_shape("A", A, ("dim", "d_state"), (dim, d_state))
+    if A.shape[0] != dim:  # its second size says what d_state is
+        raise InvalidInputError(f"A has shape {tuple(A.shape)}, but must be (dim={dim}, d_state).")
     if z is not None:
         require_shape("z", z, *sequence)
     for name, x in (("D", D), ("delta_bias", delta_bias)):

@@ -134,7 +134,12 @@ def _choice(found: list[Finding]) -> Iterator[Finding]:
         remedy = f"set SSMGEN_TARGET to one of {', '.join(targets.known_targets())}"
         yield Finding("choice", "used by default", f"{name}: no such target", False, remedy)
     elif works is False:
-        yield Finding("choice", "used by default", f"{name}: {why}, but it does not work", False)
+        yield Finding(
+            "choice",
+            "used by default",
+            f"{name}: {why}; but target {name!r} does not work (see below)",
+            False,
+        )
     else:
         yield Finding("choice", "used by default", f"{name}: {why}; tensors on a device choose its own", True)
 
@@ -148,7 +153,7 @@ def _folders() -> Iterator[Finding]:
         if folder == settings.shipped_config_dir():
             yield Finding("folders", "shipped configs", f"{folder}: {entries} configs")
         else:
-            name = "tuned configs" if order == 0 else "tuned configs, read only after"
+            name = "tuned configs" if order == 0 else "tuned configs, read second"
             yield _folder(name, folder, f"{entries} configs", "SSMGEN_CONFIG_DIR")
 
 

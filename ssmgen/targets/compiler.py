@@ -93,21 +93,25 @@ def find_compiler() -> Compiler:
     """
     # CC may carry flags ("gcc -m64") that we do not need; its first word is the compiler.
     words = os.environ.get("CC", "").split()
-    named = settings.get("SSMGEN_CC") or (words[0] if words else "")
-    return _find(named, os.environ.get("PATH", ""))
+    chosen = settings.get("SSMGEN_CC")
+    named = chosen or (words[0] if words else "")
+    return _find(named, "SSMGEN_CC" if chosen else "CC", os.environ.get("PATH", ""))
 
 
 @functools.cache
-def _find(named: str, search_path: str) -> Compiler:
+def _find(named: str, variable: str, search_path: str) -> Compiler:
     for name in (named,) if named else ("cc", "gcc", "clang"):
         path = shutil.which(name, path=search_path)
         if path is not None:
             return _probe(path)
-    missing = (
-        f"the C compiler {named!r} was not found" if named else "no C compiler (cc, gcc, clang) was found"
-    )
+    if named:
+        missing = f"the C compiler {named!r}, which {variable} names, was not found"
+        remedy = f"unset {variable}, or set SSMGEN_CC to one that is there"
+    else:
+        missing = "no C compiler (cc, gcc, clang) was found"
+        remedy = "install gcc or clang, set SSMGEN_CC"
     raise TargetUnavailableError(
-        f"{missing}, and target 'cpu' needs one; install gcc or clang, set SSMGEN_CC, or use target='reference'."
+        f"{missing}, and target 'cpu' needs one; {remedy}, or use target='reference'."
     )
 
 

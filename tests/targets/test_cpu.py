@@ -70,9 +70,13 @@ def test_without_a_compiler_only_compiling_fails(monkeypatch: pytest.MonkeyPatch
         compile_default()
 
 
-def test_a_named_compiler_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSMGEN_CC", "/nowhere/cc")
-    with pytest.raises(TargetUnavailableError, match="/nowhere/cc"):
+@pytest.mark.parametrize("variable", ["SSMGEN_CC", "CC"])
+def test_a_named_compiler_that_is_not_there(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.delenv("SSMGEN_CC", raising=False)
+    monkeypatch.setenv(variable, "/nowhere/cc")
+    with pytest.raises(
+        TargetUnavailableError, match=f"'/nowhere/cc', which {variable} names, .* unset {variable},"
+    ):
         compile_default()
 
 
