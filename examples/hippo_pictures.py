@@ -8,7 +8,7 @@ coefficients of.
 best linear reading of 64 states, known to three digits, recovers a smooth input. Of random matrices of several sizes
 and seeds, the one is shown that remembers best.
 
-    pip install 'ssmgen[examples]'
+    pip install '.[examples]'
     python examples/hippo_pictures.py --folder pictures
 """
 

@@ -8,7 +8,7 @@ the script compares the two.
 
 `mamba_text.png`: bits for each byte, of what is trained on and of what is held out.
 
-    pip install 'ssmgen[examples]'
+    pip install '.[examples]'
     python examples/mamba_text.py
 """
 

@@ -6,7 +6,7 @@ rest for the test.
 
 `s4_digits.png`: the loss in training, and the part of the test that is classified wrong.
 
-    pip install 'ssmgen[examples]'
+    pip install '.[examples]'
     python examples/s4_digits.py
 """
 

@@ -6,7 +6,7 @@
 by length: by powers of a dense real matrix, K_l = C Abar^l Bbar, one product after another, and by the diagonal plus
 low rank form. Times are the fastest of three, in turns; memory is what a process of its own grows by, as Linux tells.
 
-    pip install 'ssmgen[examples]'
+    pip install '.[examples]'
     python examples/s4_pictures.py --folder pictures
 """
 

@@ -7,7 +7,7 @@ layers of as many parameters, trained alike. Afterwards they read sequences up t
 
 `selective_copying.png`: the loss of both in training, and how many tokens they repeat rightly by the length.
 
-    pip install 'ssmgen[examples]'
+    pip install '.[examples]'
     python examples/selective_copying.py
 """
 

@@ -70,6 +70,11 @@ def test_they_are_configs_of_today_and_their_sources_are_as_they_were() -> None:
         assert entry.evidence == "predicted"
 
 
+def test_nothing_ships_that_no_call_can_use() -> None:
+    # If a template has changed: ssmgen prune --folder tuned_configs
+    assert store.prune(FOLDER, dry_run=True) == store.Pruned((), ())
+
+
 def test_a_device_that_is_here_finds_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("triton")
     monkeypatch.setattr(settings, "config_dirs", lambda: (FOLDER,))
