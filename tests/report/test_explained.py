@@ -20,7 +20,7 @@ from ssmgen.report.explained import explanation_data, print_explanation
 from ssmgen.report.explanation import Explanation, explain
 from ssmgen.targets import target
 from ssmgen.targets.devices import DEVICES
-from ssmgen.tuning import Observer, Trial, predicted
+from ssmgen.tuning import Observer, Trial, compilers
 from tests.helpers import make_problem
 
 PROBLEM = make_problem("linear_scan", batch=1, dim=1536, seqlen=2048)
@@ -63,7 +63,7 @@ class StandIn:
 def space(monkeypatch: pytest.MonkeyPatch) -> Space:
     """The space of an H100, all of whose configs take the same unless a test says otherwise."""
     pytest.importorskip("triton")
-    monkeypatch.setattr(predicted, "Worker", StandIn)
+    monkeypatch.setattr(compilers, "Worker", StandIn)
     StandIn.answer = staticmethod(lambda config: cost())
     return target("h100").space(PROBLEM)
 
