@@ -36,6 +36,7 @@ from ssmgen import store
 from ssmgen.codegen import write_atomically
 from ssmgen.config import Config
 from ssmgen.device import DeviceFacts
+from ssmgen.kernels import Space
 from ssmgen.model import KernelCost
 from ssmgen.problem import Problem
 from ssmgen.store import TunedConfig
@@ -81,12 +82,8 @@ def searched(forecaster: Forecaster, group: Group) -> Costs:
         candidates: list[Config] = []
         for problem in waiting:
             space = forecaster.target.space(problem)
-            trials = TRIALS[group.direction]
-            found, interrupted = forecaster.forecast(space, seconds=_SECONDS, max_trials=trials)
-            if interrupted:
-                raise KeyboardInterrupt
-            costs[problem] = {config: found.costs[config] for config in found.ranked}
-            candidates += (*found.ranked[:CANDIDATES], space.default())
+            costs[problem] = ranked(forecaster, space, TRIALS[group.direction])
+            candidates += (*tuple(costs[problem])[:CANDIDATES], space.default())
         count(forecaster, costs, group.problems(), candidates)
         tried |= set(waiting)
         # A shape for which every candidate is too large is searched, too.
@@ -103,10 +100,15 @@ def count(
         missing = frozenset(configs) - known.keys()
         space = forecaster.target.space(problem).where(missing.__contains__)
         if len(space):
-            found, interrupted = forecaster.forecast(space, seconds=_SECONDS, every=True)
-            if interrupted:
-                raise KeyboardInterrupt
-            known |= {config: found.costs[config] for config in found.ranked}
+            known |= ranked(forecaster, space)
+
+
+def ranked(forecaster: Forecaster, space: Space, trials: int | None = None) -> dict[Config, KernelCost]:
+    """Costs of what does not fail, the best first: of so many configs that a search proposes, or of all."""
+    found, interrupted = forecaster.forecast(space, seconds=_SECONDS, max_trials=trials, every=trials is None)
+    if interrupted:
+        raise KeyboardInterrupt
+    return {config: found.costs[config] for config in found.ranked}
 
 
 def times(costs: Costs, device: Device) -> Times:
